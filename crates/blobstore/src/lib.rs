@@ -1,0 +1,52 @@
+//! Where content lies: blocks by place, durable on demand.
+//!
+//! The metadata store knows which chunk lies where; this knows only records. A record is written once and never changed.
+//! Invariant: nothing here knows drives, accounts or chunk ids' meaning; a place that was never made durable may be gone
+//! after a crash, one that was is readable or reported damaged.
+
+use skep_content::Block;
+
+/// Which pack: counts up from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PackId(pub u64);
+
+/// Where a record lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordPlace {
+    /// In which pack.
+    pub pack: PackId,
+    /// From this byte of the pack.
+    pub offset: u64,
+    /// So many bytes, all included.
+    pub length: u32,
+}
+
+/// A blob operation failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BlobError {
+    /// The store cannot take more.
+    #[error("the disk of the content store is full")]
+    NoSpace,
+    /// The record is not there or not what was written.
+    #[error("damaged record in pack {pack} at {offset}: {reason}", pack = place.pack.0, offset = place.offset)]
+    Damaged {
+        /// Which record.
+        place: RecordPlace,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The disk failed. After a failed sync the open pack is given up and nothing in it counts as durable.
+    #[error("content store: {0}")]
+    Disk(String),
+}
+
+/// Keeps blocks. Calls block; callers run them on a lane. Any number of threads may call at once.
+pub trait BlobStore: Send + Sync + 'static {
+    /// Appends a block that the caller has verified. It can be read at once, but survives a crash only after
+    /// [`BlobStore::make_durable`].
+    fn append(&self, block: &Block) -> Result<RecordPlace, BlobError>;
+    /// Returns when every block that was appended before the call will survive a power cut. One sync serves all that wait.
+    fn make_durable(&self) -> Result<(), BlobError>;
+    /// The block at a place, checked against its seal or checksum.
+    fn read(&self, place: RecordPlace) -> Result<Block, BlobError>;
+}

@@ -1,0 +1,36 @@
+//! The words of Skep as types: ids, names, node states, operations, journal entries, limits.
+//!
+//! Every other crate speaks in these. Nothing here does IO, reads a clock or draws a random number. Types that cross
+//! a wire or a disk carry numbered CBOR fields ([`minicbor`]); a number is never given a second meaning, and a decoder
+//! enforces the same rules as the constructor.
+#![forbid(unsafe_code)]
+
+mod commit;
+mod cursor;
+mod id;
+mod limits;
+mod name;
+mod node;
+mod time;
+
+pub use commit::{Commit, CommitReply, Evidence, Group, GroupResult, Operation, Reject};
+pub use cursor::{Cursor, Seq};
+pub use id::{AccountId, ChunkId, CommitId, ContentId, DeviceId, DriveId, Generation, ListId, NodeId, ParseIdError};
+pub use limits::Limits;
+pub use name::{Name, NameError};
+pub use node::{Content, Entry, FieldGroups, FileContent, Kind, Mode, NodeState, Place, Version};
+pub use time::Timestamp;
+
+/// The product's names and numbers; every default path, port and environment prefix derives from these.
+pub mod product {
+    /// Name of the client program, of its directories and (in capitals) of its environment variables.
+    pub const NAME: &str = "skep";
+    /// Name of the server program.
+    pub const SERVER: &str = "skep-server";
+    /// The default port: SKEP on a phone keypad.
+    pub const PORT: u16 = 7537;
+    /// The one directory in a synced root that is ours.
+    pub const ROOT_DIR: &str = ".skep";
+    /// What stands in the name of every conflict copy, after the stem.
+    pub const TWO_VERSIONS: &str = " (two versions, ";
+}
