@@ -1,1 +1,163 @@
+//! The suite on a file and in memory, and what only SQLite can get wrong.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use skep_types::{DriveId, Generation, NodeId, Seq};
+
+use super::*;
+use crate::{Drive, conformance};
+
+fn drive() -> Drive {
+    Drive {
+        id: DriveId::from_bytes([1; 16]),
+        owner: skep_types::AccountId::from_bytes([1; 16]),
+        name: "home".to_owned(),
+        generation: Generation::from_bytes([1; 16]),
+        head: Seq::START,
+    }
+}
+
+#[test]
+fn in_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let number = std::cell::Cell::new(0);
+    conformance::run(|| {
+        number.set(number.get() + 1);
+        Sqlite::open(&folder.path().join(format!("{}.db", number.get()))).unwrap()
+    });
+}
+
+#[test]
+fn in_memory() {
+    conformance::run(|| Sqlite::in_memory().unwrap());
+}
+
+#[test]
+fn what_was_written_is_there_after_opening_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("skep.db");
+    Sqlite::open(&path).unwrap().write(|write| write.put_drive(&drive())).unwrap();
+    let store = Sqlite::open(&path).unwrap();
+    assert_eq!(store.read(|read| read.drive(drive().id)).unwrap(), Some(drive()));
+}
+
+#[test]
+fn an_image_is_the_store_as_it_was() {
+    let store = Sqlite::in_memory().unwrap();
+    store.write(|write| write.put_setting("a", b"1")).unwrap();
+    let image = store.image().unwrap();
+    store.write(|write| write.put_setting("a", b"2")).unwrap();
+    let earlier = Sqlite::from_image(&image).unwrap();
+    assert_eq!(earlier.read(|read| read.setting("a")).unwrap(), Some(b"1".to_vec()));
+    earlier.write(|write| write.put_setting("a", b"3")).unwrap();
+    assert_eq!(store.read(|read| read.setting("a")).unwrap(), Some(b"2".to_vec()));
+}
+
+#[test]
+fn an_image_taken_after_a_panic_has_nothing_of_it() {
+    let store = Sqlite::in_memory().unwrap();
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        store.write::<()>(|write| {
+            write.put_setting("a", b"1")?;
+            std::panic::resume_unwind(Box::new("on purpose"))
+        })
+    }));
+    assert!(panicked.is_err());
+    let copy = Sqlite::from_image(&store.image().unwrap()).unwrap();
+    assert_eq!(copy.read(|read| read.setting("a")).unwrap(), None);
+}
+
+#[test]
+fn a_reading_stays_as_it_began_while_others_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Sqlite::open(&folder.path().join("skep.db")).unwrap();
+    let seen = store.read(|read| {
+        let before = read.setting("a")?;
+        store.write(|write| write.put_setting("a", b"1"))?;
+        Ok((before, read.setting("a")?))
+    });
+    assert_eq!(seen.unwrap(), (None, None));
+}
+
+#[test]
+fn more_readings_than_connections_take_turns() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Sqlite::open(&folder.path().join("skep.db")).unwrap();
+    store.write(|write| write.put_setting("a", b"1")).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..32 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    assert_eq!(store.read(|read| read.setting("a")).unwrap(), Some(b"1".to_vec()));
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_newer_database_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("skep.db");
+    drop(Sqlite::open(&path).unwrap());
+    let known = sql::MIGRATIONS.len() as u32;
+    Connection::open(&path).unwrap().execute(sql::PUT_VERSION, [known + 1]).unwrap();
+    let refused = Sqlite::open(&path).err().unwrap();
+    assert!(matches!(refused, StoreError::Newer { found, known: k } if (found, k) == (known + 1, known)), "{refused}");
+}
+
+#[test]
+fn a_migration_that_fails_leaves_the_format_before_it() {
+    let connection = Connection::open_in_memory().unwrap();
+    let failed = migrate(&connection, &["CREATE TABLE a (b)", "CREATE TABLE c (d); CREATE TABLE a (b)"]);
+    assert!(failed.is_err());
+    let version: u32 = connection.query_row(sql::VERSION, [], |row| row.get(0)).unwrap();
+    assert_eq!(version, 1);
+    assert!(connection.execute_batch("SELECT * FROM c").is_err());
+    migrate(&connection, &["CREATE TABLE a (b)", "CREATE TABLE c (d)"]).unwrap();
+    connection.execute_batch("SELECT * FROM c").unwrap();
+}
+
+#[test]
+fn a_file_that_is_no_database_is_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("skep.db");
+    std::fs::write(&path, [b'x'; 4096]).unwrap();
+    assert!(matches!(Sqlite::open(&path), Err(StoreError::Damaged(_))));
+}
+
+#[test]
+fn a_view_that_failed_decides_the_transaction() {
+    let store = Sqlite::in_memory().unwrap();
+    store.write(|write| write.put_drive(&drive())).unwrap();
+    let node = NodeId::from_bytes([1; 16]);
+    let damage = "INSERT INTO node VALUES (1, ?1, ?1, x'61', 0, x'ff', 0, 1, ?1, 1, ?1, 1, ?1)";
+    store.writer().execute(damage, [node.as_bytes()]).unwrap();
+    let done = store.write(|write| {
+        write.put_setting("a", b"1")?;
+        let failed = write.view(drive().id)?.node(node);
+        assert!(failed.is_err());
+        Ok(())
+    });
+    assert!(matches!(done, Err(StoreError::Damaged(_))), "{done:?}");
+    assert_eq!(store.read(|read| read.setting("a")).unwrap(), None);
+}
+
+#[test]
+fn a_connection_keeps_every_statement() {
+    assert!(include_str!("sql/mod.rs").matches("pub(super) const").count() < STATEMENTS_MAX);
+}
+
+#[test]
+fn a_name_is_found_by_the_index_alone() {
+    let store = Sqlite::in_memory().unwrap();
+    let plan: Vec<String> = {
+        let writer = store.writer();
+        let query = format!("EXPLAIN QUERY PLAN {}", sql::CHILD);
+        let mut statement = writer.prepare(&query).unwrap();
+        let rows = statement.query_map((1, [0u8; 16], [0u8; 1]), |row| row.get(3)).unwrap();
+        rows.map(Result::unwrap).collect()
+    };
+    assert!(plan.iter().any(|step| step.contains("node_by_name (drive=? AND parent=? AND name=?)")), "{plan:?}");
+}
