@@ -3,7 +3,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use skep_types::{DriveId, Generation, NodeId, Seq};
+use skep_types::{
+    ChunkId, CommitId, Content, ContentId, DeviceId, DriveId, Entry, FieldGroups, FileContent, Generation, Mode, Name,
+    NodeId, NodeState, Place, Seq, Timestamp, Version,
+};
 
 use super::*;
 use crate::{Drive, conformance};
@@ -161,3 +164,45 @@ fn a_name_is_found_by_the_index_alone() {
     };
     assert!(plan.iter().any(|step| step.contains("node_by_name (drive=? AND parent=? AND name=?)")), "{plan:?}");
 }
+
+/// The example of `docs/formats/journal.md`. A change here makes every database and every device of today unreadable.
+#[test]
+fn an_entry_keeps_its_bytes() {
+    let commit = CommitId::new(DeviceId::from_bytes([1; 8]), [2; 8]);
+    let (earlier, version) = (Version { seq: Seq(6), commit }, Version { seq: Seq(7), commit });
+    let time = Timestamp { seconds: 1_700_000_000, nanoseconds: 5 };
+    let content = FileContent { id: ContentId::Chunk(ChunkId::from_bytes([3; 32])), size: 600, mtime: time };
+    let state = NodeState {
+        node: NodeId::from_bytes([4; 16]),
+        place: Place { parent: NodeId::ROOT, name: Name::try_from("a.txt").unwrap(), trashed: false },
+        content: Content::File(content),
+        mode: Mode { executable: true },
+        place_version: earlier,
+        content_version: version,
+        mode_version: earlier,
+    };
+    let changed = FieldGroups { content: true, ..FieldGroups::default() };
+    let entry = Entry { seq: Seq(7), commit, time, changed, state };
+    let bytes = row::encode(&entry);
+    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(text, GOLDEN_ENTRY.replace(['\n', ' '], ""));
+    assert_eq!(row::decode::<Entry>(&bytes).unwrap(), entry);
+}
+const GOLDEN_ENTRY: &str = "
+    85
+      07
+      50 01010101010101010202020202020202
+      82 1a6553f100 05
+      83 f4 f5 f4
+      87
+        50 04040404040404040404040404040404
+        83 50 00000000000000000000000000000000 45 612e747874 f4
+        82 01 81 83
+          82 01 81 5820 0303030303030303030303030303030303030303030303030303030303030303
+          190258
+          82 1a6553f100 05
+        81 f5
+        82 06 50 01010101010101010202020202020202
+        82 07 50 01010101010101010202020202020202
+        82 06 50 01010101010101010202020202020202
+";
