@@ -199,7 +199,8 @@ fn compare(store: &impl MetaStore, drive: DriveId, plain: &MemoryDrive, device: 
     assert!(nodes.iter().eq(plain.nodes().values()));
     let below = |view: &dyn View| -> Vec<bool> {
         let ids = plain.nodes().keys().chain([&NodeId::ROOT]);
-        ids.map(|node| view.changed_below(*node, seen, device).unwrap()).collect()
+        let questions = ids.flat_map(|node| [(node, seen), (node, Seq::START)]);
+        questions.map(|(node, seen)| view.changed_below(*node, seen, device).unwrap()).collect()
     };
     assert_eq!(read(store, |read| Ok(below(&*read.view(drive)?))), below(plain));
     let children = read(store, |read| read.children(drive, NodeId::ROOT));

@@ -3,13 +3,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use skep_blobstore::{PackId, RecordPlace};
 use skep_types::{
     ChunkId, CommitId, Content, ContentId, DeviceId, DriveId, Entry, FieldGroups, FileContent, Generation, Mode, Name,
     NodeId, NodeState, Place, Seq, Timestamp, Version,
 };
 
 use super::*;
-use crate::{Drive, conformance};
+use crate::{ChunkPlace, Drive, conformance};
 
 fn drive() -> Drive {
     Drive {
@@ -163,6 +164,25 @@ fn a_name_is_found_by_the_index_alone() {
         rows.map(Result::unwrap).collect()
     };
     assert!(plan.iter().any(|step| step.contains("node_by_name (drive=? AND parent=? AND name=?)")), "{plan:?}");
+}
+
+#[test]
+fn a_lease_is_only_ever_extended() {
+    let store = Sqlite::in_memory().unwrap();
+    let (id, chunk) = (drive().id, ChunkId::from_bytes([1; 32]));
+    let record = RecordPlace { pack: PackId(1), offset: 0, length: 9 };
+    let place = ChunkPlace { record, index: 0, length: 9 };
+    let until = |seconds: i64| Timestamp { seconds, nanoseconds: 0 };
+    let lease =
+        || store.writer().query_row("SELECT lease_ns / 1000000000 FROM chunk", [], |row| row.get::<_, i64>(0)).unwrap();
+    store.write(|write| write.put_drive(&drive()).and_then(|()| write.put_chunk(id, chunk, &place, until(5)))).unwrap();
+    store.write(|write| write.put_chunk(id, chunk, &place, until(7))).unwrap();
+    assert_eq!(lease(), 7);
+    store.write(|write| write.put_chunk(id, chunk, &place, until(6))).unwrap();
+    store.write(|write| write.renew_chunk(id, chunk, until(4))).unwrap();
+    assert_eq!(lease(), 7);
+    store.write(|write| write.renew_chunk(id, chunk, until(9))).unwrap();
+    assert_eq!(lease(), 9);
 }
 
 /// The example of `docs/formats/journal.md`. A change here makes every database and every device of today unreadable.
