@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn tells_device_and_time() {
         let made = conflict_name(&name("Budget 2026.xlsx"), "thinkpad", at(1_795_183_387), |_| false);
-        assert_eq!(made, name("Budget 2026 (two versions, thinkpad, 2026-11-20 13.23.07).xlsx"));
+        assert_eq!(made, name("Budget 2026 (two versions, thinkpad, 2026-11-20 14.03.07).xlsx"));
         let old = conflict_name(&name("a"), "b/c", at(-1), |_| false);
         assert_eq!(old, name("a (two versions, bc, 1969-12-31 23.59.59)"));
     }
