@@ -1,1 +1,16 @@
-//! stub
+//! What devices and servers say to each other.
+//!
+//! A *call* is a [`Request`] frame, then a body of frames; its answer is a [`Reply`] frame, then a body of frames. A *feed* is an
+//! endless answer. Both are streams of bytes that may be cut anywhere, so nothing here needs a whole body in memory. How a
+//! stream travels (HTTP, WebSocket, a simulated link) is no concern of this crate.
+#![forbid(unsafe_code)]
+
+mod body;
+mod code;
+mod frame;
+mod message;
+
+pub use body::{BodyError, ByteStream, FrameStream, body_of, empty_body};
+pub use code::{Code, ErrorReply};
+pub use frame::{Frame, FrameDecoder, FrameError, FrameKind};
+pub use message::{DriveSummary, Entries, Features, FeedRequest, Joined, ManifestFrame, Reply, Request, SnapshotRows};

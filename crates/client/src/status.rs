@@ -1,0 +1,76 @@
+//! What the client says of itself. The shells render it.
+
+use skep_types::Timestamp;
+
+/// The one word for how things stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Local, server and what both agreed on are equal, but for listed problems.
+    UpToDate,
+    /// Work is under way or waits to be done.
+    Syncing,
+    /// The server cannot be reached; changes wait.
+    Offline,
+    /// Nothing is synced until a person does something: the root is missing, the server is another one, the token does not count.
+    Stopped,
+}
+
+/// Something that cannot be synced, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Stable code, `E-…`.
+    pub code: &'static str,
+    /// Path relative to the root; `None` if it concerns everything.
+    pub path: Option<String>,
+    /// A sentence: what happened.
+    pub message: String,
+    /// What to do next.
+    pub hint: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// How things stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// In one word.
+    pub state: State,
+    /// When the server last confirmed that its head is what we have, if it ever did.
+    pub confirmed: Option<Timestamp>,
+    /// Files in the synced tree.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files and directories that wait to be sent or applied.
+    pub queue_files: u64,
+    /// Bytes of them, as far as known.
+    pub queue_bytes: u64,
+    /// What needs a person, or time.
+    pub problems: Vec<Problem>,
+    /// Directories are not all watched: changes are found by scans.
+    pub watch_degraded: bool,
+}
+
+/// Why one path is as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathReport {
+    /// Relative to the root.
+    pub path: String,
+    /// `synced`, `sending`, `receiving`, `waiting`, `problem`, `ignored` or `unknown`.
+    pub state: &'static str,
+    /// A sentence: why.
+    pub reason: String,
+}
+
+/// How waiting for equality ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitOutcome {
+    /// Local and server were equal.
+    Equal,
+    /// Equal but for problems that need a person.
+    NeedsPerson,
+    /// The server cannot be reached.
+    Offline,
+    /// The time was up.
+    TimedOut,
+}

@@ -1,0 +1,249 @@
+//! Requests and replies.
+
+use minicbor::{Decode, Encode};
+use skep_types::{AccountId, ChunkId, Cursor, DeviceId, DriveId, Entry, ListId, NodeId, NodeState, Seq};
+
+/// Named features that both ends must know of; an end uses only what the other one names.
+pub type Features = Vec<String>;
+
+/// What a device asks. The comment of each tells which frames follow it, which [`Reply`] answers, and which frames follow that.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Request {
+    /// Signs a new device in, by name and password; needs no token. → [`Reply::Joined`].
+    #[n(0)]
+    Join {
+        /// Login name.
+        #[n(0)]
+        user: String,
+        /// Password.
+        #[n(1)]
+        password: String,
+        /// What to call the device.
+        #[n(2)]
+        device_name: String,
+        /// Operating system and architecture.
+        #[n(3)]
+        platform: String,
+        /// Program and version.
+        #[n(4)]
+        client_version: String,
+    },
+    /// Who am I, what is there? → [`Reply::Hello`].
+    #[n(1)]
+    Hello {
+        /// What the device knows of.
+        #[n(0)]
+        features: Features,
+        /// Program and version.
+        #[n(1)]
+        client_version: String,
+    },
+    /// Changes a drive. Followed by `block`s and `manifest`s that the commit may need, then one `operations`.
+    /// → [`Reply::Done`], one `result`.
+    #[n(2)]
+    Commit {
+        /// Which drive.
+        #[n(0)]
+        drive: DriveId,
+    },
+    /// Sends content ahead of a commit. Followed by `block`s and `manifest`s. → [`Reply::Done`] once all of it is durable.
+    #[n(3)]
+    Upload {
+        /// Which drive.
+        #[n(0)]
+        drive: DriveId,
+    },
+    /// Which of these does the drive lack? The others are kept for the lease's time. → [`Reply::Lacks`].
+    #[n(4)]
+    Lacks {
+        /// Which drive.
+        #[n(0)]
+        drive: DriveId,
+        /// At most [`skep_types::Limits::chunk_query_max`].
+        #[n(1)]
+        chunks: Vec<ChunkId>,
+    },
+    /// Gets content. → [`Reply::Done`], `block`s that together hold at least these chunks (each block once, others' chunks may
+    /// be in it), in no order. A chunk that cannot be read is missing from the answer.
+    #[n(5)]
+    Fetch {
+        /// Which drive.
+        #[n(0)]
+        drive: DriveId,
+        /// At most [`skep_types::Limits::chunk_query_max`].
+        #[n(1)]
+        chunks: Vec<ChunkId>,
+    },
+    /// Gets manifests. → [`Reply::Done`], one `manifest` each.
+    #[n(6)]
+    Manifests {
+        /// Which drive.
+        #[n(0)]
+        drive: DriveId,
+        /// At most 256.
+        #[n(1)]
+        lists: Vec<ListId>,
+    },
+    /// Gets the journal after a cursor, one page. → [`Reply::Done`], one `entries`; [`crate::Code::History`] if the cursor is not in it.
+    #[n(7)]
+    Entries {
+        /// Which drive.
+        #[n(0)]
+        drive: DriveId,
+        /// From where.
+        #[n(1)]
+        after: Cursor,
+    },
+    /// Gets one page of the drive's nodes by id. → [`Reply::Done`], one `snapshot rows`.
+    #[n(8)]
+    Snapshot {
+        /// Which drive.
+        #[n(0)]
+        drive: DriveId,
+        /// From which node.
+        #[n(1)]
+        after: Option<NodeId>,
+    },
+    /// Where does the journal end? → [`Reply::Head`].
+    #[n(9)]
+    Head {
+        /// Which drive.
+        #[n(0)]
+        drive: DriveId,
+    },
+}
+
+/// How a feed starts: sent by the device as its first and only frame. The server then sends `entries` in order, each preceded by
+/// `block`s of small contents if wanted, and a `heartbeat` when there is nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct FeedRequest {
+    /// Which drive.
+    #[n(0)]
+    pub drive: DriveId,
+    /// From where.
+    #[n(1)]
+    pub after: Cursor,
+    /// Send small contents of other devices' changes along.
+    #[n(2)]
+    pub wants_content: bool,
+}
+
+/// A drive, as its devices see it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct DriveSummary {
+    /// Which drive.
+    #[n(0)]
+    pub drive: DriveId,
+    /// Its name; `home` for the account's first.
+    #[n(1)]
+    pub name: String,
+    /// Where its journal ends.
+    #[n(2)]
+    pub head: Cursor,
+}
+
+/// A device has joined.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Joined {
+    /// The account.
+    #[n(0)]
+    pub account: AccountId,
+    /// Its id from now on.
+    #[n(1)]
+    pub device: DeviceId,
+    /// The secret that proves to be this device; shown once.
+    #[n(2)]
+    pub token: String,
+    /// The account's drives, home first.
+    #[n(3)]
+    pub drives: Vec<DriveSummary>,
+}
+
+/// What the server answers.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Reply {
+    /// Done; see the frames that follow.
+    #[n(0)]
+    Done,
+    /// To [`Request::Join`].
+    #[n(1)]
+    Joined(#[n(0)] Joined),
+    /// To [`Request::Hello`].
+    #[n(2)]
+    Hello {
+        /// The account's name.
+        #[n(0)]
+        account_name: String,
+        /// What the server calls the device.
+        #[n(1)]
+        device_name: String,
+        /// The account's drives, home first.
+        #[n(2)]
+        drives: Vec<DriveSummary>,
+        /// What the server knows of.
+        #[n(3)]
+        features: Features,
+        /// Program and version.
+        #[n(4)]
+        server_version: String,
+    },
+    /// To [`Request::Lacks`]: those that must be sent.
+    #[n(3)]
+    Lacks {
+        /// In the order of the question.
+        #[n(0)]
+        chunks: Vec<ChunkId>,
+    },
+    /// To [`Request::Head`].
+    #[n(4)]
+    Head {
+        /// Where the journal ends.
+        #[n(0)]
+        head: Cursor,
+    },
+}
+
+/// Consecutive entries of one drive's journal, whole commits.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Entries {
+    /// Which drive.
+    #[n(0)]
+    pub drive: DriveId,
+    /// They follow this position.
+    #[n(1)]
+    pub after: Seq,
+    /// In order, without a gap.
+    #[n(2)]
+    pub entries: Vec<Entry>,
+    /// The cursor when they have been taken.
+    #[n(3)]
+    pub to: Cursor,
+    /// The journal's end when this was made.
+    #[n(4)]
+    pub head: Seq,
+}
+
+/// A page of a drive's nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct SnapshotRows {
+    /// By node id.
+    #[n(0)]
+    pub rows: Vec<NodeState>,
+    /// There are more after the last one.
+    #[n(1)]
+    pub more: bool,
+    /// The journal's end when this page was read. Entries after the *first* page's head must be taken on top.
+    #[n(2)]
+    pub head: Cursor,
+}
+
+/// A manifest on the wire: its bytes are opaque here (see `skep_content::Manifest`).
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct ManifestFrame {
+    /// What it must hash to.
+    #[n(0)]
+    pub list: ListId,
+    /// Its encoding.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub bytes: Vec<u8>,
+}
