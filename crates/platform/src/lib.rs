@@ -6,10 +6,15 @@
 //!
 //! Invariant: this is the only crate that touches `std::fs`.
 
+pub mod conformance;
 mod files;
+#[cfg(target_os = "linux")]
+mod linux;
 mod tasks;
 mod watcher;
 
 pub use files::{FileError, FileErrorKind, Files, RenameMode, Stat};
+#[cfg(target_os = "linux")]
+pub use linux::{LinuxDir, LinuxFiles, LinuxReader, LinuxWatcher, LinuxWriter};
 pub use tasks::{Clock, Entropy, Gone, Lane, Tasks, offload};
 pub use watcher::{Hint, WatchError, Watcher};
