@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use skep_platform::conformance::{Abilities, UserAction, check_files, check_watcher};
 use skep_platform::{FileErrorKind, Files, Hint, LinuxFiles, LinuxWatcher, Watcher};
-use skep_types::{Kind, Name, NodeId};
+use skep_types::{Name, NodeId};
 
 fn name(text: &str) -> Name {
     Name::try_from(text).unwrap()

@@ -26,18 +26,26 @@ pub struct Abilities {
     pub executable: bool,
     /// A handle follows its directory when that is renamed.
     pub lasting_handles: bool,
+    /// The mtime of a symlink can be set; else it is `Unsupported`.
+    pub link_mtime: bool,
     /// [`Files::free_bytes`] works; else it is `Unsupported`.
     pub free_bytes: bool,
 }
 
 impl Abilities {
     /// All of them, as on Linux.
-    pub const ALL: Abilities =
-        Abilities { exchange: true, symlinks: true, executable: true, lasting_handles: true, free_bytes: true };
+    pub const ALL: Abilities = Abilities {
+        exchange: true,
+        symlinks: true,
+        executable: true,
+        lasting_handles: true,
+        link_mtime: true,
+        free_bytes: true,
+    };
 }
 
-/// Checks every rule of [`Files`], each on an empty root that `fresh` makes; a second call for one root gives another
-/// process's view of it, which `another` makes.
+/// Checks every rule of [`Files`], each on an empty root that `fresh` makes. `another` gives the view that a further process
+/// has of the root that was made last.
 pub fn check_files<F: Files>(abilities: Abilities, fresh: impl Fn() -> F, another: impl Fn(&F) -> F) {
     for check in [
         entries::new_names_are_never_taken_ones,
@@ -62,6 +70,9 @@ pub fn check_files<F: Files>(abilities: Abilities, fresh: impl Fn() -> F, anothe
     if abilities.symlinks {
         handles::links_are_data(&fresh());
         handles::no_link_is_followed(&fresh());
+    }
+    if abilities.symlinks && abilities.link_mtime {
+        handles::links_have_an_mtime_of_their_own(&fresh());
     }
     if abilities.executable {
         entries::files_become_executable(&fresh());
