@@ -108,7 +108,7 @@ fn decide_batch(meta: &impl MetaStore, queued: &[Queued], now: Timestamp, limits
     }
 }
 
-/// One commit within the transaction: its chunks, its manifests, its entries. A refusal comes before anything is written.
+/// One commit within the transaction: its chunks, its manifests, its entries. What a refusal leaves behind is at most leased chunks.
 fn apply(tx: &mut dyn Write, queued: &Queued, now: Timestamp, limits: &Limits) -> Result<Outcome, StoreError> {
     let (drive, device) = (queued.hub.drive, queued.session.device);
     // Decided anew here: a revocation that another process made must not be overtaken.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::StreamExt;
 use skep_metastore::{Connection, MetaStore, StoreError};
 use skep_platform::{Clock, Gone, Lane, Tasks, offload};
-use skep_protocol::{ByteStream, Code};
+use skep_protocol::{ByteStream, Code, Joined};
 use skep_types::{DeviceId, Timestamp};
 use tokio::sync::{broadcast, watch};
 
@@ -210,6 +210,11 @@ impl CallRecord {
     pub(crate) fn by(&mut self, session: &Session) {
         self.line.account = Some(session.account);
         self.line.device = Some(session.device);
+    }
+
+    pub(crate) fn joined(&mut self, joined: &Joined) {
+        self.line.account = Some(joined.account);
+        self.line.device = Some(joined.device);
     }
 
     pub(crate) fn sent(&mut self, bytes: usize) {

@@ -1,6 +1,6 @@
 //! Who calls: devices by token, and how they are signed out at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::AtomicU64;
@@ -108,8 +108,8 @@ impl Sessions {
     }
 
     /// The devices that are remembered.
-    pub(crate) fn devices(&self) -> Vec<(DeviceId, AccountId)> {
-        lock(&self.0).by_token.values().map(|session| (session.device, session.account)).collect()
+    pub(crate) fn devices(&self) -> BTreeSet<DeviceId> {
+        lock(&self.0).by_token.values().map(|session| session.device).collect()
     }
 
     /// Forgets a device and ends what it has under way.
