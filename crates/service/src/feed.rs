@@ -102,8 +102,8 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Feed<M, B, C, E
             // Marked as seen before the ring is asked: a commit after that wakes this up again.
             self.head.borrow_and_update();
             match self.hub.take(self.cursor.seq, limits.feed_entries_max) {
-                Taken::Commits(commits, head) => return Ok(self.from_ring(&commits, head)),
-                Taken::Behind => return self.from_store().await,
+                Taken::Commits(commits, head) => return Ok(self.ring_frames(&commits, head)),
+                Taken::Behind => return self.store_frames().await,
                 Taken::Current => {}
             }
             let quiet = clock.sleep_until(quiet_until_ms);
@@ -114,7 +114,7 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Feed<M, B, C, E
         }
     }
 
-    fn from_ring(&mut self, commits: &[Arc<Published>], head: Seq) -> Vec<Frame> {
+    fn ring_frames(&mut self, commits: &[Arc<Published>], head: Seq) -> Vec<Frame> {
         let foreign = |commit: &&Arc<Published>| commit.commit.device() != self.session.device;
         let wanted = commits.iter().filter(|_| self.wants_content).filter(foreign);
         let mut frames: Vec<Frame> = wanted
@@ -131,7 +131,7 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Feed<M, B, C, E
     }
 
     /// A page of the store, for a feed that starts far back or was too slow for the ring.
-    async fn from_store(&mut self) -> Result<Vec<Frame>, ErrorReply> {
+    async fn store_frames(&mut self) -> Result<Vec<Frame>, ErrorReply> {
         let (drive, cursor) = (self.hub.drive, self.cursor);
         let entries_max = self.service.inner.parts.limits.feed_entries_max;
         let page = self.service.read(move |read| page(read, &drive_row(read, drive)?, cursor, entries_max)).await?;

@@ -155,7 +155,7 @@ fn new_device(
     introduction: Introduction,
     now: Timestamp,
 ) -> Result<Option<Device>, StoreError> {
-    if !tx.account(account)?.is_some_and(|account| !account.disabled) {
+    if tx.account(account)?.is_none_or(|account| account.disabled) {
         return Ok(None);
     }
     if tx.device(id)?.is_some() {
