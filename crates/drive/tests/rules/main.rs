@@ -83,6 +83,7 @@ const ROWS: &[Row] = &[
     ("of the root", "", "mv / d x", "invalid /", "", 0),
     ("to our own name", "", "mv f / .skep", "invalid f", "", 0),
     ("into too deep a directory", "", "mkdir x e n; mv h x h", "ok; invalid h", "+d/e/n/", 1),
+    ("what a move took deeper can still be renamed", "", "mkdir x h a; mkdir y x b; mv h e h; mv y x c; mkdir z y n", "ok; ok; ok; ok; invalid z", "-h/ +d/e/h/ +d/e/h/a/ +d/e/h/a/c/", 4),
     ("out of the trash", "", "mv t / t", "ok", "-~t/ +t/ +t/u=3 +t/v/", 1),
     ("out of the trash, where the name is taken", "mkfile x / t 5", "mv t / t", "taken x", "", 0),
     ("from beneath a trashed directory", "", "mv u / u", "ok", "+u=3", 1),
