@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 use futures_util::stream::FuturesUnordered;
-use skep_blobstore::BlobStore;
+use skep_blobstore::{BlobStore, RecordPlace};
 use skep_content::{Block, BlockError, Manifest};
 use skep_metastore::{ChunkPlace, MetaStore, StoreError, Write};
 use skep_platform::{Clock, Entropy, Lane, Tasks, offload};
@@ -70,7 +70,7 @@ pub(crate) struct Received {
     small_bytes: usize,
     manifest_bytes: usize,
     unentered_bytes: usize,
-    undurable_blocks: usize,
+    undurable: Vec<RecordPlace>,
 }
 
 impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C, E, T> {
@@ -132,14 +132,13 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
 
     /// Makes the blocks durable that came since the last time.
     pub(crate) async fn make_durable(&self, received: &mut Received) -> Result<(), ErrorReply> {
-        if received.undurable_blocks == 0 {
+        let places = std::mem::take(&mut received.undurable);
+        if places.is_empty() {
             return Ok(());
         }
         let blobs = Arc::clone(&self.inner.parts.blobs);
-        let durable = offload(&self.inner.parts.tasks, Lane::Disk, move || blobs.make_durable()).await;
-        durable.map_err(gone_refusal)?.map_err(|error| blob_refusal(&error))?;
-        received.undurable_blocks = 0;
-        Ok(())
+        let durable = offload(&self.inner.parts.tasks, Lane::Disk, move || blobs.make_durable(&places)).await;
+        durable.map_err(gone_refusal)?.map_err(|error| blob_refusal(&error))
     }
 
     /// Enters what came, in one transaction, after making it durable. Manifests whose chunks are not all there stay.
@@ -222,12 +221,13 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
 
 /// Where a block went.
 struct Stored {
+    record: RecordPlace,
     rows: Vec<(ChunkId, ChunkPlace)>,
     bytes: usize,
 }
 
 impl Stored {
-    fn new(block: &Block, record: skep_blobstore::RecordPlace) -> Stored {
+    fn new(block: &Block, record: RecordPlace) -> Stored {
         let place = |index: usize, length| ChunkPlace {
             record,
             index: u16::try_from(index).expect("a block has at most block_chunks_max chunks"),
@@ -235,6 +235,7 @@ impl Stored {
         };
         let rows = block.chunks.iter().enumerate();
         Stored {
+            record,
             rows: rows.map(|(index, chunk)| (chunk.id, place(index, chunk.length))).collect(),
             bytes: block.bytes.len(),
         }
@@ -245,7 +246,7 @@ impl Received {
     fn stored(&mut self, stored: Stored) {
         self.rows.extend(stored.rows);
         self.unentered_bytes += stored.bytes;
-        self.undurable_blocks += 1;
+        self.undurable.push(stored.record);
     }
 
     /// Keeps a block for the feeds if nothing in it is larger than what a push carries.
