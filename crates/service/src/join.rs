@@ -194,7 +194,8 @@ fn device_name_of(name: &str) -> Result<String, ErrorReply> {
     let name = name.trim();
     let length = name.chars().count();
     if length == 0 || length > DEVICE_NAME_CHARS_MAX || name.chars().any(char::is_control) {
-        let message = format!("a device name has 1 to {DEVICE_NAME_CHARS_MAX} characters, none of them a control character");
+        let message =
+            format!("a device name has 1 to {DEVICE_NAME_CHARS_MAX} characters, none of them a control character");
         return Err(ErrorReply::new(Code::BadRequest, message));
     }
     Ok(name.to_owned())
