@@ -6,7 +6,7 @@ use skep_metastore::MetaStore;
 use skep_protocol::{Code, Frame, FrameKind, ManifestFrame, Request, SnapshotRows};
 use skep_types::{CommitId, CommitReply, ContentId, DeviceId, DriveId, GroupResult, Limits, Reject, Seq};
 
-use crate::rig::{Rig, block, create, create_with, noise};
+use crate::rig::{Caller, Rig, block, create, create_with, noise};
 
 fn manifest_of(chunks: &[Vec<u8>]) -> Manifest {
     let refs = chunks.iter().map(|bytes| ChunkRef { id: chunk_id(bytes), length: bytes.len() as u32 });
@@ -94,7 +94,7 @@ async fn what_is_missing_is_asked_for_and_what_came_is_kept() {
 #[tokio::test(start_paused = true)]
 async fn a_commit_sent_again_is_answered_again_and_done_once() {
     let rig = Rig::new().await;
-    let (account, start) = (rig.account(1), async |caller: &crate::rig::Caller| caller.start().await);
+    let (account, start) = (rig.account(1), async |caller: &Caller| caller.start().await);
     let (ada, other) = (rig.device(account, 1), rig.device(account, 2));
     let commit = ada.commit_of(vec![create("a", b"a"), create("b", b"b")]);
     let frames = vec![block(&[b"a", b"b"], &ada.limits)];
@@ -192,6 +192,29 @@ async fn commits_that_wait_together_do_not_spoil_each_other() {
     assert!(matches!(answers[3].committed(), CommitReply::Missing { .. }));
     assert_eq!(decided(answers[4].committed()).1, [GroupResult::Accepted]);
     assert_eq!(devices[0].head().await.seq, Seq(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn commits_that_failed_together_are_tried_alone() {
+    let rig = Rig::new().await;
+    let account = rig.account(1);
+    let devices: Vec<_> = (1..=3).map(|number| rig.device(account, number)).collect();
+    for device in &devices {
+        device.head().await;
+    }
+    rig.server.flush_connections().await.unwrap();
+    let send = async |device: &Caller, name: &str| {
+        let commit = device.commit_of(vec![create(name, b"x")]);
+        device.send(&commit, vec![block(&[b"x"], &device.limits)]).await
+    };
+    // The transaction of all three, and that of the first one alone.
+    rig.meta.fail(2);
+    let names = ["a", "b", "c"];
+    let answers = join_all(devices.iter().zip(names).map(|(device, name)| send(device, name))).await;
+    assert_eq!(answers[0].code(), Code::Internal);
+    assert_eq!(decided(answers[1].committed()), (Seq(1), vec![GroupResult::Accepted]));
+    assert_eq!(decided(answers[2].committed()), (Seq(2), vec![GroupResult::Accepted]));
+    assert_eq!(decided(send(&devices[0], "a").await.committed()), (Seq(3), vec![GroupResult::Accepted]));
 }
 
 #[tokio::test(start_paused = true)]

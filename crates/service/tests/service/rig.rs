@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use skep_blobstore::{BlobError, BlobStore, MemoryBlobs, RecordPlace};
 use skep_content::{Block, chunk_id};
-use skep_metastore::{Account, Device, Drive, MetaStore, Read, Sqlite};
+use skep_metastore::{Account, Device, Drive, MetaStore, Read, Sqlite, StoreError, Write};
 use skep_platform::{Clock, Entropy, Lane, Tasks};
 use skep_protocol::{
     ByteStream, Code, Entries, ErrorReply, FeedRequest, Frame, FrameDecoder, FrameKind, Reply, Request, body_of,
@@ -21,9 +21,41 @@ use skep_types::{
     FileContent, Generation, Group, Limits, Mode, Name, NodeId, Operation, Seq, Timestamp,
 };
 
-pub type Server = Service<Sqlite, Blobs, VirtualClock, CountingEntropy, InlineTasks>;
+pub type Server = Service<Store, Blobs, VirtualClock, CountingEntropy, InlineTasks>;
 
 pub const PEER: &str = "192.0.2.7:5000";
+
+/// The real store, of which some transactions can be made to fail at their end.
+pub struct Store {
+    stored: Sqlite,
+    failing: AtomicU64,
+}
+
+impl Store {
+    /// Makes the next `count` transactions fail.
+    pub fn fail(&self, count: u64) {
+        self.failing.store(count, Ordering::Relaxed);
+    }
+
+    pub fn image(&self) -> Vec<u8> {
+        self.stored.image().unwrap()
+    }
+}
+
+impl MetaStore for Store {
+    fn read<T>(&self, work: impl FnOnce(&dyn Read) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.stored.read(work)
+    }
+
+    fn write<T>(&self, work: impl FnOnce(&mut dyn Write) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let failing = self.failing.load(Ordering::Relaxed);
+        self.failing.store(failing.saturating_sub(1), Ordering::Relaxed);
+        self.stored.write(|tx| match work(tx) {
+            Ok(_) if failing > 0 => Err(StoreError::Failed("a test made it fail".to_owned())),
+            done => done,
+        })
+    }
+}
 
 /// Blocks in memory, of which some can be made unreadable.
 #[derive(Default)]
@@ -110,7 +142,7 @@ impl Tasks for InlineTasks {
 
 pub struct Rig {
     pub server: Server,
-    pub meta: Arc<Sqlite>,
+    pub meta: Arc<Store>,
     pub blobs: Arc<Blobs>,
     pub limits: Limits,
 }
@@ -121,7 +153,7 @@ impl Rig {
     }
 
     pub async fn with(limits: Limits) -> Rig {
-        let meta = Arc::new(Sqlite::in_memory().unwrap());
+        let meta = Arc::new(Store { stored: Sqlite::in_memory().unwrap(), failing: AtomicU64::new(0) });
         let blobs = Arc::new(Blobs::default());
         let server = Rig::serve(&meta, &blobs, limits).await;
         Rig { server, meta, blobs, limits }
@@ -132,7 +164,7 @@ impl Rig {
         Rig::serve(&self.meta, &self.blobs, self.limits).await
     }
 
-    async fn serve(meta: &Arc<Sqlite>, blobs: &Arc<Blobs>, limits: Limits) -> Server {
+    async fn serve(meta: &Arc<Store>, blobs: &Arc<Blobs>, limits: Limits) -> Server {
         let parts = Parts {
             meta: Arc::clone(meta),
             blobs: Arc::clone(blobs),
@@ -189,7 +221,7 @@ impl Rig {
         Caller { server: self.server.clone(), id, token, drive, made: Arc::default(), limits: self.limits }
     }
 
-    pub fn read<R>(&self, work: impl FnOnce(&dyn Read) -> Result<R, skep_metastore::StoreError>) -> R {
+    pub fn read<R>(&self, work: impl FnOnce(&dyn Read) -> Result<R, StoreError>) -> R {
         self.meta.read(work).unwrap()
     }
 }
