@@ -10,6 +10,7 @@ mod files;
 mod tasks;
 mod watcher;
 
-pub use files::{FileError, FileErrorKind, Files, RenameMode, Stat};
+pub use files::{FileError, FileErrorKind, Files, RenameMode};
+pub use skep_types::Stat;
 pub use tasks::{Clock, Entropy, Gone, Lane, Tasks, offload};
 pub use watcher::{Hint, WatchError, Watcher};
