@@ -7,10 +7,12 @@
 //! Invariant: this is the only crate that touches `std::fs`.
 
 mod files;
+mod set_aside;
 mod tasks;
 mod watcher;
 
 pub use files::{FileError, FileErrorKind, Files, RenameMode};
+pub use set_aside::set_aside;
 pub use skep_types::Stat;
 pub use tasks::{Clock, Entropy, Gone, Lane, Tasks, offload};
 pub use watcher::{Hint, WatchError, Watcher};
