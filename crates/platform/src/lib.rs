@@ -7,6 +7,10 @@
 //! Invariant: this is the only crate that touches `std::fs`.
 
 mod files;
+pub mod own_files;
+#[cfg(feature = "tokio-runtime")]
+pub mod runtime;
+pub mod talk;
 mod tasks;
 mod watcher;
 
