@@ -7,7 +7,11 @@
 //! Invariant: this is the only crate that touches `std::fs`.
 
 mod files;
+pub mod own_files;
+#[cfg(feature = "tokio-runtime")]
+pub mod runtime;
 mod set_aside;
+pub mod talk;
 mod tasks;
 mod watcher;
 
