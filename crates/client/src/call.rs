@@ -87,13 +87,7 @@ pub(crate) struct Server<L> {
 }
 
 impl<L: Link> Server<L> {
-    pub(crate) fn new(
-        link: L,
-        token: String,
-        drive: DriveId,
-        client_version: String,
-        limits: Limits,
-    ) -> Server<L> {
+    pub(crate) fn new(link: L, token: String, drive: DriveId, client_version: String, limits: Limits) -> Server<L> {
         Server { link, token, drive, client_version, limits }
     }
 
@@ -170,8 +164,7 @@ impl<L: Link> Server<L> {
     /// Sends content ahead of a commit.
     pub(crate) async fn upload(&self, body: ByteStream) -> Result<(), CallError> {
         let request = Request::Upload { drive: self.drive };
-        let (_, mut frames) =
-            call(&self.link, Some(&self.token), &request, body, self.limits.frame_bytes_max).await?;
+        let (_, mut frames) = call(&self.link, Some(&self.token), &request, body, self.limits.frame_bytes_max).await?;
         while frames.next_frame().await?.is_some() {}
         Ok(())
     }
@@ -179,8 +172,7 @@ impl<L: Link> Server<L> {
     /// Sends a commit.
     pub(crate) async fn commit(&self, body: ByteStream) -> Result<skep_types::CommitReply, CallError> {
         let request = Request::Commit { drive: self.drive };
-        let (_, mut frames) =
-            call(&self.link, Some(&self.token), &request, body, self.limits.frame_bytes_max).await?;
+        let (_, mut frames) = call(&self.link, Some(&self.token), &request, body, self.limits.frame_bytes_max).await?;
         Ok(expect_frame(&mut frames, FrameKind::Result).await?.read().map_err(BodyError::from)?)
     }
 

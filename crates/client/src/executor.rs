@@ -60,14 +60,8 @@ struct Cache {
 }
 
 impl<M: World> Executor<M> {
-    pub(crate) fn new(
-        world: Arc<M>,
-        root: Root<M::Files>,
-        server: Server<M::Link>,
-        limits: Limits,
-    ) -> Executor<M> {
-        let cache =
-            Cache { manifests: Bounded::new(MANIFEST_CACHE_BYTES), chunks: Bounded::new(CHUNK_CACHE_BYTES) };
+    pub(crate) fn new(world: Arc<M>, root: Root<M::Files>, server: Server<M::Link>, limits: Limits) -> Executor<M> {
+        let cache = Cache { manifests: Bounded::new(MANIFEST_CACHE_BYTES), chunks: Bounded::new(CHUNK_CACHE_BYTES) };
         let shared = Shared {
             world,
             root,
@@ -100,9 +94,7 @@ impl<M: World> Executor<M> {
                 let id = commit.id;
                 Event::Committed { commit: id, result: self.shared.commit(commit, sources).await }
             }
-            Effect::Apply { batch, operations } => {
-                Event::Applied { batch, results: self.apply(operations).await }
-            }
+            Effect::Apply { batch, operations } => Event::Applied { batch, results: self.apply(operations).await },
             Effect::Pull => return self.pull(cursor, answers).await,
             Effect::WakeAt { .. } => return Ok(()),
         };
@@ -163,8 +155,7 @@ impl<M: World> Executor<M> {
         };
         match self.shared.server.entries(after).await {
             Ok(page) => {
-                let event =
-                    Event::Entries { after: page.after, entries: page.entries, to: page.to, head: page.head };
+                let event = Event::Entries { after: page.after, entries: page.entries, to: page.to, head: page.head };
                 send(answers, event).await;
                 Ok(())
             }

@@ -24,12 +24,13 @@ pub mod talk;
 mod tasks;
 mod watcher;
 
-pub use files::{FileError, FileErrorKind, Files, RenameMode, Stat};
+pub use files::{FileError, FileErrorKind, Files, RenameMode};
 #[cfg(target_os = "linux")]
 pub use linux::{LinuxDir, LinuxFiles, LinuxReader, LinuxWatcher, LinuxWriter};
 #[cfg(not(target_os = "linux"))]
 pub use portable::{PollingWatcher, PortableDir, PortableFiles, PortableReader, PortableWriter};
 pub use set_aside::set_aside;
+pub use skep_types::Stat;
 pub use tasks::{Clock, Entropy, Gone, Lane, Tasks, offload};
 pub use watcher::{Hint, WatchError, Watcher};
 

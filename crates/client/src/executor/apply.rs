@@ -51,8 +51,7 @@ pub(crate) fn apply_batch<F: Files>(
     {
         return operations.iter().map(|_| Err(apply_error(error.clone()))).collect();
     }
-    let mut batch =
-        Batch { root, safe_names: SafeNames::new(random), dirs: BTreeMap::new(), touched: BTreeMap::new() };
+    let mut batch = Batch { root, safe_names: SafeNames::new(random), dirs: BTreeMap::new(), touched: BTreeMap::new() };
     let done: Vec<Result<Option<Done<F::Dir>>, ApplyError>> =
         operations.iter().zip(staged).map(|(operation, staged)| batch.apply(&operation.kind, staged)).collect();
     for (_, name) in &written {
@@ -88,12 +87,7 @@ impl<F: Files> Batch<'_, F> {
         }
     }
 
-    fn create(
-        &mut self,
-        at: &Location,
-        content: &Content,
-        staged: &Staged,
-    ) -> Result<Done<F::Dir>, ApplyError> {
+    fn create(&mut self, at: &Location, content: &Content, staged: &Staged) -> Result<Done<F::Dir>, ApplyError> {
         let files = &self.root.files;
         let dir = self.dir(&at.dir)?;
         match content {

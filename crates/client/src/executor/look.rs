@@ -61,12 +61,7 @@ fn sight<F: Files>(root: &Root<F>, dir: &F::Dir, name: Name) -> Result<Sight, Fi
     with_target(root, dir, name, stat)
 }
 
-fn with_target<F: Files>(
-    root: &Root<F>,
-    dir: &F::Dir,
-    name: Name,
-    stat: Option<Stat>,
-) -> Result<Sight, FileError> {
+fn with_target<F: Files>(root: &Root<F>, dir: &F::Dir, name: Name, stat: Option<Stat>) -> Result<Sight, FileError> {
     if stat.and_then(|stat| stat.kind) != Some(Kind::Symlink) {
         return Ok(Sight { name, stat, target: None });
     }

@@ -48,9 +48,9 @@ impl<M: World> Shared<M> {
         let shared = self.clone();
         let nodes: Vec<NodeId> = group.iter().map(|request| request.node).collect();
         let read = offload(self.world.tasks(), Lane::Hash, move || {
-            let results = group.iter().map(|request| {
-                shared.read_file(&request.at).map(|read| shared.remember(read)).map_err(read_error)
-            });
+            let results = group
+                .iter()
+                .map(|request| shared.read_file(&request.at).map(|read| shared.remember(read)).map_err(read_error));
             results.collect::<Vec<_>>()
         });
         let results = read.await.unwrap_or_else(|_| vec![Err(ReadError::Failed); nodes.len()]);

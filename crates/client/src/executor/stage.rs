@@ -308,9 +308,7 @@ fn pages(plans: &[Plan], chunks_max: usize) -> Vec<Vec<Item>> {
 /// How a failed fetch is told to the engine.
 fn fetch_error(error: &CallError) -> ApplyError {
     match error {
-        CallError::Refused(reply) if matches!(reply.code, Code::NotFound | Code::Damaged) => {
-            ApplyError::MissingContent
-        }
+        CallError::Refused(reply) if matches!(reply.code, Code::NotFound | Code::Damaged) => ApplyError::MissingContent,
         CallError::Malformed(_) => ApplyError::MissingContent,
         _ => ApplyError::Unreachable,
     }
