@@ -16,12 +16,12 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use skep_content::{Block, ChunkRef, Chunker, Manifest};
 use skep_planner::{ApplyError, ApplyOperation, ApplyResult, Effect, Event};
-use skep_platform::{Entropy, Lane, offload};
+use skep_platform::{Clock, Entropy, Lane, offload};
 use skep_types::{ChunkId, ContentId, Cursor, Limits};
-use tokio::sync::mpsc;
 
 use crate::bounded::Bounded;
 use crate::call::{CallError, Server};
+use crate::driver::Answers;
 use crate::root::{Root, RootError};
 use crate::world::World;
 
@@ -79,7 +79,7 @@ impl<M: World> Executor<M> {
         &self,
         effect: Effect,
         cursor: Option<Cursor>,
-        answers: &mpsc::Sender<Event>,
+        answers: &Answers,
     ) -> Result<(), CallError> {
         let event = match effect {
             Effect::Look { look, dir, path, names, watch } => {
@@ -98,7 +98,7 @@ impl<M: World> Executor<M> {
             Effect::Pull => return self.pull(cursor, answers).await,
             Effect::WakeAt { .. } => return Ok(()),
         };
-        send(answers, event).await;
+        answers.send(event).await;
         Ok(())
     }
 
@@ -125,12 +125,36 @@ impl<M: World> Executor<M> {
         checked.unwrap_or_else(|_| Err(RootError::Missing("it could not be looked at".into())))
     }
 
-    async fn read(&self, requests: Vec<skep_planner::ReadRequest>, answers: &mpsc::Sender<Event>) {
+    /// Looks through the safe; gives back the names in the root under which displaced files came back.
+    pub(crate) async fn look_through_safe(&self) -> Vec<skep_types::Name> {
+        let shared = self.shared.clone();
+        let looked = offload(self.shared.world.tasks(), Lane::Disk, move || {
+            crate::safe::look_through(&shared.root, shared.world.clock().now(), shared.limits.safe_keep_ms)
+        });
+        match looked.await {
+            Ok(Ok(names)) => names,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the safe could not be looked through");
+                Vec::new()
+            }
+            Err(_) => Vec::new(),
+        }
+    }
+
+    pub(crate) fn root(&self) -> &Root<M::Files> {
+        &self.shared.root
+    }
+
+    pub(crate) fn world(&self) -> &M {
+        &self.shared.world
+    }
+
+    async fn read(&self, requests: Vec<skep_planner::ReadRequest>, answers: &Answers) {
         let groups = stream::iter(read::groups(requests));
         let mut read = groups.map(|group| self.shared.read_group(group)).buffer_unordered(READS_PARALLEL);
         while let Some(events) = read.next().await {
             for event in events {
-                send(answers, event).await;
+                answers.send(event).await;
             }
         }
     }
@@ -148,19 +172,19 @@ impl<M: World> Executor<M> {
     }
 
     /// Takes journal pages until its end, as far as it was when asked.
-    async fn pull(&self, cursor: Option<Cursor>, answers: &mpsc::Sender<Event>) -> Result<(), CallError> {
+    async fn pull(&self, cursor: Option<Cursor>, answers: &Answers) -> Result<(), CallError> {
         let Some(after) = cursor else {
-            send(answers, Event::PullFailed).await;
+            answers.send(Event::PullFailed).await;
             return Ok(());
         };
         match self.shared.server.entries(after).await {
             Ok(page) => {
                 let event = Event::Entries { after: page.after, entries: page.entries, to: page.to, head: page.head };
-                send(answers, event).await;
+                answers.send(event).await;
                 Ok(())
             }
             Err(error) => {
-                send(answers, Event::PullFailed).await;
+                answers.send(Event::PullFailed).await;
                 Err(error)
             }
         }
@@ -185,9 +209,4 @@ impl<M: World> Shared<M> {
         let weight = manifest.chunks.len() * size_of::<ChunkRef>();
         self.cache().manifests.put(content, manifest, weight);
     }
-}
-
-/// Sends an answer. When nobody takes answers any more, the client is ending.
-async fn send(answers: &mpsc::Sender<Event>, event: Event) {
-    let _ = answers.send(event).await;
 }

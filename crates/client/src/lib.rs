@@ -2,6 +2,7 @@
 
 mod bounded;
 mod call;
+mod driver;
 mod executor;
 mod link;
 mod root;
@@ -11,6 +12,7 @@ mod status;
 mod world;
 
 pub use call::{CallError, join};
+pub use driver::{Account, Client, Ended, Feed, Start, StartError};
 pub use executor::Executor;
 pub use link::{Link, LinkError};
 pub use root::{Marker, Root, RootError, RootId, open_root, prepare_root};
