@@ -143,8 +143,8 @@ impl Block {
         Ok(block)
     }
 
-    /// Whether the block keeps the limits and its encoded bytes can be so many.
-    pub(crate) fn check(&self, limits: &Limits) -> Result<(), BlockError> {
+    /// Whether the block keeps the limits and its encoded bytes can be so many; what any reader checks first.
+    pub fn check(&self, limits: &Limits) -> Result<(), BlockError> {
         check_shape(&self.chunks, limits)?;
         check_encoded(self.encoding, self.bytes.len() as u64, &self.chunks)
     }
