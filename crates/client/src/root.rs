@@ -37,7 +37,7 @@ pub struct RootId([u8; 16]);
 
 impl RootId {
     /// The id with these bytes.
-    pub fn from_bytes(bytes: [u8; 16]) -> RootId {
+    pub const fn from_bytes(bytes: [u8; 16]) -> RootId {
         RootId(bytes)
     }
 

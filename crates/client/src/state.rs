@@ -168,7 +168,8 @@ impl SqliteTrees {
     /// Forgets all three trees and the cursor, in one step: the folder and the server rebuild them.
     pub fn forget_all(&mut self) -> Result<(), StateError> {
         self.with_step(|state| {
-            let tables = "DELETE FROM synced; DELETE FROM local_diff; DELETE FROM remote_diff; DELETE FROM meta WHERE key = 'cursor'";
+            let tables = "DELETE FROM synced; DELETE FROM local_diff; DELETE FROM remote_diff; DELETE FROM offered; \
+                          DELETE FROM meta WHERE key = 'cursor'";
             state.note(state.connection.execute_batch(tables));
             state.totals = Totals::default();
         })
@@ -409,6 +410,19 @@ impl Trees for SqliteTrees {
             "UPDATE remote_diff SET resting = ?2 WHERE node = ?1 AND resting <> ?2",
             params![node.as_bytes(), resting],
         );
+    }
+
+    fn offered(&self, node: NodeId) -> bool {
+        let found = self.one("SELECT 1 FROM offered WHERE node = ?1", params![node.as_bytes()], |_| Ok(()));
+        found.is_some()
+    }
+
+    fn set_offered(&mut self, node: NodeId, offered: bool) {
+        let sql = match offered {
+            true => "INSERT OR IGNORE INTO offered (node) VALUES (?1)",
+            false => "DELETE FROM offered WHERE node = ?1",
+        };
+        self.write(sql, params![node.as_bytes()]);
     }
 
     fn cursor(&self) -> Option<Cursor> {

@@ -15,6 +15,7 @@ struct Model {
     local: BTreeMap<NodeId, Local>,
     remote: BTreeMap<NodeId, NodeState>,
     resting: BTreeSet<NodeId>,
+    offered: BTreeSet<NodeId>,
     cursor: Option<Cursor>,
 }
 
@@ -90,6 +91,15 @@ impl Trees for Model {
             false => self.resting.remove(&node),
         };
     }
+    fn offered(&self, node: NodeId) -> bool {
+        self.offered.contains(&node)
+    }
+    fn set_offered(&mut self, node: NodeId, offered: bool) {
+        match offered {
+            true => self.offered.insert(node),
+            false => self.offered.remove(&node),
+        };
+    }
     fn cursor(&self) -> Option<Cursor> {
         self.cursor
     }
@@ -119,6 +129,7 @@ enum Set {
     LocalFromSynced(NodeId),
     SyncedFromRemote(NodeId),
     Rest(NodeId, bool),
+    Offered(NodeId, bool),
     Cursor(Option<u64>),
 }
 
@@ -180,6 +191,7 @@ fn any_set() -> impl Strategy<Value = Set> {
         any_node().prop_map(Set::LocalFromSynced),
         any_node().prop_map(Set::SyncedFromRemote),
         (any_node(), any::<bool>()).prop_map(|(node, rest)| Set::Rest(node, rest)),
+        (any_node(), any::<bool>()).prop_map(|(node, offered)| Set::Offered(node, offered)),
         proptest::option::of(any::<u64>()).prop_map(Set::Cursor),
     ]
 }
@@ -197,6 +209,7 @@ fn carry_out(trees: &mut dyn Trees, set: &Set) {
         // The engine lets only nodes rest that are only in Remote.
         Set::Rest(node, true) if trees.local(node).is_some() || trees.synced(node).is_some() => {}
         Set::Rest(node, rest) => trees.rest(node, rest),
+        Set::Offered(node, offered) => trees.set_offered(node, offered),
         Set::Cursor(seq) => trees.set_cursor(seq.map(|seq| Cursor {
             generation: Generation::from_bytes([3; 16]),
             seq: Seq(seq),
@@ -211,6 +224,7 @@ fn assert_same(state: &SqliteTrees, model: &Model) {
         assert_eq!(state.synced(at), model.synced(at));
         assert_eq!(state.local(at), model.local(at));
         assert_eq!(state.remote(at), model.remote(at));
+        assert_eq!(state.offered(at), model.offered(at));
         assert_eq!(state.local_children(at), model.local_children(at));
         assert_eq!(state.remote_children(at), model.remote_children(at));
         for name_index in 0..2 {

@@ -22,8 +22,8 @@ const LOOKS_PARALLEL: usize = 16;
 const READS_PARALLEL: usize = 2;
 /// Commits on their way at the same time.
 const COMMITS_PARALLEL: usize = 2;
-/// Applies at the same time: their order counts.
-const APPLIES_PARALLEL: usize = 1;
+/// Applies at the same time: a small one need not wait for the bytes of a big one.
+const APPLIES_PARALLEL: usize = 2;
 /// Waiting cookies that are remembered.
 const COOKIES_MAX: usize = 256;
 
@@ -355,8 +355,8 @@ impl Mind {
         let effects = match events.is_empty() {
             true => Vec::new(),
             false => trees.with_step(|trees| {
-                let steps = events.into_iter().map(|event| engine.step(trees, Input { now, at_ms, event }));
-                steps.flatten().collect()
+                let inputs = events.into_iter().map(|event| Input { now, at_ms, event });
+                engine.step(trees, inputs)
             })?,
         };
         let progress = engine.progress(trees);

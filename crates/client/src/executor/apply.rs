@@ -338,3 +338,6 @@ pub(crate) fn apply_error(error: FileError) -> ApplyError {
         FileErrorKind::Unsupported | FileErrorKind::Other => ApplyError::Failed(error.message),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use skep_content::{ChunkRef, Manifest, chunk_id};
 use skep_planner::{Event, Location, ReadError, ReadRequest, ReadResult};
-use skep_platform::{FileError, FileErrorKind, Files, Lane, offload};
+use skep_platform::{Clock, FileError, FileErrorKind, Files, Lane, offload};
 use skep_types::{ChunkId, NodeId};
 
 use super::Shared;
@@ -85,11 +85,12 @@ impl<M: World> Shared<M> {
             }
             buffer.drain(..length);
         }
+        let at = self.world.clock().now();
         let after = files.stat_reader(&reader)?;
         if after != before || manifest.length() != after.size {
             return Err(FileError::new(FileErrorKind::Exists, "it changed while it was read"));
         }
-        let result = ReadResult { content: manifest.content_id(), size: after.size, stat: after };
+        let result = ReadResult { content: manifest.content_id(), size: after.size, stat: after, at };
         Ok(FileRead { manifest, result, small })
     }
 

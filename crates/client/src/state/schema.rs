@@ -33,6 +33,7 @@ CREATE TABLE IF NOT EXISTS remote_diff (
     node BLOB PRIMARY KEY, parent BLOB, name BLOB, trashed INTEGER NOT NULL, resting INTEGER NOT NULL, state BLOB
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS remote_place ON remote_diff (parent, name, trashed);
+CREATE TABLE IF NOT EXISTS offered (node BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS remote_awake ON remote_diff (node) WHERE resting = 0;
 ";
 
