@@ -14,9 +14,9 @@ mod files;
 #[cfg(target_os = "linux")]
 mod linux;
 // Compiled for tests everywhere, so that the checks run on it where developers are.
+pub mod own_files;
 #[cfg(any(not(target_os = "linux"), test))]
 mod portable;
-pub mod own_files;
 #[cfg(feature = "tokio-runtime")]
 pub mod runtime;
 pub mod talk;

@@ -2,6 +2,12 @@
 //!
 //! Invariant: nothing here decides about accounts, drives or content; it carries calls to the service and answers back.
 
+pub mod admin;
+pub mod args;
+pub mod config;
+pub mod run;
+pub mod store;
+
 pub mod answer;
 pub mod answers;
 mod feed;
