@@ -1,1 +1,3 @@
-//! stub
+//! The simulated world in which the shipped code runs from a seed.
+
+pub mod disk;

@@ -1,0 +1,260 @@
+//! The simulated disk: what a power cut may leave, and what a crash and a hook do.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use skep_platform::{FileErrorKind, Files, Hint, RenameMode, Watcher};
+use skep_sim::disk::{DiskConfig, SimDisk, SimWatcher, TreeEntry};
+use skep_types::{Name, NodeId, Timestamp};
+
+fn name(text: &str) -> Name {
+    Name::try_from(text).unwrap()
+}
+
+/// A disk whose clock goes on by 10 ms with every call.
+fn disk(config: DiskConfig) -> SimDisk {
+    let ticks = AtomicI64::new(1_000_000_000);
+    let clock = move || {
+        Timestamp { seconds: 0, nanoseconds: 0 }.plus_milliseconds(ticks.fetch_add(10, Ordering::Relaxed) as u64)
+    };
+    SimDisk::new(config, Arc::new(clock))
+}
+
+fn put(disk: &SimDisk, file: &str, bytes: &[u8]) {
+    let root = disk.root().unwrap();
+    disk.create(&root, &name(file)).unwrap().write_all(bytes).unwrap();
+}
+
+fn content(disk: &SimDisk, path: &str) -> Option<Vec<u8>> {
+    disk.user().read(path).ok().map(|bytes| bytes.to_vec())
+}
+
+#[test]
+fn what_was_made_durable_survives_every_power_cut() {
+    for seed in 0..200 {
+        let disk = disk(DiskConfig::default());
+        let root = disk.root().unwrap();
+        disk.make_dir(&root, &name("stage")).unwrap();
+        let stage = disk.open_dir(&root, &[name("stage")]).unwrap();
+        disk.create(&stage, &name("new")).unwrap().write_all(b"content").unwrap();
+        disk.make_durable(&[(stage, name("new"))], &[]).unwrap();
+        disk.rename(&stage, &name("new"), &root, &name("file"), RenameMode::NoReplace).unwrap();
+        disk.make_durable(&[], std::slice::from_ref(&root)).unwrap();
+        disk.user().write("other", b"unsynced").unwrap();
+        disk.power_cut(seed);
+        assert_eq!(content(&disk, "file").as_deref(), Some(&b"content"[..]), "seed {seed}");
+        assert_eq!(content(&disk, "stage/new"), None, "seed {seed}");
+    }
+}
+
+#[test]
+fn unsynced_content_survives_as_old_new_or_a_prefix() {
+    let mut seen = BTreeSet::new();
+    for seed in 0..400 {
+        let disk = disk(DiskConfig::default());
+        put(&disk, "file", b"old");
+        disk.write_back();
+        disk.user().write("file", b"NEWER").unwrap();
+        disk.power_cut(seed);
+        seen.insert(String::from_utf8(content(&disk, "file").unwrap()).unwrap());
+    }
+    let legal = ["", "N", "NE", "NEW", "NEWE", "NEWER", "old"].map(String::from);
+    assert_eq!(seen, BTreeSet::from(legal));
+}
+
+#[test]
+fn a_power_cut_takes_nothing_from_a_file_that_is_only_appended_to() {
+    for seed in 0..200 {
+        let disk = disk(DiskConfig::default());
+        put(&disk, "log", b"one");
+        disk.write_back();
+        disk.user().append("log", b"two").unwrap();
+        disk.power_cut(seed);
+        assert!(content(&disk, "log").unwrap().starts_with(b"one"), "seed {seed}");
+    }
+}
+
+#[test]
+fn unsynced_entries_survive_as_a_prefix_and_renames_as_a_whole() {
+    let mut outcomes = BTreeSet::new();
+    for seed in 0..500 {
+        let disk = disk(DiskConfig::default());
+        let user = disk.user();
+        for dir in ["a", "b", "c"] {
+            user.make_dir(dir).unwrap();
+        }
+        user.write("a/file", b"only copy").unwrap();
+        disk.write_back();
+        user.rename("a/file", "b/file").unwrap();
+        user.make_dir("new").unwrap();
+        user.rename("b/file", "new/file").unwrap();
+        user.remove_dir("b").unwrap();
+        user.rename("c", "new/c").unwrap();
+        user.rename("a", "new/c/a").unwrap();
+        disk.power_cut(seed);
+        let tree = disk.tree();
+        let places: Vec<_> = tree.keys().filter(|path| path.ends_with(b"file")).cloned().collect();
+        assert_eq!(places.len(), 1, "seed {seed}: {tree:?}");
+        assert_eq!(tree.keys().filter(|path| path.ends_with(b"a")).count(), 1, "seed {seed}: {tree:?}");
+        assert_eq!(tree.keys().filter(|path| path.ends_with(b"c")).count(), 1, "seed {seed}: {tree:?}");
+        outcomes.insert(tree.into_keys().collect::<Vec<_>>());
+    }
+    assert!(outcomes.len() >= 5, "only {} outcomes", outcomes.len());
+}
+
+#[test]
+fn no_directory_gets_above_itself_by_a_power_cut() {
+    for seed in 0..500 {
+        let disk = disk(DiskConfig::default());
+        let user = disk.user();
+        for dir in ["a", "a/m", "a/m/x", "a/m/x/y", "b"] {
+            user.make_dir(dir).unwrap();
+        }
+        disk.write_back();
+        user.rename("a/m/x", "b/x").unwrap();
+        user.rename("a", "b/x/y/a").unwrap();
+        disk.power_cut(seed);
+        assert_eq!(disk.tree().len(), 5, "seed {seed}: {:?}", disk.tree());
+    }
+}
+
+#[test]
+fn old_changes_are_written_back_by_themselves() {
+    for seed in 0..50 {
+        let disk = disk(DiskConfig { write_back_ms: 100, ..DiskConfig::default() });
+        disk.user().write("file", b"content").unwrap();
+        (0..20).for_each(|_| _ = disk.used_bytes());
+        disk.power_cut(seed);
+        assert_eq!(content(&disk, "file").as_deref(), Some(&b"content"[..]), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_crash_keeps_the_tree_and_voids_handles_and_locks() {
+    let first = disk(DiskConfig::default());
+    let second = first.another_process();
+    let root = first.root().unwrap();
+    let second_root = second.root().unwrap();
+    assert!(first.lock(&root, &name("lock")).unwrap());
+    assert!(first.lock(&root, &name("lock")).unwrap(), "it has it already");
+    assert!(!second.lock(&second_root, &name("lock")).unwrap());
+    let mut writer = first.create(&root, &name("file")).unwrap();
+    writer.write_all(b"begun").unwrap();
+    first.crash();
+    assert!(writer.write_all(b"x").is_err());
+    assert!(first.list(&root).is_err());
+    assert!(second.lock(&second_root, &name("lock")).unwrap());
+    assert_eq!(content(&first, "file").as_deref(), Some(&b"begun"[..]));
+    assert!(first.root().is_ok(), "the next process");
+}
+
+#[test]
+fn a_hook_may_change_the_disk_under_a_call_and_unwind() {
+    let disk = disk(DiskConfig::default());
+    put(&disk, "file", &[1; 10]);
+    let root = disk.root().unwrap();
+    let (mut reader, stat) = disk.read(&root, &name("file")).unwrap();
+    let user = disk.user();
+    disk.set_hook(Some(Arc::new(move |call| {
+        if call == "read_bytes" {
+            user.replace("file", &[2; 10]).unwrap();
+        }
+    })));
+    let mut bytes = Vec::new();
+    reader.read_to_end(&mut bytes).unwrap();
+    assert_eq!(bytes, [1; 10], "the open file is the old one");
+    assert_eq!(disk.stat_reader(&reader).unwrap().links, 0);
+    assert_ne!(disk.stat(&root, &name("file")).unwrap().unwrap().inode, stat.inode);
+    disk.set_hook(Some(Arc::new(|call| assert_ne!(call, "list", "killed"))));
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| disk.list(&root))).is_err());
+    disk.set_hook(None);
+    assert_eq!(disk.list(&root).unwrap().len(), 1);
+}
+
+#[test]
+fn faults_and_a_full_disk_fail_as_asked() {
+    let disk = disk(DiskConfig { capacity_bytes: 8, ..DiskConfig::default() });
+    let root = disk.root().unwrap();
+    disk.fail_next("list", 1, FileErrorKind::Other);
+    assert_eq!(disk.list(&root).unwrap_err().kind, FileErrorKind::Other);
+    assert!(disk.list(&root).is_ok());
+    let mut writer = disk.create(&root, &name("file")).unwrap();
+    writer.write_all(&[0; 8]).unwrap();
+    assert!(writer.write_all(&[0]).is_err());
+    assert_eq!(disk.create(&root, &name("more")).err().unwrap().kind, FileErrorKind::NoSpace);
+    drop(writer);
+    disk.remove_file(&root, &name("file")).unwrap();
+    assert_eq!(disk.free_bytes().unwrap(), 8);
+}
+
+#[test]
+fn other_file_systems_can_be_played() {
+    let config = DiskConfig {
+        is_case_insensitive: true,
+        has_exchange: false,
+        has_executable: false,
+        mtime_granularity_ns: 2_000_000_000,
+        refused_bytes: b":".to_vec(),
+        ..DiskConfig::default()
+    };
+    let disk = disk(config);
+    put(&disk, "Name", b"x");
+    let root = disk.root().unwrap();
+    assert_eq!(disk.create(&root, &name("NAME")).err().unwrap().kind, FileErrorKind::Exists);
+    assert_eq!(disk.create(&root, &name("a:b")).err().unwrap().kind, FileErrorKind::BadName);
+    disk.rename(&root, &name("name"), &root, &name("nAME"), RenameMode::NoReplace).unwrap();
+    assert_eq!(disk.list(&root).unwrap()[0].0, name("nAME"));
+    disk.set_executable(&root, &name("name"), true).unwrap();
+    disk.set_mtime(&root, &name("name"), Timestamp { seconds: -3, nanoseconds: 5 }).unwrap();
+    let stat = disk.stat(&root, &name("name")).unwrap().unwrap();
+    assert_eq!((stat.executable, stat.mtime), (false, Timestamp { seconds: -4, nanoseconds: 0 }));
+    let swap = disk.rename(&root, &name("name"), &root, &name("name"), RenameMode::Exchange);
+    assert_eq!(swap.unwrap_err().kind, FileErrorKind::Unsupported);
+}
+
+#[test]
+fn hints_can_be_lost_and_overflow() {
+    let disk = disk(DiskConfig { hints_queued_max: 2, watches_max: 1, ..DiskConfig::default() });
+    let watcher = SimWatcher::new(&disk);
+    let root = disk.root().unwrap();
+    let node = NodeId::from_bytes([1; 16]);
+    watcher.watch(&root, node).unwrap();
+    let take = || {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match std::pin::pin!(watcher.hints()).poll(&mut context) {
+            std::task::Poll::Ready(hints) => hints,
+            std::task::Poll::Pending => Vec::new(),
+        }
+    };
+    assert_eq!(take(), []);
+    disk.user().write("a", b"").unwrap();
+    assert_eq!(take(), [Hint::Entry { dir: node, name: name("a") }]);
+    disk.lose_hints();
+    assert_eq!(take(), [Hint::Lost]);
+    for file in ["a", "b", "c"] {
+        disk.user().write(file, b"x").unwrap();
+    }
+    assert_eq!(take().first(), Some(&Hint::Lost));
+    disk.make_dir(&root, &name("dir")).unwrap();
+    let dir = disk.open_dir(&root, &[name("dir")]).unwrap();
+    assert!(watcher.watch(&dir, NodeId::from_bytes([2; 16])).is_err(), "the limit");
+}
+
+#[test]
+fn user_programs_leave_no_trace_of_damage_in_stat() {
+    let disk = disk(DiskConfig::default());
+    put(&disk, "file", b"abc");
+    let before = disk.user().stat("file").unwrap();
+    disk.user().flip_bit("file", 1).unwrap();
+    assert_eq!(disk.user().stat("file").unwrap(), before);
+    assert_eq!(content(&disk, "file").as_deref(), Some(&b"acc"[..]));
+    disk.user().make_dir("dir").unwrap();
+    disk.user().symlink("dir/link", b"../file").unwrap();
+    disk.user().remove_all("dir").unwrap();
+    assert!(
+        matches!(disk.tree().into_iter().collect::<Vec<_>>().as_slice(), [(path, TreeEntry::File { .. })] if path == b"file")
+    );
+}
