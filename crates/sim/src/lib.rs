@@ -1,3 +1,8 @@
 //! The simulated world in which the shipped code runs from a seed.
 
 pub mod disk;
+mod executor;
+mod random;
+
+pub use executor::{Executor, ProcessId, RunError, SimClock, SimEntropy, SimTasks};
+pub use random::Random;
