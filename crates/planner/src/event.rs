@@ -46,6 +46,8 @@ pub struct ReadResult {
     pub size: u64,
     /// What it was, equally, before and after the reading.
     pub stat: Stat,
+    /// Wall-clock time just before `stat` was taken the second time: a change in the same tick of the clock would not show.
+    pub at: Timestamp,
 }
 
 /// A file was not read.

@@ -13,6 +13,9 @@ mod effect;
 mod engine;
 mod event;
 mod ids;
+mod memory;
+mod names;
+mod reconcile;
 
 pub mod trees;
 
@@ -20,4 +23,6 @@ pub use effect::{ApplyKind, ApplyOperation, BatchId, Effect, Location, LookId, R
 pub use engine::{Engine, EngineProblem, Identity, Progress};
 pub use event::{ApplyError, ApplyResult, CommitFailure, Event, Input, LookError, ReadError, ReadResult, Sight};
 
+pub use memory::MemoryTrees;
+pub use names::conflict_name;
 pub use trees::{Local, LocalContent, Synced, Trees};

@@ -2,6 +2,9 @@
 
 use skep_types::{Content, Cursor, FileContent, Kind, Mode, Name, NodeId, NodeState, Stat};
 
+/// In Local, the directory of nodes that were pushed from their place and not found elsewhere so far. Never on the server.
+pub const LIMBO: NodeId = NodeId::from_bytes([0xfe; NodeId::LEN]);
+
 /// What Local knows of a node's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LocalContent {
@@ -112,6 +115,11 @@ pub trait Trees {
     fn set_synced(&mut self, node: NodeId, synced: Option<Synced>);
     /// A node that is only in Remote, in the trash: nothing is to be done for it until it comes out.
     fn rest(&mut self, node: NodeId, resting: bool);
+
+    /// Whether a creation of this node was sent by this device, so that its absence here is a deletion.
+    fn offered(&self, node: NodeId) -> bool;
+    /// Records that before the first creation of the node is sent; forgets it when the node is in Synced or was refused.
+    fn set_offered(&mut self, node: NodeId, offered: bool);
 
     /// How far the journal was taken into Remote.
     fn cursor(&self) -> Option<Cursor>;
