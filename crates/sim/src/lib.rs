@@ -2,7 +2,9 @@
 
 pub mod disk;
 mod executor;
+mod network;
 mod random;
 
 pub use executor::{Executor, ProcessId, RunError, SimClock, SimEntropy, SimTasks};
+pub use network::{Host, Network, NetworkConfig, SimLink};
 pub use random::Random;
