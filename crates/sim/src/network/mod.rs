@@ -199,8 +199,9 @@ impl SimLink {
             executor.spawn(self.process, "link send", async move { sender.send_body(Way::Up, body).await });
         }
         let answer = answer(&host, Box::pin(connection.receive(Way::Up)));
-        let mut serving = Serving { connection: Arc::clone(&connection), is_done: false };
+        let serving = Serving { connection: Arc::clone(&connection), is_done: false };
         executor.spawn(host.process, "server connection", async move {
+            let mut serving = serving;
             let connection = Arc::clone(&serving.connection);
             let work = std::pin::pin!(serve(&connection, answer));
             let broken = std::pin::pin!(connection.broken());
