@@ -4,7 +4,9 @@ pub mod disk;
 mod executor;
 mod network;
 mod random;
+mod workload;
 
 pub use executor::{Executor, ProcessId, RunError, SimClock, SimEntropy, SimTasks};
 pub use network::{Host, Network, NetworkConfig, SimLink};
 pub use random::Random;
+pub use workload::{Acted, Action, Contents, Habits, Person, name_of};
