@@ -4,7 +4,15 @@
 //! Invariant: nothing here knows drives, accounts or chunk ids' meaning; a place that was never made durable may be gone
 //! after a crash, one that was is readable or reported damaged.
 
+pub mod conformance;
+mod ledger;
+mod local;
+mod memory;
+
 use skep_content::Block;
+
+pub use local::LocalPacks;
+pub use memory::MemoryBlobs;
 
 /// Which pack: counts up from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,10 +51,14 @@ pub enum BlobError {
 /// Keeps blocks. Calls block; callers run them on a lane. Any number of threads may call at once.
 pub trait BlobStore: Send + Sync + 'static {
     /// Appends a block that the caller has verified. It can be read at once, but survives a crash only after
-    /// [`BlobStore::make_durable`].
+    /// [`BlobStore::make_durable`] of its place.
     fn append(&self, block: &Block) -> Result<RecordPlace, BlobError>;
-    /// Returns when every block that was appended before the call will survive a power cut. One sync serves all that wait.
-    fn make_durable(&self) -> Result<(), BlobError>;
+    /// Returns when the records at these places will survive a power cut. One sync serves all that wait, and also covers what
+    /// others have appended before it started.
+    ///
+    /// Fails if one of them may be lost, also when that was found in a sync that another caller asked for: this is why the places
+    /// are named. After a failure nothing is known of these records; append them again.
+    fn make_durable(&self, places: &[RecordPlace]) -> Result<(), BlobError>;
     /// The block at a place, checked against its seal or checksum.
     fn read(&self, place: RecordPlace) -> Result<Block, BlobError>;
 }

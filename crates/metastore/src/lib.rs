@@ -1,7 +1,14 @@
 //! Metadata of a server: accounts, devices, drives, nodes, journals, places of chunks, connections.
 //!
 //! [`MetaStore`] is the seam; [`Sqlite`] the implementation by default. Every implementation passes `conformance`.
+//! No SQL leaves the folder of its implementation.
 //! Invariant: reading, deciding and writing happen in one transaction; a write that returned is durable.
+#![forbid(unsafe_code)]
+
+pub mod conformance;
+mod sqlite;
+
+pub use sqlite::Sqlite;
 
 use skep_blobstore::RecordPlace;
 use skep_content::Manifest;
@@ -168,7 +175,8 @@ pub trait Write: Read {
     fn put_device(&mut self, device: &Device) -> Result<(), StoreError>;
     /// Makes a drive (with its root directory) or replaces what is known of it, but for its journal.
     fn put_drive(&mut self, drive: &Drive) -> Result<(), StoreError>;
-    /// Appends an entry to a drive's journal, at the position after its head, and makes the node table agree.
+    /// Appends an entry to a drive's journal, at the position after its head, and makes the node table agree. Between the
+    /// entries of one commit two live nodes may have one name; a transaction that would end so fails.
     fn append(&mut self, drive: DriveId, entry: &Entry) -> Result<(), StoreError>;
     /// Lets a drive hold a chunk, until `lease` at least; a later lease extends an earlier one, a second place is ignored.
     fn put_chunk(

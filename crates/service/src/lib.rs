@@ -1,1 +1,36 @@
-//! The server without its shell: requests, journal, uploads, push fan-out. No runtime in sight.
+//! The server without its shell: requests, journals, uploads, feeds, accounts.
+//!
+//! A [`Service`] answers calls and feeds as streams of frames. Sockets, TLS and HTTP belong to the shell above, stores lie
+//! behind the seams of `metastore` and `blobstore`, and time, chance and blocking work come from `platform`: so the
+//! simulator runs this very code.
+//!
+//! The one path to know: [`Service::call`] reads a commit's body (`intake`), makes its blocks durable, hands it to the one
+//! writer (`commit`), which decides all commits that wait in one transaction and publishes them to the drive's `hub`, where
+//! the open feeds (`feed`) take them from memory.
+//!
+//! Invariant: bytes are durable before a row names them; a commit's metadata is one transaction; a feed hears of a commit
+//! only after that transaction is durable.
+#![forbid(unsafe_code)]
+
+mod service;
+
+mod accounts;
+mod commit;
+mod content;
+mod feed;
+mod hello;
+mod join;
+mod journal;
+
+mod answer;
+mod backoff;
+mod connections;
+mod error;
+mod hub;
+mod intake;
+mod password;
+mod session;
+
+pub use connections::connection_line;
+pub use error::ServiceError;
+pub use service::{Parts, Service};

@@ -1,0 +1,164 @@
+//! Administration: accounts, devices, the connection log. Used by the command line while the server runs, and while it does not.
+
+use skep_blobstore::BlobStore;
+use skep_metastore::{Account, Connection, Device, Drive, MetaStore, Read, StoreError};
+use skep_platform::{Clock, Entropy, Lane, Tasks, offload};
+use skep_types::{AccountId, DeviceId, DriveId, Seq};
+
+use crate::session::may_call;
+use crate::{Service, ServiceError, password};
+
+/// Longest login name, in characters.
+const USER_NAME_CHARS_MAX: usize = 64;
+/// Shortest password, in characters.
+const PASSWORD_CHARS_MIN: usize = 8;
+/// Longest password, in bytes.
+const PASSWORD_BYTES_MAX: usize = 1024;
+/// The name of the first drive of every account.
+const HOME: &str = "home";
+
+impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C, E, T> {
+    /// Makes an account and its home drive.
+    pub async fn add_user(&self, name: &str, password: &str) -> Result<AccountId, ServiceError> {
+        check_user_name(name)?;
+        check_password(password)?;
+        let parts = &self.inner.parts;
+        let salt = parts.entropy.bytes();
+        let secret = password.to_owned();
+        let password_hash = offload(&parts.tasks, Lane::Hash, move || password::hash(&secret, &salt)).await?;
+        let account = Account {
+            id: AccountId::from_bytes(parts.entropy.bytes()),
+            name: name.to_owned(),
+            password_hash: Some(password_hash),
+            created: parts.clock.now(),
+            disabled: false,
+        };
+        let home = Drive {
+            id: DriveId::from_bytes(parts.entropy.bytes()),
+            owner: account.id,
+            name: HOME.to_owned(),
+            generation: self.inner.generation,
+            head: Seq::START,
+        };
+        let id = account.id;
+        self.write(move |tx| {
+            if tx.account_by_name(&account.name)?.is_some() {
+                return Err(StoreError::Exists(format!("the user `{}`", account.name)));
+            }
+            tx.put_account(&account)?;
+            tx.put_drive(&home)
+        })
+        .await?;
+        Ok(id)
+    }
+
+    /// Signs a device out: its token no longer counts, its open feeds and calls in this process end at once. Doing it twice is no error.
+    pub async fn revoke_device(&self, name_or_id: &str) -> Result<DeviceId, ServiceError> {
+        let wanted = name_or_id.to_owned();
+        let found = self.write(move |tx| {
+            let mut found = devices_called(tx, &wanted)?;
+            if let [device] = found.as_mut_slice()
+                && !device.revoked
+            {
+                device.revoked = true;
+                tx.put_device(device)?;
+            }
+            Ok(found)
+        });
+        match found.await?.as_slice() {
+            [] => Err(ServiceError::UnknownDevice(name_or_id.to_owned())),
+            [device] => {
+                self.inner.sessions.revoke(device.id);
+                Ok(device.id)
+            }
+            several => Err(ServiceError::AmbiguousDevice {
+                name: name_or_id.to_owned(),
+                ids: several.iter().map(|device| device.id).collect(),
+            }),
+        }
+    }
+
+    /// Ends the feeds and calls of devices that another process has signed out, or whose account it has disabled. The shell calls this
+    /// every second or so.
+    pub async fn check_revocations(&self) -> Result<(), ServiceError> {
+        let known = self.inner.sessions.devices();
+        if known.is_empty() {
+            return Ok(());
+        }
+        let revoked = self.read(move |read| {
+            let mut revoked = Vec::new();
+            for device in known {
+                if !may_call(read, device)? {
+                    revoked.push(device);
+                }
+            }
+            Ok(revoked)
+        });
+        for device in revoked.await? {
+            self.inner.sessions.revoke(device);
+        }
+        Ok(())
+    }
+
+    /// All accounts, by name.
+    pub async fn accounts(&self) -> Result<Vec<Account>, ServiceError> {
+        self.read(|read| read.accounts()).await
+    }
+
+    /// All devices, by account and name; those that were signed out too.
+    pub async fn devices(&self) -> Result<Vec<Device>, ServiceError> {
+        self.read(|read| all_devices(read)).await
+    }
+
+    /// The newest lines of the connection log, oldest first.
+    pub async fn connections(&self, limit: usize) -> Result<Vec<Connection>, ServiceError> {
+        self.flush_connections().await?;
+        self.read(move |read| read.connections(limit)).await
+    }
+}
+
+fn all_devices(read: &(impl Read + ?Sized)) -> Result<Vec<Device>, StoreError> {
+    let mut devices = Vec::new();
+    for account in read.accounts()? {
+        devices.extend(read.devices(account.id)?);
+    }
+    Ok(devices)
+}
+
+/// The device of that id; else those of that name, the ones that are signed out only if there is no other.
+fn devices_called(read: &(impl Read + ?Sized), name_or_id: &str) -> Result<Vec<Device>, StoreError> {
+    if let Ok(id) = name_or_id.parse()
+        && let Some(device) = read.device(id)?
+    {
+        return Ok(vec![device]);
+    }
+    let called = all_devices(read)?.into_iter().filter(|device| device.name == name_or_id);
+    let (revoked, active): (Vec<Device>, Vec<Device>) = called.partition(|device| device.revoked);
+    Ok(if active.is_empty() { revoked } else { active })
+}
+
+fn check_user_name(name: &str) -> Result<(), ServiceError> {
+    let bad = |reason| Err(ServiceError::BadUserName { name: name.to_owned(), reason });
+    match name.chars().count() {
+        0 => return bad("it is empty"),
+        1..=USER_NAME_CHARS_MAX => {}
+        _ => return bad("it has more than 64 characters"),
+    }
+    if name.trim() != name {
+        return bad("it begins or ends with a space");
+    }
+    if name.chars().any(char::is_control) {
+        return bad("it has a control character");
+    }
+    Ok(())
+}
+
+fn check_password(password: &str) -> Result<(), ServiceError> {
+    if password.chars().count() < PASSWORD_CHARS_MIN {
+        return Err(ServiceError::BadPassword("it has fewer than 8 characters"));
+    }
+    if password.len() > PASSWORD_BYTES_MAX {
+        return Err(ServiceError::BadPassword("it has more than 1024 bytes"));
+    }
+    Ok(())
+}

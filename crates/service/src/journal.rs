@@ -1,0 +1,119 @@
+//! Reading a drive's journal and its nodes.
+
+use std::sync::Arc;
+
+use skep_blobstore::BlobStore;
+use skep_metastore::{Drive, MetaStore, Read, StoreError};
+use skep_platform::{Clock, Entropy, Tasks};
+use skep_protocol::{Code, DriveSummary, Entries, ErrorReply, Frame, FrameKind, FrameStream, Reply, SnapshotRows};
+use skep_types::{Cursor, DriveId, NodeId, Seq};
+
+use crate::Service;
+use crate::answer::{Frames, done_with, no_more, reply};
+use crate::hub::Hub;
+
+impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C, E, T> {
+    /// [`skep_protocol::Request::Entries`].
+    pub(crate) async fn entries(
+        &self,
+        hub: Arc<Hub>,
+        after: Cursor,
+        mut body: FrameStream,
+    ) -> Result<Frames, ErrorReply> {
+        no_more(&mut body).await?;
+        let (drive, entries_max) = (hub.drive, self.inner.parts.limits.feed_entries_max);
+        let page = self.read(move |read| {
+            let drive = drive_row(read, drive)?;
+            Ok(if holds_cursor(read, &drive, &after)? { Some(page(read, &drive, after, entries_max)?) } else { None })
+        });
+        let page = page.await?.ok_or_else(other_history)?;
+        Ok(done_with(Frame::cbor(FrameKind::Entries, &page)))
+    }
+
+    /// [`skep_protocol::Request::Snapshot`].
+    pub(crate) async fn snapshot(
+        &self,
+        hub: Arc<Hub>,
+        after: Option<NodeId>,
+        mut body: FrameStream,
+    ) -> Result<Frames, ErrorReply> {
+        no_more(&mut body).await?;
+        let (drive, rows_max) = (hub.drive, self.inner.parts.limits.snapshot_rows_max);
+        let page = self.read(move |read| {
+            let head = head_of(read, &drive_row(read, drive)?)?;
+            // One more than fits tells whether there are more.
+            let mut rows = read.nodes(drive, after, rows_max + 1)?;
+            let more = rows.len() > rows_max;
+            rows.truncate(rows_max);
+            Ok(SnapshotRows { rows, more, head })
+        });
+        Ok(done_with(Frame::cbor(FrameKind::SnapshotRows, &page.await?)))
+    }
+
+    /// [`skep_protocol::Request::Head`].
+    pub(crate) async fn head(&self, hub: Arc<Hub>, mut body: FrameStream) -> Result<Frames, ErrorReply> {
+        no_more(&mut body).await?;
+        let drive = hub.drive;
+        let head = self.read(move |read| head_of(read, &drive_row(read, drive)?)).await?;
+        Ok(reply(&Reply::Head { head }))
+    }
+}
+
+/// The refusal of a cursor that is not in the drive's history.
+pub(crate) fn other_history() -> ErrorReply {
+    ErrorReply::new(Code::History, "the server's history does not contain this position")
+}
+
+/// What the store knows of a drive that this process has seen before.
+pub(crate) fn drive_row(read: &(impl Read + ?Sized), drive: DriveId) -> Result<Drive, StoreError> {
+    read.drive(drive)?.ok_or_else(|| StoreError::Damaged(format!("drive {drive} is gone")))
+}
+
+/// Whether `cursor` is a position of the drive's history: of its generation, not past its end, and made by that commit.
+pub(crate) fn holds_cursor(
+    read: &(impl Read + ?Sized),
+    drive: &Drive,
+    cursor: &Cursor,
+) -> Result<bool, StoreError> {
+    if cursor.generation != drive.generation || cursor.seq > drive.head {
+        return Ok(false);
+    }
+    if cursor.seq == Seq::START {
+        return Ok(true);
+    }
+    let entry = read.entry(drive.id, cursor.seq)?;
+    Ok(entry.is_some_and(|entry| Some(entry.commit) == cursor.commit))
+}
+
+/// The entries after a cursor that the drive holds; whole commits.
+pub(crate) fn page(
+    read: &(impl Read + ?Sized),
+    drive: &Drive,
+    after: Cursor,
+    entries_max: usize,
+) -> Result<Entries, StoreError> {
+    let entries = read.entries(drive.id, after.seq, entries_max)?;
+    let to = entries.last().map_or(after, |last| Cursor {
+        generation: drive.generation,
+        seq: last.seq,
+        commit: Some(last.commit),
+    });
+    Ok(Entries { drive: drive.id, after: after.seq, entries, to, head: drive.head })
+}
+
+/// The cursor at the end of the drive's journal.
+pub(crate) fn head_of(read: &(impl Read + ?Sized), drive: &Drive) -> Result<Cursor, StoreError> {
+    let commit = match drive.head {
+        Seq::START => None,
+        seq => match read.entry(drive.id, seq)? {
+            Some(entry) => Some(entry.commit),
+            None => return Err(StoreError::Damaged(format!("entry {seq} of drive {} is gone", drive.id))),
+        },
+    };
+    Ok(Cursor { generation: drive.generation, seq: drive.head, commit })
+}
+
+/// A drive as its devices see it.
+pub(crate) fn summary(read: &(impl Read + ?Sized), drive: &Drive) -> Result<DriveSummary, StoreError> {
+    Ok(DriveSummary { drive: drive.id, name: drive.name.clone(), head: head_of(read, drive)? })
+}

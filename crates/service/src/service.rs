@@ -1,0 +1,275 @@
+//! The service: what it is made of, and the way of a call through it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use skep_blobstore::BlobStore;
+use skep_metastore::{MetaStore, Read, StoreError, Write};
+use skep_platform::{Clock, Entropy, Lane, Tasks, offload};
+use skep_protocol::{ByteStream, Code, ErrorReply, FrameKind, FrameStream, Request};
+use skep_types::{DriveId, Generation, Limits};
+use tokio::sync::{broadcast, mpsc};
+
+use crate::ServiceError;
+use crate::answer::{Frames, bytes_of};
+use crate::commit::{COMMITS_WAITING_MAX, Queued, write_commits};
+use crate::connections::{CallRecord, ConnectionLog, WorthALine};
+use crate::error::{body_refusal, signed_out};
+use crate::hub::{Hub, Hubs};
+use crate::join::JoinGate;
+use crate::session::{Lookup, Session, Sessions, may_call, token_hash};
+
+/// Longest frame of a caller that is not signed in.
+const STRANGER_FRAME_BYTES_MAX: usize = 16 << 10;
+/// The setting that holds the generation of the server's history.
+const GENERATION: &str = "generation";
+/// How often a token is looked up again because a revocation came in between.
+const LOOKUPS_MAX: usize = 8;
+
+/// What a service is made of.
+pub struct Parts<M, B, C, E, T> {
+    /// Where metadata lies.
+    pub meta: Arc<M>,
+    /// Where content lies.
+    pub blobs: Arc<B>,
+    /// Tells the time.
+    pub clock: Arc<C>,
+    /// Makes ids, tokens and salts.
+    pub entropy: Arc<E>,
+    /// Runs tasks and blocking jobs.
+    pub tasks: T,
+    /// The bounds.
+    pub limits: Limits,
+    /// Program and version, for devices to see.
+    pub server_version: String,
+}
+
+/// The server, without sockets. Clones are the same service.
+pub struct Service<M, B, C, E, T> {
+    pub(crate) inner: Arc<Inner<M, B, C, E, T>>,
+}
+
+pub(crate) struct Inner<M, B, C, E, T> {
+    pub(crate) parts: Parts<M, B, C, E, T>,
+    /// Of the histories of new drives.
+    pub(crate) generation: Generation,
+    pub(crate) sessions: Sessions,
+    pub(crate) hubs: Hubs,
+    pub(crate) log: Arc<ConnectionLog>,
+    pub(crate) joins: JoinGate,
+    pub(crate) commits: mpsc::Sender<Queued>,
+}
+
+impl<M, B, C, E, T> Clone for Service<M, B, C, E, T> {
+    fn clone(&self) -> Self {
+        Service { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C, E, T> {
+    /// Opens the service on its stores; the first time, gives the server's history its generation.
+    pub async fn open(parts: Parts<M, B, C, E, T>) -> Result<Self, ServiceError> {
+        let fresh = Generation::from_bytes(parts.entropy.bytes());
+        let meta = Arc::clone(&parts.meta);
+        let generation =
+            offload(&parts.tasks, Lane::Database, move || meta.write(|tx| generation_of(tx, fresh))).await??;
+        let log = Arc::new(ConnectionLog::new());
+        let (commits, queue) = mpsc::channel(COMMITS_WAITING_MAX);
+        let writer = ConnectionLog::writer(
+            &log,
+            Arc::clone(&parts.meta),
+            Arc::clone(&parts.clock),
+            parts.tasks.clone(),
+        );
+        parts.tasks.spawn("connection log", writer);
+        let writer = write_commits(
+            queue,
+            Arc::clone(&parts.meta),
+            Arc::clone(&parts.clock),
+            parts.tasks.clone(),
+            parts.limits,
+        );
+        parts.tasks.spawn("commit writer", writer);
+        let (sessions, hubs, joins) = (Sessions::default(), Hubs::default(), JoinGate::default());
+        Ok(Service { inner: Arc::new(Inner { parts, generation, sessions, hubs, log, joins, commits }) })
+    }
+
+    /// Answers one call. `body` starts with a request frame, the answer with a reply or an error frame. The answer may be
+    /// dropped at any time; what was decided by then stays decided.
+    pub async fn call(&self, token: Option<&str>, peer: &str, body: ByteStream) -> ByteStream {
+        let mut record = CallRecord::start(&self.inner.log, &self.inner.parts.clock, peer);
+        let body = record.counted(body);
+        let (session, answer) = match self.session_of(token).await {
+            Ok(session) => {
+                let answer = self.answer(session.as_ref(), peer, body, &mut record).await;
+                (session, answer)
+            }
+            Err(error) => (None, Err(error)),
+        };
+        let frames = answer.unwrap_or_else(|error| Box::pin(futures_util::stream::iter([Err(error)])));
+        bytes_of(frames, session, record)
+    }
+
+    async fn answer(
+        &self,
+        session: Option<&Arc<Session>>,
+        peer: &str,
+        body: ByteStream,
+        record: &mut CallRecord,
+    ) -> Result<Frames, ErrorReply> {
+        let limits = &self.inner.parts.limits;
+        let bytes_max = match session {
+            Some(_) => limits.frame_bytes_max,
+            None => limits.frame_bytes_max.min(STRANGER_FRAME_BYTES_MAX),
+        };
+        let mut body = FrameStream::new(body, bytes_max);
+        let request = read_request(&mut body).await?;
+        let (name, worth_a_line) = name_of(&request);
+        record.asked(name, worth_a_line);
+        if let Request::Join { .. } = request {
+            return self.join(request, peer, body, record).await;
+        }
+        let session = session.ok_or_else(signed_out)?;
+        record.by(session);
+        self.inner.log.saw(session, &*self.inner.parts.clock);
+        session.unless_revoked(self.dispatch(session, request, body)).await
+    }
+
+    async fn dispatch(
+        &self,
+        session: &Arc<Session>,
+        request: Request,
+        mut body: FrameStream,
+    ) -> Result<Frames, ErrorReply> {
+        match request {
+            Request::Join { .. } => Err(ErrorReply::new(Code::BadRequest, "joining needs no token")),
+            Request::Hello { client_version, .. } => self.hello(session, client_version, body).await,
+            Request::Commit { drive } => self.commit(session, self.drive_of(session, drive).await?, &mut body).await,
+            Request::Upload { drive } => self.upload(session, self.drive_of(session, drive).await?, &mut body).await,
+            Request::Lacks { drive, chunks } => {
+                self.lacks(session, self.drive_of(session, drive).await?, chunks, body).await
+            }
+            Request::Fetch { drive, chunks } => self.fetch(self.drive_of(session, drive).await?, chunks, body).await,
+            Request::Manifests { drive, lists } => {
+                self.manifests(self.drive_of(session, drive).await?, lists, body).await
+            }
+            Request::Entries { drive, after } => {
+                self.entries(self.drive_of(session, drive).await?, after, body).await
+            }
+            Request::Snapshot { drive, after } => {
+                self.snapshot(self.drive_of(session, drive).await?, after, body).await
+            }
+            Request::Head { drive } => self.head(self.drive_of(session, drive).await?, body).await,
+        }
+    }
+
+    /// The session of a token, or `None` if there is no token or it does not count.
+    pub(crate) async fn session_of(&self, token: Option<&str>) -> Result<Option<Arc<Session>>, ErrorReply> {
+        let Some(hash) = token.and_then(token_hash) else { return Ok(None) };
+        for _ in 0..LOOKUPS_MAX {
+            let revocations = match self.inner.sessions.look_up(&hash) {
+                Lookup::Known(session) => return Ok(Some(session)),
+                Lookup::Unknown { revocations } => revocations,
+            };
+            let known = self
+                .read(move |read| {
+                    let Some(device) = read.device_by_token(&hash)? else { return Ok(None) };
+                    Ok(may_call(read, device.id)?.then_some(device))
+                })
+                .await?;
+            let Some(device) = known else { return Ok(None) };
+            let session = self.inner.sessions.remember(hash, device.id, device.account, revocations);
+            if session.is_some() {
+                return Ok(session);
+            }
+        }
+        Err(ErrorReply::new(Code::Busy, "devices are being signed out, try again"))
+    }
+
+    /// A drive of the caller's account. Anything else is not found, whether it exists or not.
+    pub(crate) async fn drive_of(&self, session: &Session, drive: DriveId) -> Result<Arc<Hub>, ErrorReply> {
+        let hub = match self.inner.hubs.get(drive) {
+            Some(hub) => Some(hub),
+            None => self.load_drive(drive).await?,
+        };
+        let own = hub.filter(|hub| hub.owner == session.account);
+        own.ok_or_else(|| ErrorReply::new(Code::NotFound, format!("there is no drive {drive}")))
+    }
+
+    async fn load_drive(&self, drive: DriveId) -> Result<Option<Arc<Hub>>, ServiceError> {
+        let _loading = self.inner.hubs.loading.lock().await;
+        if let Some(hub) = self.inner.hubs.get(drive) {
+            return Ok(Some(hub));
+        }
+        let found = self.read(move |read| read.drive(drive)).await?;
+        Ok(found.map(|found| self.inner.hubs.enter(&found)))
+    }
+
+    /// Reads the metadata store.
+    pub(crate) async fn read<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Read) -> Result<R, StoreError> + Send + 'static,
+    ) -> Result<R, ServiceError> {
+        let meta = Arc::clone(&self.inner.parts.meta);
+        Ok(offload(&self.inner.parts.tasks, Lane::Database, move || meta.read(work)).await??)
+    }
+
+    /// Runs a transaction of the metadata store. It runs to its end even if the caller goes away.
+    pub(crate) async fn write<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut dyn Write) -> Result<R, StoreError> + Send + 'static,
+    ) -> Result<R, ServiceError> {
+        let meta = Arc::clone(&self.inner.parts.meta);
+        Ok(offload(&self.inner.parts.tasks, Lane::Database, move || meta.write(work)).await??)
+    }
+
+    /// Every line of the connection log from now on, as it comes; [`crate::connection_line`] makes it text.
+    pub fn subscribe_connections(&self) -> broadcast::Receiver<skep_metastore::Connection> {
+        self.inner.log.subscribe()
+    }
+
+    /// Writes the lines of the connection log that still wait; for a clean stop.
+    pub async fn flush_connections(&self) -> Result<(), ServiceError> {
+        self.inner.log.flush(&self.inner.parts.meta, &self.inner.parts.tasks).await
+    }
+}
+
+/// The guarded value; a panic elsewhere has left it whole, because nothing panics between two related writes.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn generation_of(tx: &mut dyn Write, fresh: Generation) -> Result<Generation, StoreError> {
+    match tx.setting(GENERATION)? {
+        Some(bytes) => Generation::from_slice(&bytes)
+            .ok_or_else(|| StoreError::Damaged("the server's generation has the wrong length".to_owned())),
+        None => {
+            tx.put_setting(GENERATION, fresh.as_bytes())?;
+            Ok(fresh)
+        }
+    }
+}
+
+async fn read_request(body: &mut FrameStream) -> Result<Request, ErrorReply> {
+    match body.next_frame().await.map_err(|error| body_refusal(&error))? {
+        Some(frame) if frame.kind == FrameKind::Request => {
+            frame.read().map_err(|error| ErrorReply::new(Code::BadRequest, error.to_string()))
+        }
+        _ => Err(ErrorReply::new(Code::BadRequest, "a call starts with a request frame")),
+    }
+}
+
+/// What the connection log calls a request, and whether a success of it is worth a line.
+fn name_of(request: &Request) -> (&'static str, WorthALine) {
+    match request {
+        Request::Join { .. } => ("join", WorthALine::Always),
+        Request::Hello { .. } => ("hello", WorthALine::Always),
+        Request::Commit { .. } => ("commit", WorthALine::Always),
+        Request::Upload { .. } => ("upload", WorthALine::Always),
+        Request::Lacks { .. } => ("lacks", WorthALine::WhenItFails),
+        Request::Fetch { .. } => ("fetch", WorthALine::WhenItFails),
+        Request::Manifests { .. } => ("manifests", WorthALine::WhenItFails),
+        Request::Entries { .. } => ("entries", WorthALine::WhenItFails),
+        Request::Snapshot { .. } => ("snapshot", WorthALine::WhenItFails),
+        Request::Head { .. } => ("head", WorthALine::WhenItFails),
+    }
+}
