@@ -4,13 +4,39 @@
 //! adapter (this crate for files and the watcher, the binaries for tasks and links); the simulator is another one, so that
 //! it runs the shipped code over a simulated world.
 //!
+//! [`NativeFiles`] and [`NativeWatcher`] are the adapters for the system that this is built for; [`conformance`] is what any
+//! adapter, and the simulated disk, must do.
+//!
 //! Invariant: this is the only crate that touches `std::fs`.
 
+pub mod conformance;
 mod files;
+#[cfg(target_os = "linux")]
+mod linux;
+// Compiled for tests everywhere, so that the checks run on it where developers are.
+#[cfg(any(not(target_os = "linux"), test))]
+mod portable;
 mod tasks;
 mod watcher;
 
 pub use files::{FileError, FileErrorKind, Files, RenameMode};
+#[cfg(target_os = "linux")]
+pub use linux::{LinuxDir, LinuxFiles, LinuxReader, LinuxWatcher, LinuxWriter};
+#[cfg(not(target_os = "linux"))]
+pub use portable::{PollingWatcher, PortableDir, PortableFiles, PortableReader, PortableWriter};
 pub use skep_types::Stat;
 pub use tasks::{Clock, Entropy, Gone, Lane, Tasks, offload};
 pub use watcher::{Hint, WatchError, Watcher};
+
+/// The files of the system that this is built for.
+#[cfg(target_os = "linux")]
+pub type NativeFiles = LinuxFiles;
+/// The watcher of the system that this is built for.
+#[cfg(target_os = "linux")]
+pub type NativeWatcher = LinuxWatcher;
+/// The files of the system that this is built for.
+#[cfg(not(target_os = "linux"))]
+pub type NativeFiles = PortableFiles;
+/// The watcher of the system that this is built for.
+#[cfg(not(target_os = "linux"))]
+pub type NativeWatcher = PollingWatcher;

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use skep_platform::conformance::{Abilities, UserAction, check_files, check_watcher};
 use skep_platform::{FileErrorKind, Files, Hint, RenameMode, Watcher};
 use skep_sim::disk::{DiskConfig, SimDisk, SimWatcher, TreeEntry};
 use skep_types::{Name, NodeId, Timestamp};
@@ -30,6 +31,36 @@ fn put(disk: &SimDisk, file: &str, bytes: &[u8]) {
 
 fn content(disk: &SimDisk, path: &str) -> Option<Vec<u8>> {
     disk.user().read(path).ok().map(|bytes| bytes.to_vec())
+}
+
+#[test]
+fn the_simulated_disk_conforms() {
+    check_files(Abilities::ALL, || disk(DiskConfig::default()), SimDisk::another_process);
+    let config = DiskConfig { has_exchange: false, has_executable: false, ..DiskConfig::default() };
+    let abilities = Abilities { exchange: false, executable: false, ..Abilities::ALL };
+    check_files(abilities, || disk(config.clone()), SimDisk::another_process);
+}
+
+#[test]
+fn the_simulated_watcher_conforms() {
+    let disk = disk(DiskConfig::default());
+    let user = disk.user();
+    let act = |action: UserAction<'_>| {
+        match action {
+            UserAction::Write(path, bytes) => user.write(path, bytes),
+            UserAction::Read(path) => user.read(path).map(drop),
+            UserAction::MakeExecutable(path) => user.set_executable(path, true),
+            UserAction::MakeDir(path) => user.make_dir(path),
+            UserAction::Rename(from, to) => user.rename(from, to),
+            UserAction::Remove(path) => user.remove_file(path),
+            UserAction::RemoveDir(path) => user.remove_dir(path),
+        }
+        .unwrap();
+    };
+    let watcher = SimWatcher::new(&disk);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let check = std::pin::pin!(check_watcher(&watcher, &disk, act));
+    assert!(check.poll(&mut context).is_ready(), "hints of what was done do not need waiting for");
 }
 
 #[test]

@@ -1,0 +1,9 @@
+//! Files and the watcher on Linux, directly on its system calls.
+
+mod errno;
+mod files;
+mod stat;
+mod watcher;
+
+pub use files::{LinuxDir, LinuxFiles, LinuxReader, LinuxWriter};
+pub use watcher::LinuxWatcher;
