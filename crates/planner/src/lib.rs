@@ -15,7 +15,10 @@ mod event;
 mod ids;
 mod memory;
 mod names;
+mod observe;
+mod plan;
 mod reconcile;
+mod shape;
 
 pub mod trees;
 

@@ -99,7 +99,7 @@ pub trait Files: Clone + Send + Sync + 'static {
     fn make_dir(&self, dir: &Self::Dir, name: &Name) -> Result<(), FileError>;
     /// Makes a new symlink. Fails if the name is taken.
     fn make_link(&self, dir: &Self::Dir, name: &Name, target: &[u8]) -> Result<(), FileError>;
-    /// Sets the mtime of an entry, and the executable bits of a file as its umask allows.
+    /// Sets the mtime of an entry.
     fn set_mtime(&self, dir: &Self::Dir, name: &Name, mtime: Timestamp) -> Result<(), FileError>;
     /// Sets or clears the executable bits of a file (for those who may read it).
     fn set_executable(&self, dir: &Self::Dir, name: &Name, executable: bool) -> Result<(), FileError>;

@@ -427,3 +427,40 @@ fn sync_each(files: &[(LinuxDir, Name)], dirs: &[LinuxDir]) -> Result<Synced, Fi
     }
     Ok(Synced::All)
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+
+    use super::*;
+
+    #[test]
+    fn a_rename_in_steps_replaces_nothing_either() {
+        let temporary = tempfile::tempdir().unwrap();
+        let files = LinuxFiles::open(temporary.path()).unwrap();
+        let root = files.root().unwrap();
+        let name = |text: &str| Name::try_from(text).unwrap();
+        for file in ["file", "taken"] {
+            files.create(&root, &name(file)).unwrap();
+        }
+        files.make_link(&root, &name("link"), b"nowhere").unwrap();
+        for dir in ["dir", "empty"] {
+            files.make_dir(&root, &name(dir)).unwrap();
+        }
+        let rename =
+            |from: &str, to: &str| rename_in_steps(&root, &name(from), &root, &name(to)).map_err(|error| error.kind);
+        for from in ["file", "link", "dir"] {
+            assert_eq!(rename(from, "taken"), Err(FileErrorKind::Exists));
+            assert_eq!(rename(from, "empty"), Err(FileErrorKind::Exists));
+            let inode = files.stat(&root, &name(from)).unwrap().unwrap().inode;
+            assert_eq!(rename(from, &format!("{from} moved")), Ok(()));
+            assert_eq!(files.stat(&root, &name(from)), Ok(None));
+            let moved = files.stat(&root, &name(&format!("{from} moved"))).unwrap().unwrap();
+            assert_eq!(moved.inode, inode);
+        }
+        assert_eq!(rename("gone", "new"), Err(FileErrorKind::NotFound));
+        let dir = files.open_dir(&root, &[name("dir moved")]).unwrap();
+        let into_itself = rename_in_steps(&root, &name("dir moved"), &dir, &name("inner"));
+        assert_eq!(into_itself.unwrap_err().kind, FileErrorKind::Other);
+    }
+}
