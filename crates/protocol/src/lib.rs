@@ -7,10 +7,12 @@
 
 mod body;
 mod code;
+mod fingerprint;
 mod frame;
 mod message;
 
 pub use body::{BodyError, ByteStream, FrameStream, body_of, empty_body};
 pub use code::{Code, ErrorReply};
+pub use fingerprint::{Fingerprint, ParseFingerprintError};
 pub use frame::{Frame, FrameDecoder, FrameError, FrameKind};
 pub use message::{DriveSummary, Entries, Features, FeedRequest, Joined, ManifestFrame, Reply, Request, SnapshotRows};

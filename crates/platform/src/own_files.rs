@@ -1,0 +1,221 @@
+//! Our own small files, by path: keys, tokens, settings, locks, logs. Never a file of the user's.
+//!
+//! A file written here is there wholly or not at all, also after a power cut, and readable by its owner only.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process;
+
+/// What is kept in a file of ours is at most this long; more is no file of ours.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// The content of a file; `None` if there is none.
+pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the file is far too long"));
+    }
+    Ok(Some(bytes))
+}
+
+/// Makes or replaces a file in one step. When this returns, it survives a power cut.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = write_temporary(path, bytes)?;
+    fs::rename(&temporary, path).inspect_err(|_| forget(&temporary))?;
+    sync_parent(path)
+}
+
+/// Makes a file in one step; `false` and nothing done if there is one already, so that of two processes one wins.
+pub fn create(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+    let temporary = write_temporary(path, bytes)?;
+    let linked = fs::hard_link(&temporary, path);
+    forget(&temporary);
+    match linked {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        other => other.and_then(|()| sync_parent(path)).map(|()| true),
+    }
+}
+
+/// Removes a file if it is there.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Makes a directory for the owner only, with all above it; fine if it is there.
+pub fn make_private_dir(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// Makes a directory as the user's umask says, with all above it; fine if it is there.
+pub fn make_dir(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)
+}
+
+/// The path without links, `.` and `..`. It must exist.
+pub fn absolute(path: &Path) -> io::Result<PathBuf> {
+    fs::canonicalize(path)
+}
+
+/// Whether a directory holds nothing, or is not there.
+pub fn is_empty_dir(path: &Path) -> io::Result<bool> {
+    match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        other => Ok(other?.next().is_none()),
+    }
+}
+
+/// A lock that another process cannot have at the same time; given back when it is dropped or the process ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Takes the lock in the file `path`; `None` if another process has it.
+pub fn lock(path: &Path) -> io::Result<Option<Lock>> {
+    let file = private_options().create(true).truncate(false).open(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(Lock { _file: file })),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// A log file that grows to a bound, then becomes `NAME.1` and begins anew: never more than twice the bound on disk.
+#[derive(Debug)]
+pub struct BoundedLog {
+    path: PathBuf,
+    file: File,
+    len: u64,
+    bytes_max: u64,
+}
+
+impl BoundedLog {
+    /// Opens a log to go on with.
+    pub fn open(path: &Path, bytes_max: u64) -> io::Result<BoundedLog> {
+        let file = private_options().create(true).append(true).open(path)?;
+        let len = file.metadata()?.len();
+        Ok(BoundedLog { path: path.to_owned(), file, len, bytes_max })
+    }
+
+    fn begin_anew(&mut self) -> io::Result<()> {
+        let mut older = self.path.clone().into_os_string();
+        older.push(".1");
+        fs::rename(&self.path, older)?;
+        self.file = private_options().create(true).append(true).open(&self.path)?;
+        self.len = 0;
+        Ok(())
+    }
+}
+
+impl Write for BoundedLog {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.len > 0 && self.len + bytes.len() as u64 > self.bytes_max {
+            self.begin_anew()?;
+        }
+        let written = self.file.write(bytes)?;
+        self.len += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+fn private_options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+/// Writes and syncs `bytes` beside `path`. A leftover of a crashed process with our number is ours to replace.
+fn write_temporary(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
+    let mut temporary = path.to_owned().into_os_string();
+    temporary.push(format!(".{}.new", process::id()));
+    let temporary = PathBuf::from(temporary);
+    remove(&temporary)?;
+    let mut file = private_options().create_new(true).open(&temporary)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    written.inspect_err(|_| forget(&temporary))?;
+    Ok(temporary)
+}
+
+/// Removes a temporary file; one that stays is in nobody's way.
+fn forget(temporary: &Path) {
+    let _ = fs::remove_file(temporary);
+}
+
+/// Makes the entry of `path` in its directory survive a power cut. Windows has no such call and needs none.
+fn sync_parent(path: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(parent)?.sync_all()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test should stop at once")]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    fn mode(path: &Path) -> u32 {
+        std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).unwrap().permissions()) & 0o777
+    }
+
+    #[test]
+    fn files_are_private_and_made_only_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = dir.path().join("a/keys");
+        make_private_dir(&keys).unwrap();
+        let path = keys.join("secret");
+        assert_eq!(read(&path).unwrap(), None);
+        assert!(create(&path, b"first").unwrap());
+        assert!(!create(&path, b"second").unwrap());
+        assert_eq!(read(&path).unwrap().unwrap(), b"first");
+        replace(&path, b"third").unwrap();
+        assert_eq!(read(&path).unwrap().unwrap(), b"third");
+        #[cfg(unix)]
+        assert_eq!((mode(&path), mode(&keys)), (0o600, 0o700));
+        assert_eq!(fs::read_dir(&keys).unwrap().count(), 1, "no temporary file stays");
+    }
+
+    #[test]
+    fn a_lock_is_held_by_one_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let held = lock(&path).unwrap();
+        assert!(held.is_some());
+        assert!(lock(&path).unwrap().is_none());
+        drop(held);
+        assert!(lock(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_log_never_grows_over_its_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("daemon.log");
+        for _ in 0..10 {
+            let mut log = BoundedLog::open(&path, 25).unwrap();
+            log.write_all(b"ten bytes\n").unwrap();
+        }
+        assert_eq!(fs::metadata(&path).unwrap().len(), 20);
+        assert_eq!(fs::metadata(dir.path().join("daemon.log.1")).unwrap().len(), 20);
+    }
+}
