@@ -1,6 +1,7 @@
 //! What differs from seed to seed: sizes, habits, faults. Each is drawn, and many are drawn to be absent, so that some seeds
 //! know only one kind of trouble.
 
+use skep_client::Feed;
 use skep_types::Limits;
 
 use crate::disk::DiskConfig;
@@ -46,6 +47,8 @@ pub struct Options {
     pub pause_ms_max: u64,
     /// Machines touch different names only, so that nothing may conflict.
     pub is_apart: bool,
+    /// How clients hear of changes.
+    pub feed: Feed,
     /// The network.
     pub network: NetworkConfig,
     /// What goes wrong.
@@ -75,8 +78,21 @@ impl Options {
         let disks = (0..machines).map(|_| draw_disk(random)).collect();
         let clock_offsets_ms = (0..machines).map(|_| draw_clock_offset(random)).collect();
         let actions = *random.pick(&[4, 10, 25, 50]);
+        let feed = *random.pick(&[Feed::Push, Feed::Push, Feed::Push, Feed::Poll]);
         let pause_ms_max = *random.pick(&[0, 5, 60, 800, 4_000]);
-        Options { limits, machines, disks, clock_offsets_ms, habits, actions, pause_ms_max, is_apart, network, faults }
+        Options {
+            limits,
+            machines,
+            disks,
+            clock_offsets_ms,
+            habits,
+            actions,
+            pause_ms_max,
+            is_apart,
+            feed,
+            network,
+            faults,
+        }
     }
 
     /// A world in which nothing goes wrong and nobody does anything by himself.
@@ -95,6 +111,7 @@ impl Options {
             actions: 0,
             pause_ms_max: 0,
             is_apart: false,
+            feed: Feed::Push,
             network,
             faults: Faults::default(),
         }
