@@ -7,8 +7,8 @@ use super::Finding;
 use super::layers::PURE;
 use super::sources::Source;
 
-/// Crates that decide: their inputs are values.
-const PURE_CRATES: &[&str] = PURE;
+/// Pure crates whose inputs are values; the bodies that `protocol` frames are streams.
+const DECIDING: &[&str] = &["types", "content", "planner", "drive"];
 /// Crates that run in the simulator as well: they reach the world through `platform` only.
 const SIMULATED: &[&str] =
     &["types", "content", "protocol", "planner", "drive", "metastore", "blobstore", "service", "client"];
@@ -74,18 +74,15 @@ const BANS: &[Ban] = &[
         remedy: "use `BTreeMap` or `BTreeSet`",
     },
     Ban {
-        words: &[
-            "async fn",
-            "async move",
-            ".await",
-            "std::io::",
-            "static mut",
-            "OnceLock",
-            "LazyLock",
-            "thread_local!",
-        ],
-        whom: Where::In(PURE_CRATES),
-        rule: "a pure crate has no IO, no async and no globals",
+        words: &["static mut", "OnceLock", "LazyLock", "thread_local!"],
+        whom: Where::In(PURE),
+        rule: "a pure crate has no globals",
+        remedy: "hand the value in",
+    },
+    Ban {
+        words: &["async fn", "async move", ".await", "std::io::stdin", "std::io::stdout", "println!", "eprintln!"],
+        whom: Where::In(DECIDING),
+        rule: "what decides has no IO and waits for nothing",
         remedy: "return a value that says what to do, and let `client` or `service` do it",
     },
 ];
