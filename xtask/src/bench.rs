@@ -25,12 +25,17 @@ const SAVED: &str = "docs/bench/latest.json";
 /// Runs the task.
 pub fn run(mut arguments: Arguments) -> Result<ExitCode> {
     let profile = if arguments.switch("--dev") { Profile::Dev } else { Profile::Release };
+    let built = arguments.switch("--no-build");
     let quick = arguments.switch("--quick");
     let save = arguments.switch("--save");
     let only = arguments.option::<String>("--only")?;
     arguments.finish()?;
     interrupt::listen()?;
-    let programs = Programs::in_directory(&cargo::build(&["skep-server", "skep"], profile)?)?;
+    let directory = match built {
+        true => cargo::programs(profile)?,
+        false => cargo::build(&["skep-server", "skep"], profile)?,
+    };
+    let programs = Programs::in_directory(&directory)?;
     let place = Place::temporary("bench")?;
     let figures =
         measure(&programs, &place, quick, only.as_deref()).inspect_err(|_| eprintln!("{}", place.log_tails()))?;

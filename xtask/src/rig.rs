@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::process::{self, LOOK_EVERY, Process};
 use crate::{interrupt, say};
@@ -132,15 +132,18 @@ impl Rig {
     ) -> Result<T> {
         let started = Instant::now();
         loop {
+            let looked = Instant::now();
             if let Some(seen) = condition()? {
                 return Ok(seen);
             }
+            // A look at a big tree costs; looking must not take the processor from what is looked at.
+            let pause = LOOK_EVERY.max(looked.elapsed() * 3);
             self.check_running()?;
             interrupt::check()?;
             if started.elapsed() > limit {
                 bail!("{what}: not within {}", say::duration(limit));
             }
-            std::thread::sleep(LOOK_EVERY);
+            std::thread::sleep(pause);
         }
     }
 
@@ -152,9 +155,9 @@ impl Rig {
             last = difference(&one, &other)?;
             Ok(last.is_none().then_some(()))
         });
-        waited.with_context(|| match last {
-            Some(difference) => format!("the folders differ: {difference}"),
-            None => "the folders were not compared to the end".to_owned(),
+        waited.map_err(|error| match last {
+            Some(difference) => anyhow!("{error}; the folders differ: {difference}"),
+            None => error,
         })
     }
 
