@@ -92,6 +92,9 @@ impl Plan<'_> {
             Meeting::Free => {}
             Meeting::Decided(outcome) => return outcome,
         }
+        if self.is_sent(node) {
+            return Outcome::Done;
+        }
         draft.operations.push(Operation::Move { node, base: remote.place_version, parent, name: local.name.clone() });
         let differs = |same: bool| if same { Verdict::Same } else { Verdict::Send };
         let merged = Merge {
