@@ -3,6 +3,10 @@
 
 mod rig;
 
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
 use skep_client::{Feed, SqliteTrees, StartError, State, WaitOutcome};
 use skep_types::Limits;
 
@@ -136,25 +140,39 @@ async fn a_folder_that_is_removed_whole_deletes_nothing_elsewhere() {
 async fn files_that_change_all_the_time_arrive_whole() {
     let rig = Rig::new(tiny()).await;
     let (a, b) = (rig.device("a").await, rig.device("b").await);
-    // At every ninth call of the client, a program saves another version of one of three files.
-    let user = a.disk.user();
-    let calls = std::sync::atomic::AtomicU64::new(0);
-    a.disk.set_hook(Some(std::sync::Arc::new(move |_| {
-        let call = calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        if call % 9 == 0 && call < 2_000 {
+    let saved = Arc::new(Mutex::new(BTreeSet::from([b"first".to_vec()])));
+    let mixed = Arc::new(Mutex::new(Vec::new()));
+    // At every seventh call of the client, a program saves another version of one of three files.
+    let (user, calls, versions) = (a.disk.user(), AtomicU64::new(0), saved.clone());
+    a.disk.set_hook(Some(Arc::new(move |_| {
+        let call = calls.fetch_add(1, Ordering::Relaxed);
+        if call.is_multiple_of(7) && call < 4_000 {
             let path = format!("f{}", call % 3);
             let bytes = noise(call, 200 + 3_000 * (call as usize % 3));
-            let saved = if call % 2 == 0 { user.write(&path, &bytes) } else { user.replace(&path, &bytes) };
-            saved.unwrap();
+            versions.lock().unwrap().insert(bytes.clone());
+            let is_in_place = call.is_multiple_of(2);
+            if is_in_place { user.write(&path, &bytes) } else { user.replace(&path, &bytes) }.unwrap();
+        }
+    })));
+    // Whenever the other client does something, whole versions are all that can be seen there.
+    let (user, versions, finds) = (b.disk.user(), saved.clone(), mixed.clone());
+    b.disk.set_hook(Some(Arc::new(move |_| {
+        for path in ["f0", "f1", "f2"] {
+            let bytes = user.read(path).map(|bytes| bytes.to_vec()).unwrap_or(b"first".to_vec());
+            if !versions.lock().unwrap().contains(&bytes) {
+                finds.lock().unwrap().push(path);
+            }
         }
     })));
     a.write("f0", b"first");
     for _ in 0..20 {
         a.wait().await;
+        b.wait().await;
     }
     a.disk.set_hook(None);
     a.equal().await;
     b.equal().await;
+    assert_eq!(mixed.lock().unwrap().as_slice(), [""; 0]);
     assert_eq!(a.tree(), b.tree());
     assert!(a.tree().keys().all(|path| !path.contains("two versions")), "{:?}", a.tree());
 }
