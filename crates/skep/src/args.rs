@@ -184,7 +184,6 @@ fn parse_time(text: &str) -> Result<Duration, String> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a failed test should stop at once")]
 mod tests {
     use super::*;
 

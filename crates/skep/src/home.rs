@@ -181,7 +181,6 @@ mod as_text {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a failed test should stop at once")]
 mod tests {
     use super::*;
 

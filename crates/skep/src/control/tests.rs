@@ -1,5 +1,4 @@
 //! Both ends of the control socket.
-#![expect(clippy::unwrap_used, reason = "a failed test should stop at once")]
 
 use std::sync::Arc;
 

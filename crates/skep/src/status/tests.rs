@@ -1,5 +1,4 @@
 //! The shapes and texts that scripts and people rely on.
-#![expect(clippy::unwrap_used, reason = "a failed test should stop at once")]
 
 use skep_client::Problem;
 use skep_protocol::Fingerprint;
