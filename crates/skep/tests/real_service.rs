@@ -1,5 +1,4 @@
 //! The client's link against a server on a real data directory: joining, a feed, and a device that is signed out.
-#![expect(clippy::unwrap_used, reason = "a failed test should stop at once")]
 
 use skep::link::HttpLink;
 use skep::remote;
