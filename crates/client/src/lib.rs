@@ -1,7 +1,21 @@
 //! The client without its shell: state, executor, transfer, and the loop that drives the engine. No runtime in sight.
 
+mod bounded;
+mod call;
+mod driver;
+mod executor;
 mod link;
+mod root;
+mod safe;
+mod state;
 mod status;
+mod world;
 
+pub use call::{CallError, join};
+pub use driver::{Account, Client, Ended, Feed, Start, StartError};
+pub use executor::Executor;
 pub use link::{Link, LinkError};
+pub use root::{Marker, Root, RootError, RootId, open_root, prepare_root};
+pub use state::{SqliteTrees, StateError};
 pub use status::{PathReport, Problem, State, Status, WaitOutcome};
+pub use world::{Machine, World};

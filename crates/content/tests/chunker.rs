@@ -58,6 +58,21 @@ fn cuts_are_those_of_a_serial_scan() {
     }
 }
 
+/// Lanes have seams; a cut must be seen on each side of them.
+#[test]
+fn a_lone_cut_is_found_at_every_length() {
+    let noise = random_bytes("lone", 2_000_000);
+    let first = lengths(&SMALL, &noise).into_iter().find(|length| *length < SMALL.chunk_bytes_average).unwrap();
+    let start = serial_lengths(&SMALL, &noise).iter().take_while(|length| **length != first).sum::<usize>();
+    let window = &noise[start + first - 64..start + first];
+    let chunker = Chunker::new(&SMALL);
+    for length in SMALL.chunk_bytes_min + 64..SMALL.chunk_bytes_average {
+        let mut file = vec![0; SMALL.chunk_bytes_average];
+        file[length - 64..length].copy_from_slice(window);
+        assert_eq!(chunker.cut(&file), Some(length));
+    }
+}
+
 #[test]
 fn cut_points_never_change() {
     let shipped = lengths(&Limits::SHIPPED, &random_bytes("golden", 4_000_000));

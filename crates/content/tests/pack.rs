@@ -113,7 +113,8 @@ fn every_record_has_a_key_of_its_own() {
     let seal = |master: &MasterKey, salt: PackSalt, number| {
         let mut record = Vec::new();
         let header = seal_record(master, &salt, number, block, &mut record);
-        record.split_off(header.header_bytes())
+        // Without the seal itself, which differs anyway, since it vouches for the number.
+        record[header.header_bytes()..][..header.block_bytes as usize].to_vec()
     };
     let first = seal(&master(), SALT, 0);
     assert_ne!(first, seal(&master(), SALT, 1));

@@ -2,28 +2,7 @@
 
 use std::io;
 
-use skep_types::{Kind, Name, Timestamp};
-
-/// What `stat` shows of one directory entry, without following a link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Stat {
-    /// File, directory or symlink; `None` for what is not synced (sockets, devices, pipes) and for other file systems' mount points.
-    pub kind: Option<Kind>,
-    /// Identity within the file system, until reused.
-    pub inode: u64,
-    /// Number of names.
-    pub links: u64,
-    /// Bytes.
-    pub size: u64,
-    /// When the content was changed; a program may set it.
-    pub mtime: Timestamp,
-    /// When anything was changed; no program can set it.
-    pub ctime: Timestamp,
-    /// When the inode was made, where the file system knows: with `inode`, proof of identity.
-    pub birth: Option<Timestamp>,
-    /// The owner may execute it (files only).
-    pub executable: bool,
-}
+use skep_types::{Name, Stat, Timestamp};
 
 /// What a file operation failed with, as far as callers act on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -120,7 +99,7 @@ pub trait Files: Clone + Send + Sync + 'static {
     fn make_dir(&self, dir: &Self::Dir, name: &Name) -> Result<(), FileError>;
     /// Makes a new symlink. Fails if the name is taken.
     fn make_link(&self, dir: &Self::Dir, name: &Name, target: &[u8]) -> Result<(), FileError>;
-    /// Sets the mtime of an entry, and the executable bits of a file as its umask allows.
+    /// Sets the mtime of an entry.
     fn set_mtime(&self, dir: &Self::Dir, name: &Name, mtime: Timestamp) -> Result<(), FileError>;
     /// Sets or clears the executable bits of a file (for those who may read it).
     fn set_executable(&self, dir: &Self::Dir, name: &Name, executable: bool) -> Result<(), FileError>;

@@ -13,21 +13,24 @@ pub mod conformance;
 mod files;
 #[cfg(target_os = "linux")]
 mod linux;
-// Compiled for tests everywhere, so that the checks run on it where developers are.
 pub mod own_files;
+// Compiled for tests everywhere, so that the checks run on it where developers are.
 #[cfg(any(not(target_os = "linux"), test))]
 mod portable;
 #[cfg(feature = "tokio-runtime")]
 pub mod runtime;
+mod set_aside;
 pub mod talk;
 mod tasks;
 mod watcher;
 
-pub use files::{FileError, FileErrorKind, Files, RenameMode, Stat};
+pub use files::{FileError, FileErrorKind, Files, RenameMode};
 #[cfg(target_os = "linux")]
 pub use linux::{LinuxDir, LinuxFiles, LinuxReader, LinuxWatcher, LinuxWriter};
 #[cfg(not(target_os = "linux"))]
 pub use portable::{PollingWatcher, PortableDir, PortableFiles, PortableReader, PortableWriter};
+pub use set_aside::set_aside;
+pub use skep_types::Stat;
 pub use tasks::{Clock, Entropy, Gone, Lane, Tasks, offload};
 pub use watcher::{Hint, WatchError, Watcher};
 

@@ -161,7 +161,6 @@ impl FrameDecoder {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a failed test should stop at once")]
 mod tests {
     use super::*;
 

@@ -95,9 +95,8 @@ pub(crate) async fn write_commits<M: MetaStore>(
 
 /// Decides commits in one transaction. If the store fails, each is tried alone, so that none suffers from another.
 fn decide_batch(meta: &impl MetaStore, queued: &[Queued], now: Timestamp, limits: &Limits) -> Vec<Outcome> {
-    let together = meta.write(|tx| {
-        queued.iter().map(|one| apply(tx, one, now, limits)).collect::<Result<Vec<Outcome>, StoreError>>()
-    });
+    let together = meta
+        .write(|tx| queued.iter().map(|one| apply(tx, one, now, limits)).collect::<Result<Vec<Outcome>, StoreError>>());
     match together {
         Ok(outcomes) => outcomes,
         Err(error) if queued.len() == 1 => vec![Outcome::Refused(store_refusal(&error))],

@@ -53,7 +53,6 @@ impl ConnectionLog {
     }
 
     fn add(&self, line: Connection) {
-        tracing::info!(target: "connections", "{}", connection_line(&line));
         // Nobody has to listen.
         let _ = self.live.send(line.clone());
         let mut waiting = lock(&self.waiting);
@@ -229,9 +228,10 @@ impl CallRecord {
         OK.clone_into(&mut self.line.outcome);
     }
 
-    /// Writes a line now, for something that begins and has no end yet.
-    pub(crate) fn began(&self, request: &str) {
-        self.log.add(Connection { request: request.to_owned(), outcome: OK.to_owned(), ..self.line.clone() });
+    /// Writes a line now for something that begins and has no end of its own: that its answer is dropped is how it ends well.
+    pub(crate) fn began(&mut self, request: &str) {
+        self.completed();
+        self.log.add(Connection { request: request.to_owned(), ..self.line.clone() });
     }
 }
 

@@ -122,8 +122,8 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
             let service = service.clone();
             async move {
                 let found = service.read(move |read| read.manifest(drive, list)).await?;
-                let manifest = found
-                    .ok_or_else(|| ErrorReply::new(Code::NotFound, format!("there is no manifest {list}")))?;
+                let manifest =
+                    found.ok_or_else(|| ErrorReply::new(Code::NotFound, format!("there is no manifest {list}")))?;
                 let frame = ManifestFrame { list, bytes: manifest.to_bytes() };
                 Ok(Frame::cbor(FrameKind::Manifest, &frame))
             }

@@ -142,12 +142,7 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
     }
 
     /// Enters what came, in one transaction, after making it durable. Manifests whose chunks are not all there stay.
-    pub(crate) async fn enter(
-        &self,
-        session: &Session,
-        hub: &Hub,
-        received: &mut Received,
-    ) -> Result<(), ErrorReply> {
+    pub(crate) async fn enter(&self, session: &Session, hub: &Hub, received: &mut Received) -> Result<(), ErrorReply> {
         self.make_durable(received).await?;
         received.unentered_bytes = 0;
         let rows = std::mem::take(&mut received.rows);

@@ -37,7 +37,7 @@ const TOKEN_BYTES: usize = 32;
 /// Bounds what joining costs.
 #[derive(Debug)]
 pub(crate) struct JoinGate {
-    pub(crate) hashes: Arc<Semaphore>,
+    hashes: Arc<Semaphore>,
     joins: Semaphore,
     backoff: Backoff,
 }
@@ -117,10 +117,7 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
     }
 
     /// Runs a job that hashes a password, not more than a few at once; the job counts until it ends, also if its caller goes away.
-    pub(crate) async fn hash_job<R: Send + 'static>(
-        &self,
-        job: impl FnOnce() -> R + Send + 'static,
-    ) -> Result<R, ErrorReply> {
+    async fn hash_job<R: Send + 'static>(&self, job: impl FnOnce() -> R + Send + 'static) -> Result<R, ErrorReply> {
         let permit = Arc::clone(&self.inner.joins.hashes).acquire_owned().await;
         let permit = permit.expect("the semaphore is never closed");
         let done = offload(&self.inner.parts.tasks, Lane::Hash, move || {
@@ -194,7 +191,8 @@ fn device_name_of(name: &str) -> Result<String, ErrorReply> {
     let name = name.trim();
     let length = name.chars().count();
     if length == 0 || length > DEVICE_NAME_CHARS_MAX || name.chars().any(char::is_control) {
-        let message = format!("a device name has 1 to {DEVICE_NAME_CHARS_MAX} characters, none of them a control character");
+        let message =
+            format!("a device name has 1 to {DEVICE_NAME_CHARS_MAX} characters, none of them a control character");
         return Err(ErrorReply::new(Code::BadRequest, message));
     }
     Ok(name.to_owned())

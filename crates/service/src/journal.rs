@@ -70,11 +70,7 @@ pub(crate) fn drive_row(read: &(impl Read + ?Sized), drive: DriveId) -> Result<D
 }
 
 /// Whether `cursor` is a position of the drive's history: of its generation, not past its end, and made by that commit.
-pub(crate) fn holds_cursor(
-    read: &(impl Read + ?Sized),
-    drive: &Drive,
-    cursor: &Cursor,
-) -> Result<bool, StoreError> {
+pub(crate) fn holds_cursor(read: &(impl Read + ?Sized), drive: &Drive, cursor: &Cursor) -> Result<bool, StoreError> {
     if cursor.generation != drive.generation || cursor.seq > drive.head {
         return Ok(false);
     }

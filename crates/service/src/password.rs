@@ -11,7 +11,8 @@ const ROUNDS: u32 = 2;
 /// Lanes of one hash.
 const LANES: u32 = 1;
 /// Stands in for the hash of an account that does not exist or has no password, so that both take the same time. No password has it.
-const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2tlcCBub2JvZHkgc2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$c2tlcCBub2JvZHkgc2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// The hash to store for a password.
 pub(crate) fn hash(password: &str, salt: &[u8; SALT_BYTES]) -> String {

@@ -74,20 +74,11 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
             offload(&parts.tasks, Lane::Database, move || meta.write(|tx| generation_of(tx, fresh))).await??;
         let log = Arc::new(ConnectionLog::new());
         let (commits, queue) = mpsc::channel(COMMITS_WAITING_MAX);
-        let writer = ConnectionLog::writer(
-            &log,
-            Arc::clone(&parts.meta),
-            Arc::clone(&parts.clock),
-            parts.tasks.clone(),
-        );
+        let writer =
+            ConnectionLog::writer(&log, Arc::clone(&parts.meta), Arc::clone(&parts.clock), parts.tasks.clone());
         parts.tasks.spawn("connection log", writer);
-        let writer = write_commits(
-            queue,
-            Arc::clone(&parts.meta),
-            Arc::clone(&parts.clock),
-            parts.tasks.clone(),
-            parts.limits,
-        );
+        let writer =
+            write_commits(queue, Arc::clone(&parts.meta), Arc::clone(&parts.clock), parts.tasks.clone(), parts.limits);
         parts.tasks.spawn("commit writer", writer);
         let (sessions, hubs, joins) = (Sessions::default(), Hubs::default(), JoinGate::default());
         Ok(Service { inner: Arc::new(Inner { parts, generation, sessions, hubs, log, joins, commits }) })
@@ -152,9 +143,7 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
             Request::Manifests { drive, lists } => {
                 self.manifests(self.drive_of(session, drive).await?, lists, body).await
             }
-            Request::Entries { drive, after } => {
-                self.entries(self.drive_of(session, drive).await?, after, body).await
-            }
+            Request::Entries { drive, after } => self.entries(self.drive_of(session, drive).await?, after, body).await,
             Request::Snapshot { drive, after } => {
                 self.snapshot(self.drive_of(session, drive).await?, after, body).await
             }

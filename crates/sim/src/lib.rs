@@ -1,3 +1,17 @@
 //! The simulated world in which the shipped code runs from a seed.
 
 pub mod disk;
+mod executor;
+mod network;
+mod oracle;
+mod random;
+mod run;
+mod workload;
+mod world;
+
+pub use executor::{Executor, ProcessId, RunError, SimClock, SimEntropy, SimTasks};
+pub use network::{Host, Network, NetworkConfig, SimLink};
+pub use random::Random;
+pub use run::{Figures, Outcome, Violation, run_many, run_seed, run_world};
+pub use workload::{Acted, Action, Contents, Habits, Person, name_of};
+pub use world::{Faults, Listener, Options};

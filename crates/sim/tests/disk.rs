@@ -147,6 +147,10 @@ fn no_directory_gets_above_itself_by_a_power_cut() {
         disk.write_back();
         user.rename("a/m/x", "b/x").unwrap();
         user.rename("a", "b/x/y/a").unwrap();
+        if seed % 2 == 0 {
+            // A sync of the second move alone brings the first one with it.
+            disk.make_durable(&[], &[disk.root().unwrap()]).unwrap();
+        }
         disk.power_cut(seed);
         assert_eq!(disk.tree().len(), 5, "seed {seed}: {:?}", disk.tree());
     }

@@ -54,6 +54,9 @@ pub struct Limits {
     pub delete_quiet_ms: u64,
     /// but not longer than this.
     pub delete_wait_max_ms: u64,
+    /// A file that vanished from its name is believed to have moved only after its name was free for so long: programs that save
+    /// by renaming put a new file there at once.
+    pub move_quiet_ms: u64,
     /// An observation younger than this is taken again later: a second change may hide in the same clock tick.
     pub racy_ms: u64,
     /// A file that keeps changing while it is read is tried again after this,
@@ -98,6 +101,7 @@ impl Limits {
         poll_ms: 30_000,
         delete_quiet_ms: 100,
         delete_wait_max_ms: 2_000,
+        move_quiet_ms: 40,
         racy_ms: 20,
         busy_retry_ms: 300,
         busy_tries_max: 20,

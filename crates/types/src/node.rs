@@ -5,15 +5,20 @@ use minicbor::{Decode, Encode};
 use crate::{CommitId, ContentId, DriveId, Name, NodeId, Seq, Timestamp};
 
 /// What kind of thing a node is; fixed for its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(index_only)]
 pub enum Kind {
     /// A regular file.
+    #[n(0)]
     File,
     /// A directory.
+    #[n(1)]
     Directory,
     /// A symbolic link, carried as a link.
+    #[n(2)]
     Symlink,
     /// Another drive shown here.
+    #[n(3)]
     Mount,
 }
 

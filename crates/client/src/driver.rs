@@ -1,0 +1,333 @@
+//! The loop: inputs go into the engine one after the other, what it writes is stored, what it wants is carried out.
+//!
+//! One task owns the engine and the trees. Everything else tells it something through one bounded queue: the watcher, the connection,
+//! timers, and the tasks that carry out effects. So the order of inputs is the order in which the queue took them, and a state is
+//! stored before anything that rests on it is done.
+
+mod connection;
+mod control;
+mod report;
+mod wait;
+
+use std::sync::Arc;
+
+use skep_planner::{Engine, Event, Identity, Progress};
+use skep_platform::{Clock, Entropy, Files, Gone, Lane, Tasks, WatchError, Watcher, offload};
+use skep_types::{DeviceId, DriveId, Limits, Name, NodeId};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+use crate::call::Server;
+use crate::executor::Executor;
+use crate::root::{RootError, RootId, open_root, own_dir};
+use crate::safe;
+use crate::status::{PathReport, Problem, Status, WaitOutcome};
+use crate::world::World;
+use crate::{SqliteTrees, StateError};
+
+/// Inputs that wait for the engine.
+const SIGNALS_MAX: usize = 1024;
+/// The directory `.skep`, to the watcher: no node has this id.
+const OWN_DIR: NodeId = NodeId::from_bytes([0xff; 16]);
+/// A clean stop waits so long for what is being carried out.
+const STOP_WAIT_MS: u64 = 5_000;
+
+/// How the client hears of changes on the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Feed {
+    /// The server tells at once.
+    #[default]
+    Push,
+    /// The server is asked every [`Limits::poll_ms`].
+    Poll,
+}
+
+/// What a client works for; kept in its configuration since it joined.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// The drive that the folder shows.
+    pub drive: DriveId,
+    /// This device.
+    pub device: DeviceId,
+    /// What its owner calls it.
+    pub device_name: String,
+    /// The secret that proves to be this device.
+    pub token: String,
+    /// The folder's marker.
+    pub root: RootId,
+    /// Program and version.
+    pub client_version: String,
+}
+
+/// What [`Client::start`] takes.
+pub struct Start<M> {
+    /// What it runs on.
+    pub world: Arc<M>,
+    /// The state, open.
+    pub trees: SqliteTrees,
+    /// What it works for.
+    pub account: Account,
+    /// The bounds that it keeps.
+    pub limits: Limits,
+    /// How it hears of changes.
+    pub feed: Feed,
+}
+
+/// The client did not start.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// The folder cannot be synced.
+    #[error(transparent)]
+    Root(#[from] RootError),
+    /// The state cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The program is ending.
+    #[error(transparent)]
+    Ending(#[from] Gone),
+}
+
+/// The client has ended and answers no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the client has ended")]
+pub struct Ended;
+
+/// A running client.
+#[derive(Debug, Clone)]
+pub struct Client {
+    signals: mpsc::Sender<Signal>,
+    status: watch::Receiver<Status>,
+}
+
+impl Client {
+    /// Opens the root and starts to sync it. What runs is spawned on the world's tasks, until [`Client::stop`].
+    pub async fn start<M: World>(start: Start<M>) -> Result<Client, StartError> {
+        let Start { world, trees, account, limits, feed } = start;
+        let opening = world.clone();
+        let expected = account.root;
+        let root = offload(world.tasks(), Lane::Disk, move || {
+            let root = open_root(opening.files(), expected)?;
+            let now = opening.clock().now();
+            if let Err(error) = safe::look_through(&root, now, limits.safe_keep_ms) {
+                tracing::warn!(%error, "the safe could not be looked through");
+            }
+            Ok::<_, RootError>(root)
+        });
+        let root = root.await??;
+        let is_watching_own = watch_own_dir(&*world, &root.own);
+        let server = Server::new(world.link().clone(), account.token, account.drive, account.client_version, limits);
+        let identity = Identity { device: account.device, device_name: account.device_name, drive: account.drive };
+        let executor = Executor::new(world.clone(), root, server.clone(), limits);
+        let (signals, inbox) = mpsc::channel(SIGNALS_MAX);
+        let (progress, progress_seen) = watch::channel(None);
+        let (status, status_seen) = watch::channel(report::at_start(&trees));
+        let shared = Arc::new(Driver {
+            world: world.clone(),
+            server,
+            executor,
+            limits,
+            identity,
+            signals: signals.clone(),
+            progress: progress_seen,
+            is_watching_own,
+            reconnect: Notify::new(),
+            connect_again: Notify::new(),
+            stopping: watch::channel(false).0,
+            wake_at: watch::channel(None).0,
+        });
+        let engine = shared.new_engine();
+        let control = control::Control::new(shared.clone(), engine, trees, progress, status);
+        let tasks = world.tasks();
+        tasks.spawn("control", control.run(inbox));
+        tasks.spawn("watch", shared.clone().watch());
+        tasks.spawn("wake", shared.clone().wake());
+        tasks.spawn("scan", shared.clone().scan());
+        tasks.spawn("connection", connection::run(shared, feed));
+        Ok(Client { signals, status: status_seen })
+    }
+
+    /// How things stand.
+    pub fn status(&self) -> Status {
+        self.status.borrow().clone()
+    }
+
+    /// Completes when the status may have changed since the last call, with the new one.
+    pub async fn status_changed(&mut self) -> Result<Status, Ended> {
+        self.status.changed().await.map_err(|_| Ended)?;
+        Ok(self.status.borrow_and_update().clone())
+    }
+
+    /// Why the node at `path` (names from the root down) is as it is.
+    pub async fn report(&self, path: Vec<Name>) -> Result<PathReport, Ended> {
+        self.ask(|answer| Signal::Report(path, answer)).await
+    }
+
+    /// Completes when the folder, as it was at the time of the call, and the server, as it was then, are equal; or when `timeout_ms`
+    /// are over.
+    pub async fn wait_equal(&self, timeout_ms: u64) -> Result<WaitOutcome, Ended> {
+        self.ask(|answer| Signal::Wait(timeout_ms, answer)).await
+    }
+
+    /// Ends the client: what is being carried out is finished, within bounds, and the state closed.
+    pub async fn stop(&self) {
+        // If it has ended already, that is what was asked for.
+        let _ = self.ask(Signal::Stop).await;
+    }
+
+    async fn ask<T>(&self, signal: impl FnOnce(oneshot::Sender<T>) -> Signal) -> Result<T, Ended> {
+        let (answer, answered) = oneshot::channel();
+        self.signals.send(signal(answer)).await.map_err(|_| Ended)?;
+        answered.await.map_err(|_| Ended)
+    }
+}
+
+/// What the control task is told.
+#[derive(Debug)]
+enum Signal {
+    /// For the engine, from outside.
+    Event(Event),
+    /// For the engine, in answer to an effect of this incarnation of it.
+    Answer(u64, Event),
+    /// A task that carried out an effect of this incarnation has ended.
+    Finished(u64),
+    /// The server is there and has nothing new.
+    Heartbeat,
+    /// Nothing can be synced until a person does something.
+    Halt(Problem),
+    /// Make a new engine after the state failed.
+    Restart,
+    /// Answer when all earlier signals were taken.
+    Flush(oneshot::Sender<Progress>),
+    /// Answer when the watcher tells of this entry of `.skep`.
+    ExpectCookie(Name, oneshot::Sender<()>),
+    /// The watcher tells of an entry of `.skep`.
+    Cookie(Name),
+    Report(Vec<Name>, oneshot::Sender<PathReport>),
+    Wait(u64, oneshot::Sender<WaitOutcome>),
+    Stop(oneshot::Sender<()>),
+    /// A stop has waited long enough.
+    StopNow,
+}
+
+/// Where the answers to effects go.
+#[derive(Debug, Clone)]
+pub(crate) struct Answers {
+    signals: mpsc::Sender<Signal>,
+    incarnation: u64,
+}
+
+impl Answers {
+    /// Sends an answer. When nobody takes answers any more, the client has ended.
+    pub(crate) async fn send(&self, event: Event) {
+        let _ = self.signals.send(Signal::Answer(self.incarnation, event)).await;
+    }
+}
+
+/// What the tasks of a client share.
+struct Driver<M: World> {
+    world: Arc<M>,
+    server: Server<M::Link>,
+    executor: Executor<M>,
+    limits: Limits,
+    identity: Identity,
+    signals: mpsc::Sender<Signal>,
+    progress: watch::Receiver<Option<Progress>>,
+    is_watching_own: bool,
+    /// Something waits to be sent: do not wait for the next try to connect.
+    reconnect: Notify,
+    /// The engine is a new one: it has to be told anew what the connection told the old one.
+    connect_again: Notify,
+    stopping: watch::Sender<bool>,
+    wake_at: watch::Sender<Option<u64>>,
+}
+
+impl<M: World> Driver<M> {
+    fn new_engine(&self) -> Engine {
+        Engine::new(self.identity.clone(), self.world.entropy().bytes(), self.limits)
+    }
+
+    /// Tells the control task. When it has ended, so will the caller.
+    async fn tell(&self, signal: Signal) {
+        let _ = self.signals.send(signal).await;
+    }
+
+    /// `future`'s output, or `None` if the client stops first.
+    async fn unless_stopping<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        let mut stopping = self.stopping.subscribe();
+        let stopped = Box::pin(async move {
+            // An error says that there is nobody any more who could stop: the same.
+            let _ = stopping.wait_for(|stopping| *stopping).await;
+        });
+        match futures_util::future::select(stopped, Box::pin(future)).await {
+            futures_util::future::Either::Left(_) => None,
+            futures_util::future::Either::Right((output, _)) => Some(output),
+        }
+    }
+
+    async fn sleep(&self, milliseconds: u64) {
+        let clock = self.world.clock();
+        clock.sleep_until(clock.monotonic_ms().saturating_add(milliseconds)).await;
+    }
+
+    /// Passes on what the watcher notices.
+    async fn watch(self: Arc<Self>) {
+        while let Some(hints) = self.unless_stopping(self.world.watcher().hints()).await {
+            for hint in hints {
+                let signal = match hint {
+                    skep_platform::Hint::Lost => Signal::Event(Event::ScanDue),
+                    skep_platform::Hint::Entry { dir: OWN_DIR, name } => Signal::Cookie(name),
+                    skep_platform::Hint::Entry { dir: NodeId::ROOT, name } if name == own_dir() => continue,
+                    skep_platform::Hint::Entry { dir, name } => Signal::Event(Event::Changed { dir, name }),
+                };
+                self.tell(signal).await;
+            }
+        }
+    }
+
+    /// Wakes the engine when it wants to be woken.
+    async fn wake(self: Arc<Self>) {
+        let mut wake_at = self.wake_at.subscribe();
+        loop {
+            let next = *wake_at.borrow_and_update();
+            let changed = Box::pin(wake_at.changed());
+            let Some(at_ms) = next else {
+                match self.unless_stopping(changed).await {
+                    Some(Ok(())) => continue,
+                    _ => return,
+                }
+            };
+            let due = self.world.clock().sleep_until(at_ms);
+            match self.unless_stopping(futures_util::future::select(changed, due)).await {
+                None | Some(futures_util::future::Either::Left((Err(_), _))) => return,
+                Some(futures_util::future::Either::Left((Ok(()), _))) => {}
+                Some(futures_util::future::Either::Right(_)) => {
+                    self.wake_at.send_if_modified(|wanted| {
+                        let is_this = *wanted == Some(at_ms);
+                        if is_this {
+                            *wanted = None;
+                        }
+                        is_this
+                    });
+                    self.tell(Signal::Event(Event::Tick)).await;
+                }
+            }
+        }
+    }
+
+    /// Looks at everything now and then, as a safety net under the watcher, and through the safe.
+    async fn scan(self: Arc<Self>) {
+        while self.unless_stopping(self.sleep(self.limits.scan_every_ms)).await.is_some() {
+            self.tell(Signal::Event(Event::ScanDue)).await;
+            for name in self.executor.look_through_safe().await {
+                self.tell(Signal::Event(Event::Changed { dir: NodeId::ROOT, name })).await;
+            }
+        }
+    }
+}
+
+/// Watches `.skep`, for cookies. Without it, waiting for equality scans.
+fn watch_own_dir<M: World>(world: &M, own: &<M::Files as Files>::Dir) -> bool {
+    match world.watcher().watch(own, OWN_DIR) {
+        Ok(()) => true,
+        Err(WatchError::Limit | WatchError::Failed(_)) => false,
+    }
+}

@@ -1,0 +1,157 @@
+//! The connection: a snapshot for a device that knows nothing, then the journal, by push or by asking.
+
+use std::sync::Arc;
+
+use futures_util::future::{Either, select};
+use skep_content::Block;
+use skep_planner::Event;
+use skep_platform::{Clock, Entropy};
+use skep_protocol::{BodyError, Entries, ErrorReply, Frame, FrameKind};
+use skep_types::{Cursor, NodeId};
+use tokio::sync::oneshot;
+
+use super::report::halt_by_call;
+use super::{Driver, Feed, Signal};
+use crate::CallError;
+use crate::world::World;
+
+/// Connects again and again, until the client stops or a person is needed.
+pub(super) async fn run<M: World>(driver: Arc<Driver<M>>, feed: Feed) {
+    let mut failures = 0u32;
+    loop {
+        let began_ms = driver.world.clock().monotonic_ms();
+        let Some(ended) = driver.unless_stopping(driver.connect(feed)).await else { return };
+        let wait_ms = match ended {
+            Ok(()) => {
+                failures = 0;
+                driver.limits.poll_ms
+            }
+            Err(error) => {
+                driver.tell(Signal::Event(Event::Disconnected)).await;
+                if let Some(problem) = halt_by_call(&error, driver.world.clock().now()) {
+                    tracing::warn!(%error, "syncing stops");
+                    return driver.tell(Signal::Halt(problem)).await;
+                }
+                tracing::info!(%error, failures, "no connection");
+                // A connection that lasted was a good one.
+                let lasted_ms = driver.world.clock().monotonic_ms().saturating_sub(began_ms);
+                failures = if lasted_ms > driver.limits.retry_max_ms { 0 } else { failures.saturating_add(1) };
+                driver.back_off_ms(failures, &error)
+            }
+        };
+        if driver.unless_stopping(driver.wait_to_reconnect(wait_ms)).await.is_none() {
+            return;
+        }
+    }
+}
+
+impl<M: World> Driver<M> {
+    /// Follows the journal by feed until that fails; or, where there is no feed, takes it to its end once.
+    async fn connect(&self, feed: Feed) -> Result<(), CallError> {
+        let summary = self.server.hello().await?;
+        let mut after = match self.cursor().await? {
+            Some(cursor) => cursor,
+            None => self.snapshot().await?,
+        };
+        self.tell(Signal::Event(Event::Head(summary.head.seq))).await;
+        if feed == Feed::Push {
+            match self.server.feed(after).await {
+                Ok(mut frames) => {
+                    self.tell(Signal::Event(Event::Connected)).await;
+                    loop {
+                        let again = Box::pin(self.connect_again.notified());
+                        match select(again, Box::pin(frames.next_frame())).await {
+                            Either::Left(_) => return Err(CallError::Unreachable("the state was read anew".into())),
+                            Either::Right((Ok(Some(frame)), _)) => self.take(frame).await?,
+                            Either::Right((Ok(None), _)) => {
+                                return Err(CallError::Unreachable("the feed was closed".into()));
+                            }
+                            Either::Right((Err(error), _)) => return Err(error.into()),
+                        }
+                    }
+                }
+                Err(error) if halt_by_call(&error, self.world.clock().now()).is_some() => return Err(error),
+                Err(error) => tracing::info!(%error, "no feed: the server is asked from time to time"),
+            }
+        }
+        self.tell(Signal::Event(Event::Connected)).await;
+        loop {
+            let page = self.server.entries(after).await?;
+            let is_last = page.to.seq >= page.head || page.to == after;
+            after = page.to;
+            self.take_entries(page).await;
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Where the journal goes on; asked in the order of inputs, so that nothing that was passed on is asked for again.
+    async fn cursor(&self) -> Result<Option<Cursor>, CallError> {
+        let (flush, flushed) = oneshot::channel();
+        self.tell(Signal::Flush(flush)).await;
+        let progress = flushed.await.map_err(|_| CallError::Unreachable("the state is not ready".into()))?;
+        Ok(progress.cursor)
+    }
+
+    /// Takes all nodes, page by page; the journal follows from the head at the first page.
+    async fn snapshot(&self) -> Result<Cursor, CallError> {
+        let mut first_head = None;
+        let mut after: Option<NodeId> = None;
+        loop {
+            let page = self.server.snapshot(after).await?;
+            let cursor = *first_head.get_or_insert(page.head);
+            let last = page.rows.last().map(|row| row.node);
+            if last.is_some() && last <= after {
+                return Err(CallError::Malformed("the pages of a snapshot do not go on".into()));
+            }
+            self.tell(Signal::Event(Event::SnapshotRows { rows: page.rows })).await;
+            if !page.more || last.is_none() {
+                self.tell(Signal::Event(Event::SnapshotDone { cursor })).await;
+                return Ok(cursor);
+            }
+            after = last;
+        }
+    }
+
+    async fn take(&self, frame: Frame) -> Result<(), CallError> {
+        match frame.kind {
+            FrameKind::Block => match Block::from_bytes(frame.payload, &self.limits) {
+                Ok(block) => self.executor.keep_block(block).await,
+                Err(error) => return Err(CallError::Malformed(error.to_string())),
+            },
+            FrameKind::Entries => {
+                self.take_entries(frame.read().map_err(BodyError::from)?).await;
+            }
+            FrameKind::Heartbeat => self.tell(Signal::Heartbeat).await,
+            _ => return Err(CallError::Malformed(format!("a {:?} frame in a feed", frame.kind))),
+        }
+        Ok(())
+    }
+
+    async fn take_entries(&self, page: Entries) {
+        let Entries { after, entries, to, head, .. } = page;
+        self.tell(Signal::Event(Event::Entries { after, entries, to, head })).await;
+    }
+
+    /// Doubles with every failure, up to a bound, between half of it and all of it.
+    fn back_off_ms(&self, failures: u32, error: &CallError) -> u64 {
+        let doubled = self.limits.retry_first_ms.saturating_mul(1 << failures.saturating_sub(1).min(20));
+        let most = doubled.min(self.limits.retry_max_ms);
+        let random = u64::from(u32::from_be_bytes(self.world.entropy().bytes()));
+        let jittered = most / 2 + (most / 2).saturating_mul(random) / u64::from(u32::MAX);
+        let asked = match error {
+            CallError::Refused(ErrorReply { retry_after_ms, .. }) => retry_after_ms.unwrap_or(0),
+            _ => 0,
+        };
+        jittered.max(asked.min(self.limits.retry_max_ms))
+    }
+
+    /// Waits so long, or until something waits to be sent; but at least the shortest wait.
+    async fn wait_to_reconnect(&self, wait_ms: u64) {
+        let first_ms = wait_ms.min(self.limits.retry_first_ms);
+        self.sleep(first_ms).await;
+        let rest = Box::pin(self.sleep(wait_ms - first_ms));
+        select(Box::pin(self.reconnect.notified()), rest).await;
+    }
+}

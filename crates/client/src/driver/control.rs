@@ -1,0 +1,378 @@
+//! The control task: the one that owns the engine and the trees.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use skep_planner::{Effect, Engine, Event, Input, Progress};
+use skep_platform::{Clock, Lane, Tasks, offload};
+use skep_types::{Cursor, Name, Timestamp};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+
+use super::{Answers, Driver, STOP_WAIT_MS, Signal, report, wait};
+use crate::call::CallError;
+use crate::status::{PathReport, Problem, Status};
+use crate::world::World;
+use crate::{SqliteTrees, StateError};
+
+/// Inputs that one transaction takes.
+const TURN_SIGNALS_MAX: usize = 256;
+/// Looks at the same time.
+const LOOKS_PARALLEL: usize = 16;
+/// Read effects at the same time; each reads several files.
+const READS_PARALLEL: usize = 2;
+/// Commits on their way at the same time.
+const COMMITS_PARALLEL: usize = 2;
+/// Applies at the same time: a small one need not wait for the bytes of a big one.
+const APPLIES_PARALLEL: usize = 2;
+/// Waiting cookies that are remembered.
+const COOKIES_MAX: usize = 256;
+
+/// What is moved to the database lane for a turn, and back.
+struct Mind {
+    engine: Engine,
+    trees: SqliteTrees,
+}
+
+/// How many effects of each kind are carried out at the same time. Fair: who came first goes first.
+struct Permits {
+    looks: Arc<Semaphore>,
+    reads: Arc<Semaphore>,
+    commits: Arc<Semaphore>,
+    applies: Arc<Semaphore>,
+}
+
+/// The control task.
+pub(super) struct Control<M: World> {
+    driver: Arc<Driver<M>>,
+    mind: Option<Mind>,
+    incarnation: u64,
+    permits: Permits,
+    /// Effects of this incarnation that are being carried out.
+    active: usize,
+    progress_of: watch::Sender<Option<Progress>>,
+    status: watch::Sender<Status>,
+    confirmed: Option<Timestamp>,
+    halted: Option<Problem>,
+    state_failed: Option<Problem>,
+    cookies: BTreeMap<Name, oneshot::Sender<()>>,
+    stopping: Vec<oneshot::Sender<()>>,
+    stop_is_due: bool,
+}
+
+/// What came of a turn in the trees.
+struct Turn {
+    effects: Vec<Effect>,
+    progress: Progress,
+    totals: (u64, u64),
+}
+
+impl<M: World> Control<M> {
+    pub(super) fn new(
+        driver: Arc<Driver<M>>,
+        engine: Engine,
+        trees: SqliteTrees,
+        progress_of: watch::Sender<Option<Progress>>,
+        status: watch::Sender<Status>,
+    ) -> Control<M> {
+        let permits = |count| Arc::new(Semaphore::new(count));
+        Control {
+            driver,
+            mind: Some(Mind { engine, trees }),
+            incarnation: 0,
+            permits: Permits {
+                looks: permits(LOOKS_PARALLEL),
+                reads: permits(READS_PARALLEL),
+                commits: permits(COMMITS_PARALLEL),
+                applies: permits(APPLIES_PARALLEL),
+            },
+            active: 0,
+            progress_of,
+            status,
+            confirmed: None,
+            halted: None,
+            state_failed: None,
+            cookies: BTreeMap::new(),
+            stopping: Vec::new(),
+            stop_is_due: false,
+        }
+    }
+
+    /// Takes inputs until the client stops.
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Signal>) {
+        let mut signals = vec![Signal::Event(Event::Started)];
+        loop {
+            if self.turn(std::mem::take(&mut signals)).await.is_err() {
+                // The process is ending in the middle of something; the state is as after the turn before.
+                return;
+            }
+            if !self.stopping.is_empty() && (self.active == 0 || self.stop_is_due) {
+                return self.close().await;
+            }
+            if inbox.recv_many(&mut signals, TURN_SIGNALS_MAX).await == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Gives the inputs to the engine, stores what it wrote, then does the rest of what the signals ask.
+    async fn turn(&mut self, signals: Vec<Signal>) -> Result<(), skep_platform::Gone> {
+        let mut events = Vec::new();
+        let mut after = Vec::new();
+        let mut heartbeat = false;
+        for signal in signals {
+            match signal {
+                Signal::Event(event) => events.push(event),
+                Signal::Answer(incarnation, event) if incarnation == self.incarnation => events.push(event),
+                // The engine that asked is no more.
+                Signal::Answer(..) => {}
+                Signal::Finished(incarnation) => {
+                    self.active -= usize::from(incarnation == self.incarnation && self.active > 0);
+                }
+                Signal::Heartbeat => heartbeat = true,
+                other => after.push(other),
+            }
+        }
+        if self.state_failed.is_none() {
+            self.step(events, heartbeat).await?;
+        }
+        for signal in after {
+            self.answer(signal).await?;
+        }
+        Ok(())
+    }
+
+    async fn step(&mut self, events: Vec<Event>, heartbeat: bool) -> Result<(), skep_platform::Gone> {
+        let clock = self.driver.world.clock();
+        let (now, at_ms) = (clock.now(), clock.monotonic_ms());
+        let saw_change = events.iter().any(|event| matches!(event, Event::Changed { .. }));
+        let mut mind = self.mind.take().ok_or(skep_platform::Gone)?;
+        let (mind, turn) = offload(self.driver.world.tasks(), Lane::Database, move || {
+            let turn = mind.take(events, now, at_ms);
+            (mind, turn)
+        })
+        .await?;
+        self.mind = Some(mind);
+        match turn {
+            Ok(turn) => {
+                self.state_failed = None;
+                let Turn { effects, progress, totals } = turn;
+                let is_fresh = report::is_equal(&progress) && progress.connected;
+                if is_fresh && (heartbeat || self.confirmed.is_none() || !effects.is_empty() || self.was_behind()) {
+                    self.confirmed = Some(now);
+                }
+                if saw_change && !progress.connected {
+                    self.driver.reconnect.notify_one();
+                }
+                let cursor = progress.cursor;
+                self.publish(progress, totals);
+                for effect in effects {
+                    self.dispatch(effect, cursor);
+                }
+            }
+            Err(error) => self.state_failed(&error, now),
+        }
+        Ok(())
+    }
+
+    /// Whether the progress that was last published was not equal.
+    fn was_behind(&self) -> bool {
+        !self.progress_of.borrow().as_ref().is_some_and(report::is_equal)
+    }
+
+    /// The step was undone, but the engine has seen it: it goes, and a new one starts from what is stored, later.
+    fn state_failed(&mut self, error: &StateError, now: Timestamp) {
+        tracing::warn!(%error, "the state cannot be written: trying again later");
+        self.state_failed = Some(report::state_failed(error, now));
+        self.incarnation += 1;
+        self.active = 0;
+        self.status.send_modify(|status| status.problems.extend(self.state_failed.clone()));
+        if let Some(mind) = &mut self.mind {
+            mind.engine = self.driver.new_engine();
+        }
+        let driver = self.driver.clone();
+        self.driver.world.tasks().spawn("restart", async move {
+            let wait = driver.sleep(driver.limits.retry_max_ms);
+            if driver.unless_stopping(wait).await.is_some() {
+                driver.tell(Signal::Restart).await;
+            }
+        });
+    }
+
+    fn publish(&mut self, progress: Progress, totals: (u64, u64)) {
+        let problems = self.halted.iter().chain(&self.state_failed).cloned();
+        let status = Status {
+            state: report::state_of(&progress, self.halted.is_some()),
+            confirmed: self.confirmed,
+            files: totals.0,
+            bytes: totals.1,
+            queue_files: progress.queue_files,
+            queue_bytes: 0,
+            problems: problems.chain(progress.problems.iter().cloned().map(report::problem_of)).collect(),
+            watch_degraded: self.driver.executor.watch_degraded(),
+        };
+        self.status.send_if_modified(|old| {
+            let differs = *old != status;
+            *old = status;
+            differs
+        });
+        self.progress_of.send_if_modified(|old| {
+            let differs = old.as_ref() != Some(&progress);
+            *old = Some(progress);
+            differs
+        });
+    }
+
+    /// Carries out an effect in a task of its own.
+    fn dispatch(&mut self, effect: Effect, cursor: Option<Cursor>) {
+        if let Effect::WakeAt { at_ms } = effect {
+            self.driver.wake_at.send_replace(Some(at_ms));
+            return;
+        }
+        if self.halted.is_some() || !self.stopping.is_empty() {
+            return;
+        }
+        let permits = match &effect {
+            Effect::Look { .. } => &self.permits.looks,
+            Effect::Read(_) => &self.permits.reads,
+            Effect::Apply { .. } => &self.permits.applies,
+            Effect::Commit { .. } | Effect::Pull | Effect::WakeAt { .. } => &self.permits.commits,
+        };
+        let permits = permits.clone();
+        let answers = Answers { signals: self.driver.signals.clone(), incarnation: self.incarnation };
+        let driver = self.driver.clone();
+        self.active += 1;
+        self.driver.world.tasks().spawn("effect", async move {
+            // Nobody closes the semaphores.
+            let permit = permits.acquire().await;
+            let is_look_at_root = matches!(&effect, Effect::Look { path, .. } if path.is_empty());
+            if is_look_at_root && let Err(error) = driver.executor.check_root().await {
+                let problem = report::halt_by_root(&error, driver.world.clock().now());
+                driver.tell(Signal::Halt(problem)).await;
+            }
+            if let Err(error) = driver.executor.carry_out(effect, cursor, &answers).await {
+                driver.halt_if_final(&error).await;
+            }
+            drop(permit);
+            driver.tell(Signal::Finished(answers.incarnation)).await;
+        });
+    }
+
+    async fn answer(&mut self, signal: Signal) -> Result<(), skep_platform::Gone> {
+        match signal {
+            Signal::Halt(problem) => {
+                self.status.send_modify(|status| {
+                    status.state = crate::status::State::Stopped;
+                    status.problems.insert(0, problem.clone());
+                });
+                self.halted.get_or_insert(problem);
+            }
+            Signal::Restart => {
+                self.step(vec![Event::Started], false).await?;
+                self.driver.connect_again.notify_one();
+                self.driver.reconnect.notify_one();
+            }
+            Signal::Flush(answer) => {
+                if let Some(progress) = self.progress_of.borrow().clone() {
+                    let _ = answer.send(progress);
+                }
+            }
+            Signal::ExpectCookie(name, seen) => {
+                while self.cookies.len() >= COOKIES_MAX {
+                    self.cookies.pop_first();
+                }
+                self.cookies.insert(name, seen);
+            }
+            Signal::Cookie(name) => {
+                if let Some(seen) = self.cookies.remove(&name) {
+                    let _ = seen.send(());
+                }
+            }
+            Signal::Report(path, answer) => self.report(path, answer).await?,
+            Signal::Wait(timeout_ms, answer) => self.wait(timeout_ms, answer),
+            Signal::Stop(stopped) => self.stop(stopped),
+            Signal::StopNow => self.stop_is_due = true,
+            Signal::Event(_) | Signal::Answer(..) | Signal::Finished(_) | Signal::Heartbeat => {}
+        }
+        Ok(())
+    }
+
+    async fn report(
+        &mut self,
+        path: Vec<Name>,
+        answer: oneshot::Sender<PathReport>,
+    ) -> Result<(), skep_platform::Gone> {
+        let mind = self.mind.take().ok_or(skep_platform::Gone)?;
+        let (mind, report) = offload(self.driver.world.tasks(), Lane::Database, move || {
+            let (state, reason) = mind.engine.explain(&mind.trees, &path);
+            let names: Vec<_> = path.iter().map(|name| name.display()).collect();
+            (mind, PathReport { path: names.join("/"), state, reason })
+        })
+        .await?;
+        self.mind = Some(mind);
+        let _ = answer.send(report);
+        Ok(())
+    }
+
+    fn wait(&mut self, timeout_ms: u64, answer: oneshot::Sender<crate::status::WaitOutcome>) {
+        if self.halted.is_some() {
+            let _ = answer.send(crate::status::WaitOutcome::NeedsPerson);
+            return;
+        }
+        let deadline_ms = self.driver.world.clock().monotonic_ms().saturating_add(timeout_ms);
+        self.driver.world.tasks().spawn("wait", wait::wait_equal(self.driver.clone(), deadline_ms, answer));
+    }
+
+    fn stop(&mut self, stopped: oneshot::Sender<()>) {
+        if self.stopping.is_empty() {
+            self.driver.stopping.send_replace(true);
+            let driver = self.driver.clone();
+            self.driver.world.tasks().spawn("stop", async move {
+                driver.sleep(STOP_WAIT_MS).await;
+                driver.tell(Signal::StopNow).await;
+            });
+        }
+        self.stopping.push(stopped);
+    }
+
+    /// The last thing of all.
+    async fn close(mut self) {
+        if let Some(mind) = self.mind.take() {
+            let closed = offload(self.driver.world.tasks(), Lane::Database, move || mind.trees.close()).await;
+            if let Ok(Err(error)) = closed {
+                tracing::warn!(%error, "the state is checked at the next start");
+            }
+        }
+        for stopped in self.stopping {
+            let _ = stopped.send(());
+        }
+    }
+}
+
+impl Mind {
+    /// One step: all inputs in one transaction.
+    fn take(&mut self, events: Vec<Event>, now: Timestamp, at_ms: u64) -> Result<Turn, StateError> {
+        let Mind { engine, trees } = self;
+        let effects = match events.is_empty() {
+            true => Vec::new(),
+            false => trees.with_step(|trees| {
+                let inputs = events.into_iter().map(|event| Input { now, at_ms, event });
+                engine.step(trees, inputs)
+            })?,
+        };
+        let progress = engine.progress(trees);
+        let totals = skep_planner::Trees::totals(trees);
+        match trees.take_failure() {
+            Some(error) => Err(error),
+            None => Ok(Turn { effects, progress, totals }),
+        }
+    }
+}
+
+impl<M: World> Driver<M> {
+    /// Stops syncing if a call was refused for good.
+    async fn halt_if_final(&self, error: &CallError) {
+        if let Some(problem) = report::halt_by_call(error, self.world.clock().now()) {
+            self.tell(Signal::Halt(problem)).await;
+        }
+    }
+}

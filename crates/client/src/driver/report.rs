@@ -1,0 +1,101 @@
+//! Status: what the client says of itself.
+
+use skep_planner::{EngineProblem, Progress, Trees};
+use skep_types::Timestamp;
+
+use crate::root::RootError;
+use crate::status::{Problem, State, Status};
+use crate::{CallError, SqliteTrees, StateError};
+
+/// Before the engine has said anything.
+pub(super) fn at_start(trees: &SqliteTrees) -> Status {
+    let (files, bytes) = trees.totals();
+    Status {
+        state: State::Syncing,
+        confirmed: None,
+        files,
+        bytes,
+        queue_files: 0,
+        queue_bytes: 0,
+        problems: Vec::new(),
+        watch_degraded: false,
+    }
+}
+
+/// Whether everything that the server is known to have is here, and everything here is there.
+pub(super) fn is_equal(progress: &Progress) -> bool {
+    progress.settled && progress.cursor.is_some_and(|cursor| cursor.seq >= progress.head)
+}
+
+/// The one word for `progress`.
+pub(super) fn state_of(progress: &Progress, is_halted: bool) -> State {
+    match () {
+        () if is_halted => State::Stopped,
+        () if !progress.connected => State::Offline,
+        () if is_equal(progress) => State::UpToDate,
+        () => State::Syncing,
+    }
+}
+
+pub(super) fn problem_of(problem: EngineProblem) -> Problem {
+    Problem {
+        code: problem.code,
+        path: Some(problem.path).filter(|path| !path.is_empty()),
+        message: problem.message,
+        hint: problem.hint,
+        since: problem.since,
+    }
+}
+
+/// The problem of a refusal that does not go away by itself; `None`: try again.
+pub(super) fn halt_by_call(error: &CallError, now: Timestamp) -> Option<Problem> {
+    use skep_protocol::Code;
+    let (code, message, hint) = match error {
+        CallError::WrongKey(_) => (
+            "E-KEY-CHANGED",
+            "Cannot trust this server: its key is not the one this device knows.",
+            "If you reinstalled the server on purpose, join it again.",
+        ),
+        CallError::Refused(reply) => match reply.code {
+            Code::SignIn => (
+                "E-SIGN-IN",
+                "This device is signed out: the server does not take its token any more.",
+                "Your files stay here. Join again to go on syncing.",
+            ),
+            Code::History => (
+                "E-HISTORY",
+                "The server's history is not the one that this device has followed.",
+                "Was the server restored from a backup? Nothing was changed here. Join again: all contents are kept.",
+            ),
+            Code::NotFound | Code::NotAllowed => (
+                "E-NOT-FOUND",
+                "This account has no such drive any more.",
+                "Your files stay here. Ask the owner of the drive, or join again.",
+            ),
+            _ => return None,
+        },
+        CallError::Unreachable(_) | CallError::Malformed(_) => return None,
+    };
+    Some(everything(code, message.into(), hint.into(), now))
+}
+
+pub(super) fn halt_by_root(error: &RootError, now: Timestamp) -> Problem {
+    let hint = "Nothing was deleted anywhere. Put the folder back, or mount its disk, then start again.";
+    everything("E-ROOT-MISSING", sentence(&error.to_string()), hint.into(), now)
+}
+
+pub(super) fn state_failed(error: &StateError, now: Timestamp) -> Problem {
+    let hint = "Free some space on the disk that holds the state; it is tried again by itself.";
+    everything("E-STATE", sentence(&error.to_string()), hint.into(), now)
+}
+
+fn everything(code: &'static str, message: String, hint: String, since: Timestamp) -> Problem {
+    Problem { code, path: None, message, hint, since }
+}
+
+/// `text` with a capital and a full stop.
+fn sentence(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", characters.as_str().trim_end_matches('.'))
+}

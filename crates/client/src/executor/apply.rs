@@ -1,0 +1,343 @@
+//! Changing this disk: the renames of a batch, each checked, between two points of durability.
+//!
+//! What a person's program does meanwhile is found by looking at what a rename really moved: an exchange takes out what stood there
+//! in the same step in which it puts the new file in. If that was not what was expected, it is put back.
+//!
+//! Invariant: a file of the person always has a name, in the folder or in the safe; nothing here removes one.
+
+use std::collections::BTreeMap;
+
+use skep_planner::{ApplyError, ApplyKind, ApplyOperation, ApplyResult, Location};
+use skep_platform::{FileError, FileErrorKind, Files, RenameMode};
+use skep_types::{Content, FileContent, Kind, Mode, Name, Stat};
+
+use crate::root::Root;
+use crate::safe::{Fingerprint, SafeNames, put_beside};
+
+/// What was staged for one operation.
+pub(crate) type Staged = Option<Result<Name, ApplyError>>;
+
+/// Carries out a batch on one disk.
+pub(crate) struct Batch<'a, F: Files> {
+    root: &'a Root<F>,
+    safe_names: SafeNames,
+    /// Open directories by path. A path leads elsewhere once a directory on it was renamed.
+    dirs: BTreeMap<Vec<Name>, F::Dir>,
+    /// Directories whose entries changed, by inode.
+    touched: BTreeMap<u64, F::Dir>,
+}
+
+/// An operation that was done: where its node stands, and what was seen there.
+struct Done<D> {
+    dir: D,
+    name: Name,
+    stat: Stat,
+}
+
+/// Does `operations` in their order. `staged` holds, for each, the file that was written for it.
+pub(crate) fn apply_batch<F: Files>(
+    root: &Root<F>,
+    operations: &[ApplyOperation],
+    staged: &[Staged],
+    random: [u8; 4],
+) -> Vec<ApplyResult> {
+    let written: Vec<(F::Dir, Name)> = staged
+        .iter()
+        .filter_map(|staged| staged.as_ref()?.as_ref().ok())
+        .map(|name| (root.staging.clone(), name.clone()))
+        .collect();
+    if !written.is_empty()
+        && let Err(error) = root.files.make_durable(&written, &[])
+    {
+        return operations.iter().map(|_| Err(apply_error(error.clone()))).collect();
+    }
+    let mut batch = Batch { root, safe_names: SafeNames::new(random), dirs: BTreeMap::new(), touched: BTreeMap::new() };
+    let done: Vec<Result<Option<Done<F::Dir>>, ApplyError>> =
+        operations.iter().zip(staged).map(|(operation, staged)| batch.apply(&operation.kind, staged)).collect();
+    for (_, name) in &written {
+        // Only what no operation took is still there.
+        let _ = root.files.remove_file(&root.staging, name);
+    }
+    let touched: Vec<F::Dir> = batch.touched.into_values().collect();
+    if !touched.is_empty()
+        && let Err(error) = root.files.make_durable(&[], &touched)
+    {
+        return done.into_iter().map(|result| result.and(Err(apply_error(error.clone())))).collect();
+    }
+    done.into_iter().map(|result| result.map(|done| done.map(|done| last_stat(root, done)))).collect()
+}
+
+/// What the disk shows when all is done: a directory's times have moved with its entries. A node that a later operation of the batch
+/// moved on is shown as it was.
+fn last_stat<F: Files>(root: &Root<F>, done: Done<F::Dir>) -> Stat {
+    match root.files.stat(&done.dir, &done.name) {
+        Ok(Some(now)) if same_thing(&now, &done.stat) => now,
+        _ => done.stat,
+    }
+}
+
+impl<F: Files> Batch<'_, F> {
+    fn apply(&mut self, kind: &ApplyKind, staged: &Staged) -> Result<Option<Done<F::Dir>>, ApplyError> {
+        match kind {
+            ApplyKind::Create { at, content, .. } => self.create(at, content, staged).map(Some),
+            ApplyKind::Replace { at, content, expected, .. } => self.replace(at, content, staged, expected).map(Some),
+            ApplyKind::Rename { from, to, expected } => self.rename(from, to, expected).map(Some),
+            ApplyKind::Touch { at, content, mode, expected } => self.touch(at, content, *mode, expected).map(Some),
+            ApplyKind::Remove { at, expected } => self.remove(at, expected).map(|()| None),
+        }
+    }
+
+    fn create(&mut self, at: &Location, content: &Content, staged: &Staged) -> Result<Done<F::Dir>, ApplyError> {
+        let files = &self.root.files;
+        let dir = self.dir(&at.dir)?;
+        match content {
+            Content::Directory => files.make_dir(&dir, &at.name).map_err(apply_error)?,
+            Content::Symlink { target } => files.make_link(&dir, &at.name, target).map_err(apply_error)?,
+            Content::File(_) => {
+                let staged = staged_name(staged)?;
+                files
+                    .rename(&self.root.staging, &staged, &dir, &at.name, RenameMode::NoReplace)
+                    .map_err(apply_error)?;
+            }
+            Content::Mount { .. } => return Err(ApplyError::Failed("mounts are not supported".into())),
+        }
+        self.done(&dir, &at.name)
+    }
+
+    fn replace(
+        &mut self,
+        at: &Location,
+        content: &Content,
+        staged: &Staged,
+        expected: &Stat,
+    ) -> Result<Done<F::Dir>, ApplyError> {
+        let (files, safe) = (&self.root.files, &self.root.safe);
+        let dir = self.dir(&at.dir)?;
+        let staged = match content {
+            Content::Symlink { target } => {
+                let name = self.safe_names.next(Fingerprint::NONE, Fingerprint::NONE, &at.name);
+                files.make_link(&self.root.staging, &name, target).map_err(apply_error)?;
+                name
+            }
+            _ => staged_name(staged)?,
+        };
+        let ours = files.stat(&self.root.staging, &staged).map_err(apply_error)?.ok_or(ApplyError::Changed)?;
+        // From here on the new file lies in the safe, so that what the exchange takes out is there in the same step.
+        let kept = self.safe_names.next(Fingerprint::of(expected), Fingerprint::of(&ours), &at.name);
+        files.rename(&self.root.staging, &staged, safe, &kept, RenameMode::NoReplace).map_err(apply_error)?;
+        match files.rename(safe, &kept, &dir, &at.name, RenameMode::Exchange) {
+            Ok(()) => self.check_exchanged(&dir, &at.name, &kept, expected, &ours)?,
+            Err(error) if error.kind == FileErrorKind::Unsupported => {
+                self.replace_in_two_steps(&dir, &at.name, &kept, expected)?;
+            }
+            Err(error) => {
+                self.drop_ours(&kept, &ours);
+                return Err(apply_error(error));
+            }
+        }
+        self.touch_dir(&self.root.safe.clone());
+        self.done(&dir, &at.name)
+    }
+
+    /// What came out of an exchange lies in the safe as `kept`. If it is not what was expected, takes the exchange back.
+    fn check_exchanged(
+        &mut self,
+        dir: &F::Dir,
+        name: &Name,
+        kept: &Name,
+        expected: &Stat,
+        ours: &Stat,
+    ) -> Result<(), ApplyError> {
+        let (files, safe) = (&self.root.files, &self.root.safe);
+        let came_out = files.stat(safe, kept).map_err(apply_error)?;
+        if came_out.as_ref().is_some_and(|came_out| matches(came_out, expected)) {
+            return Ok(());
+        }
+        tracing::info!(name = %name.display(), "a file changed in the moment in which it was to be replaced");
+        let back = match files.rename(safe, kept, dir, name, RenameMode::Exchange) {
+            // Somebody removed our file meanwhile.
+            Err(error) if error.kind == FileErrorKind::NotFound => {
+                files.rename(safe, kept, dir, name, RenameMode::NoReplace)
+            }
+            back => back,
+        };
+        if back.is_err() || files.stat(safe, kept).map_err(apply_error)?.is_some_and(|stat| !same_thing(&stat, ours)) {
+            // Both what came out first and what came out second are the person's.
+            put_beside(self.root, safe, kept, dir, name).map_err(apply_error)?;
+        } else {
+            self.drop_ours(kept, ours);
+        }
+        Err(ApplyError::Changed)
+    }
+
+    /// Where names cannot be exchanged: what stands there goes to the safe, then the new file takes its name. Between the two
+    /// steps the name is free, and whoever takes it keeps it.
+    fn replace_in_two_steps(
+        &mut self,
+        dir: &F::Dir,
+        name: &Name,
+        kept: &Name,
+        expected: &Stat,
+    ) -> Result<(), ApplyError> {
+        let (files, safe) = (&self.root.files, &self.root.safe);
+        self.displace(dir, name, expected)?;
+        files.rename(safe, kept, dir, name, RenameMode::NoReplace).map_err(apply_error)
+    }
+
+    fn rename(&mut self, from: &Location, to: &Location, expected: &Stat) -> Result<Done<F::Dir>, ApplyError> {
+        let files = &self.root.files;
+        let (source, target) = (self.dir(&from.dir)?, self.dir(&to.dir)?);
+        match files.stat(&source, &from.name).map_err(apply_error)? {
+            Some(stat) if matches(&stat, expected) => {}
+            _ => return Err(ApplyError::Changed),
+        }
+        files.rename(&source, &from.name, &target, &to.name, RenameMode::NoReplace).map_err(apply_error)?;
+        if expected.kind == Some(Kind::Directory) {
+            self.forget_beneath(from);
+            self.forget_beneath(to);
+        }
+        self.touch_dir(&source);
+        let done = self.done(&target, &to.name);
+        match done {
+            Ok(done) if same_thing(&done.stat, expected) => Ok(done),
+            Ok(_) => {
+                // Another thing took the name between the look and the rename. If its name is taken again, it stays here: visible.
+                let _ = files.rename(&target, &to.name, &source, &from.name, RenameMode::NoReplace);
+                Err(ApplyError::Changed)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn touch(
+        &mut self,
+        at: &Location,
+        content: &FileContent,
+        mode: Mode,
+        expected: &Stat,
+    ) -> Result<Done<F::Dir>, ApplyError> {
+        let files = &self.root.files;
+        let dir = self.dir(&at.dir)?;
+        let before = files.stat(&dir, &at.name).map_err(apply_error)?.ok_or(ApplyError::Changed)?;
+        if !matches(&before, expected) {
+            return Err(ApplyError::Changed);
+        }
+        if before.executable != mode.executable {
+            files.set_executable(&dir, &at.name, mode.executable).map_err(apply_error)?;
+        }
+        if before.mtime != content.mtime {
+            files.set_mtime(&dir, &at.name, content.mtime).map_err(apply_error)?;
+        }
+        let done = self.done(&dir, &at.name)?;
+        match same_thing(&done.stat, expected) && done.stat.size == expected.size {
+            true => Ok(done),
+            false => Err(ApplyError::Changed),
+        }
+    }
+
+    fn remove(&mut self, at: &Location, expected: &Stat) -> Result<(), ApplyError> {
+        let dir = self.dir(&at.dir)?;
+        if expected.kind != Some(Kind::Directory) {
+            self.displace(&dir, &at.name, expected)?;
+            self.touch_dir(&dir);
+            self.touch_dir(&self.root.safe.clone());
+            return Ok(());
+        }
+        match self.root.files.stat(&dir, &at.name).map_err(apply_error)? {
+            Some(stat) if same_thing(&stat, expected) => {}
+            _ => return Err(ApplyError::Changed),
+        }
+        // Only an empty one goes, so nothing can be lost by what happens between the two calls.
+        self.root.files.remove_dir(&dir, &at.name).map_err(apply_error)?;
+        self.forget_beneath(at);
+        self.touch_dir(&dir);
+        Ok(())
+    }
+
+    /// Moves `dir/name` to the safe. What turns out to be something else than `expected` is put back.
+    fn displace(&mut self, dir: &F::Dir, name: &Name, expected: &Stat) -> Result<(), ApplyError> {
+        let (files, safe) = (&self.root.files, &self.root.safe);
+        match files.stat(dir, name).map_err(apply_error)? {
+            Some(stat) if matches(&stat, expected) => {}
+            _ => return Err(ApplyError::Changed),
+        }
+        let kept = self.safe_names.next(Fingerprint::of(expected), Fingerprint::NONE, name);
+        files.rename(dir, name, safe, &kept, RenameMode::NoReplace).map_err(apply_error)?;
+        if files.stat(safe, &kept).map_err(apply_error)?.is_some_and(|stat| matches(&stat, expected)) {
+            return Ok(());
+        }
+        if files.rename(safe, &kept, dir, name, RenameMode::NoReplace).is_err() {
+            put_beside(self.root, safe, &kept, dir, name).map_err(apply_error)?;
+        }
+        Err(ApplyError::Changed)
+    }
+
+    /// Removes a file that this batch staged and nobody saw, if it is that file.
+    fn drop_ours(&self, kept: &Name, ours: &Stat) {
+        let (files, safe) = (&self.root.files, &self.root.safe);
+        if files.stat(safe, kept).is_ok_and(|stat| stat.is_some_and(|stat| same_thing(&stat, ours))) {
+            // What stays behind is known as ours by its name, and dropped when the safe is looked through.
+            let _ = files.remove_file(safe, kept);
+        }
+    }
+
+    fn done(&mut self, dir: &F::Dir, name: &Name) -> Result<Done<F::Dir>, ApplyError> {
+        self.touch_dir(dir);
+        let stat = self.root.files.stat(dir, name).map_err(apply_error)?.ok_or(ApplyError::Changed)?;
+        Ok(Done { dir: dir.clone(), name: name.clone(), stat })
+    }
+
+    fn touch_dir(&mut self, dir: &F::Dir) {
+        // A directory that cannot be examined cannot be made durable either; that call tells.
+        let inode = self.root.files.stat_dir(dir).map_or(0, |stat| stat.inode);
+        self.touched.entry(inode).or_insert_with(|| dir.clone());
+    }
+
+    fn dir(&mut self, path: &[Name]) -> Result<F::Dir, ApplyError> {
+        if let Some(dir) = self.dirs.get(path) {
+            return Ok(dir.clone());
+        }
+        let dir = match path {
+            [] => self.root.dir.clone(),
+            _ => self.root.files.open_dir(&self.root.dir, path).map_err(apply_error)?,
+        };
+        self.dirs.insert(path.to_vec(), dir.clone());
+        Ok(dir)
+    }
+
+    fn forget_beneath(&mut self, at: &Location) {
+        let path: Vec<Name> = at.dir.iter().chain([&at.name]).cloned().collect();
+        self.dirs.retain(|dir, _| !dir.starts_with(&path));
+    }
+}
+
+fn staged_name(staged: &Staged) -> Result<Name, ApplyError> {
+    staged.clone().unwrap_or_else(|| Err(ApplyError::Failed("nothing was staged".into())))
+}
+
+/// Whether `found` is `expected`: of a directory, only identity counts; of the rest, all but what a rename changes.
+fn matches(found: &Stat, expected: &Stat) -> bool {
+    let same_bytes = found.size == expected.size && found.mtime == expected.mtime;
+    let is_directory = expected.kind == Some(Kind::Directory);
+    same_thing(found, expected) && (is_directory || (same_bytes && found.executable == expected.executable))
+}
+
+/// Whether both are stats of one file, directory or symlink.
+fn same_thing(one: &Stat, other: &Stat) -> bool {
+    one.kind == other.kind && one.inode == other.inode
+}
+
+/// How a failed file operation is told to the engine.
+pub(crate) fn apply_error(error: FileError) -> ApplyError {
+    match error.kind {
+        FileErrorKind::NotFound | FileErrorKind::Exists | FileErrorKind::WrongKind => ApplyError::Changed,
+        FileErrorKind::NotEmpty => ApplyError::NotEmpty,
+        FileErrorKind::NoSpace => ApplyError::NoSpace,
+        FileErrorKind::Denied => ApplyError::Denied,
+        FileErrorKind::BadName => ApplyError::BadName,
+        FileErrorKind::Unsupported | FileErrorKind::Other => ApplyError::Failed(error.message),
+    }
+}
+
+#[cfg(test)]
+mod tests;

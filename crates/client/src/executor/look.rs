@@ -1,0 +1,88 @@
+//! Looking at directories.
+
+use std::sync::atomic::Ordering;
+
+use skep_planner::{LookError, Sight};
+use skep_platform::{FileError, FileErrorKind, Files, Lane, WatchError, Watcher, offload};
+use skep_types::{Kind, Name, NodeId, Stat};
+
+use super::Shared;
+use crate::root::{Root, own_dir};
+use crate::world::World;
+
+impl<M: World> Shared<M> {
+    /// Looks at the directory at `path`: all of it, or some names. Watches it before, if asked to, so that nothing that happens
+    /// after the look goes unnoticed.
+    pub(super) async fn look(
+        self: &std::sync::Arc<Self>,
+        node: NodeId,
+        path: Vec<Name>,
+        names: Option<Vec<Name>>,
+        watch: bool,
+    ) -> Result<(Stat, Vec<Sight>), LookError> {
+        let shared = self.clone();
+        let looked = offload(self.world.tasks(), Lane::Disk, move || {
+            let root = &shared.root;
+            if path.is_empty() && names.is_none() {
+                // What is missing from a folder that is not the root any more is not missing.
+                root.check_in_place().map_err(|_| LookError::Gone)?;
+            }
+            let dir = root.files.open_dir(&root.dir, &path).map_err(look_error)?;
+            if watch {
+                match shared.world.watcher().watch(&dir, node) {
+                    Ok(()) => {}
+                    Err(error) => {
+                        if error == WatchError::Limit || !shared.watch_degraded.load(Ordering::Relaxed) {
+                            tracing::warn!(%error, "changes here are found by scans only");
+                        }
+                        shared.watch_degraded.store(true, Ordering::Relaxed);
+                    }
+                }
+            }
+            let stat = root.files.stat_dir(&dir).map_err(look_error)?;
+            let sights = match names {
+                None => list(root, &dir, path.is_empty()),
+                Some(names) => names.into_iter().map(|name| sight(root, &dir, name)).collect(),
+            };
+            Ok((stat, sights.map_err(look_error)?))
+        });
+        looked.await.unwrap_or(Err(LookError::Failed))
+    }
+}
+
+fn list<F: Files>(root: &Root<F>, dir: &F::Dir, is_root: bool) -> Result<Vec<Sight>, FileError> {
+    let entries = root.files.list(dir)?.into_iter();
+    let entries = entries.filter(|(name, _)| !(is_root && *name == own_dir()));
+    entries.map(|(name, stat)| with_target(root, dir, name, Some(stat))).collect()
+}
+
+fn sight<F: Files>(root: &Root<F>, dir: &F::Dir, name: Name) -> Result<Sight, FileError> {
+    let stat = root.files.stat(dir, &name)?;
+    with_target(root, dir, name, stat)
+}
+
+fn with_target<F: Files>(root: &Root<F>, dir: &F::Dir, name: Name, stat: Option<Stat>) -> Result<Sight, FileError> {
+    if stat.and_then(|stat| stat.kind) != Some(Kind::Symlink) {
+        return Ok(Sight { name, stat, target: None });
+    }
+    match root.files.read_link(dir, &name) {
+        Ok(target) => Ok(Sight { name, stat, target: Some(target) }),
+        // It was replaced in this moment.
+        Err(error) if matches!(error.kind, FileErrorKind::NotFound | FileErrorKind::WrongKind) => {
+            let stat = root.files.stat(dir, &name)?;
+            match stat.and_then(|stat| stat.kind) {
+                Some(Kind::Symlink) => Err(error),
+                _ => Ok(Sight { name, stat, target: None }),
+            }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn look_error(error: FileError) -> LookError {
+    match error.kind {
+        FileErrorKind::NotFound | FileErrorKind::WrongKind => LookError::Gone,
+        FileErrorKind::Denied => LookError::Denied,
+        _ => LookError::Failed,
+    }
+}

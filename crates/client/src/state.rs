@@ -1,0 +1,443 @@
+//! The client's state: the three trees in SQLite.
+//!
+//! Synced is stored whole; of Local and Remote only the nodes that differ from it, so that "what is to be done" is two short tables
+//! and "nothing" is two empty ones. Everything here can be rebuilt from the folder and the server: losing it loses nothing.
+//!
+//! Invariant: `local_diff` and `remote_diff` hold a node exactly if that tree differs from Synced in it.
+
+mod row;
+mod schema;
+
+use std::cell::RefCell;
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+use skep_planner::{Local, Synced, Trees};
+use skep_types::{Cursor, Name, NodeId, NodeState};
+
+use row::{
+    from_cbor, from_inode, kept_name, kept_node, local_from_bytes, local_to_bytes, synced_from_bytes, synced_to_bytes,
+    to_cbor,
+};
+
+/// The state cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    /// Made by a newer program.
+    #[error("the state has format {found}, this program knows format {known}")]
+    Newer {
+        /// In the file.
+        found: u32,
+        /// In this program.
+        known: u32,
+    },
+    /// The disk is full.
+    #[error("the disk that holds the state is full")]
+    NoSpace,
+    /// It cannot be read or written.
+    #[error("the state cannot be read or written: {0}")]
+    Failed(String),
+}
+
+impl From<rusqlite::Error> for StateError {
+    fn from(error: rusqlite::Error) -> StateError {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => StateError::NoSpace,
+            _ => StateError::Failed(error.to_string()),
+        }
+    }
+}
+
+/// Called after each commit, when what it wrote is in the database.
+type CommitHook = Box<dyn FnMut(&mut SqliteTrees) + Send>;
+
+/// The three trees in an SQLite database.
+pub struct SqliteTrees {
+    connection: Connection,
+    totals: Totals,
+    failure: RefCell<Option<StateError>>,
+    after_commit: Option<CommitHook>,
+}
+
+/// Files in Synced, and their bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Totals {
+    files: u64,
+    bytes: u64,
+}
+
+impl SqliteTrees {
+    /// Opens the state at `path`, or makes it. After an unclean stop it is checked; a damaged one is set aside as
+    /// `….damaged-N`, and a new one is made: the folder and the server rebuild it.
+    pub fn open(path: &Path) -> Result<SqliteTrees, StateError> {
+        match schema::open_file(path) {
+            Ok(connection) => SqliteTrees::around(connection),
+            Err(schema::OpenError::Damaged(reason)) => {
+                let aside = skep_platform::set_aside(path).map_err(|error| StateError::Failed(error.to_string()))?;
+                tracing::warn!(reason, aside = %aside.display(), "the state was damaged: it is rebuilt from folder and server");
+                SqliteTrees::around(schema::open_file(path).map_err(schema::OpenError::into_state_error)?)
+            }
+            Err(error) => Err(error.into_state_error()),
+        }
+    }
+
+    /// A new state that is only in memory.
+    pub fn in_memory() -> Result<SqliteTrees, StateError> {
+        let connection = Connection::open_in_memory()?;
+        schema::prepare(&connection).map_err(schema::OpenError::into_state_error)?;
+        SqliteTrees::around(connection)
+    }
+
+    /// The state that [`SqliteTrees::serialize`] gave, in memory.
+    pub fn from_bytes(bytes: &[u8]) -> Result<SqliteTrees, StateError> {
+        let mut connection = Connection::open_in_memory()?;
+        connection.deserialize_read_exact(rusqlite::MAIN_DB, bytes, bytes.len(), false)?;
+        schema::prepare(&connection).map_err(schema::OpenError::into_state_error)?;
+        SqliteTrees::around(connection)
+    }
+
+    /// The database as bytes.
+    pub fn serialize(&mut self) -> Result<Vec<u8>, StateError> {
+        Ok(self.connection.serialize(rusqlite::MAIN_DB)?.to_vec())
+    }
+
+    /// Calls `hook` after each commit: the simulator keeps what would be on the disk then.
+    pub fn after_commit(mut self, hook: impl FnMut(&mut SqliteTrees) + Send + 'static) -> SqliteTrees {
+        self.after_commit = Some(Box::new(hook));
+        self
+    }
+
+    /// Runs `work` as one step: all that it sets is stored when this returns, or nothing of it.
+    pub fn with_step<T>(&mut self, work: impl FnOnce(&mut SqliteTrees) -> T) -> Result<T, StateError> {
+        self.begin()?;
+        let made = work(self);
+        self.commit()?;
+        Ok(made)
+    }
+
+    /// Begins a step.
+    pub fn begin(&mut self) -> Result<(), StateError> {
+        self.failure.take();
+        Ok(self.connection.execute_batch("BEGIN IMMEDIATE")?)
+    }
+
+    /// Ends a step: what it set is stored. If anything failed since [`SqliteTrees::begin`], the step is undone and the failure returned.
+    pub fn commit(&mut self) -> Result<(), StateError> {
+        if self.failure.borrow().is_none() {
+            let totals = self.totals;
+            self.note(schema::put_meta(&self.connection, "totals", &to_cbor(&(totals.files, totals.bytes))));
+        }
+        let committed = match self.take_failure() {
+            Some(failure) => Err(failure),
+            None => self.connection.execute_batch("COMMIT").map_err(StateError::from),
+        };
+        if committed.is_err() {
+            self.rollback()?;
+        } else if let Some(mut hook) = self.after_commit.take() {
+            hook(self);
+            self.after_commit = Some(hook);
+        }
+        committed
+    }
+
+    /// Undoes a step.
+    pub fn rollback(&mut self) -> Result<(), StateError> {
+        // A full disk may have undone it already.
+        if !self.connection.is_autocommit() {
+            self.connection.execute_batch("ROLLBACK")?;
+        }
+        self.totals = schema::totals(&self.connection)?;
+        Ok(())
+    }
+
+    /// The first failure since the step began, if any; the step must then be undone.
+    pub fn take_failure(&self) -> Option<StateError> {
+        self.failure.take()
+    }
+
+    /// A value of the client's own, such as the drive or the root's id.
+    pub fn meta(&self, key: &str) -> Result<Option<Vec<u8>>, StateError> {
+        Ok(schema::meta(&self.connection, key)?)
+    }
+
+    /// Sets a value of the client's own.
+    pub fn set_meta(&mut self, key: &str, value: &[u8]) -> Result<(), StateError> {
+        Ok(schema::put_meta(&self.connection, key, value)?)
+    }
+
+    /// Forgets all three trees and the cursor, in one step: the folder and the server rebuild them.
+    pub fn forget_all(&mut self) -> Result<(), StateError> {
+        self.with_step(|state| {
+            let tables = "DELETE FROM synced; DELETE FROM local_diff; DELETE FROM remote_diff; DELETE FROM offered; \
+                          DELETE FROM meta WHERE key = 'cursor'";
+            state.note(state.connection.execute_batch(tables));
+            state.totals = Totals::default();
+        })
+    }
+
+    /// Ends the use of the state: all is in the main file, and the next start need not check it.
+    pub fn close(self) -> Result<(), StateError> {
+        schema::put_meta(&self.connection, "clean", &[1])?;
+        schema::checkpoint(&self.connection)?;
+        Ok(())
+    }
+
+    fn around(connection: Connection) -> Result<SqliteTrees, StateError> {
+        let totals = schema::totals(&connection)?;
+        Ok(SqliteTrees { connection, totals, failure: RefCell::new(None), after_commit: None })
+    }
+
+    /// The value of `result`; keeps the first failure for the end of the step.
+    fn note<T: Default, E: Into<StateError>>(&self, result: Result<T, E>) -> T {
+        result.unwrap_or_else(|error| {
+            self.failure.borrow_mut().get_or_insert_with(|| error.into());
+            T::default()
+        })
+    }
+
+    fn write(&self, sql: &str, values: impl Params) {
+        self.note(self.connection.prepare_cached(sql).and_then(|mut statement| statement.execute(values)));
+    }
+
+    fn one<T>(&self, sql: &str, values: impl Params, read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>) -> Option<T> {
+        let found = self.connection.prepare_cached(sql);
+        self.note(found.and_then(|mut statement| statement.query_row(values, read).optional()))
+    }
+
+    fn many<T>(&self, sql: &str, values: impl Params, read: impl Fn(&Row<'_>) -> rusqlite::Result<T>) -> Vec<T> {
+        let rows = self.connection.prepare_cached(sql);
+        self.note(rows.and_then(|mut statement| statement.query_map(values, |row| read(row))?.collect()))
+    }
+
+    /// The row of a node in `local_diff`: outer `None`, Local is as Synced says; inner `None`, it is not in Local.
+    fn local_row(&self, node: NodeId) -> Option<Option<Local>> {
+        self.one("SELECT local FROM local_diff WHERE node = ?1", params![node.as_bytes()], |row| {
+            row.get_ref(0)?.as_blob_or_null()?.map(local_from_bytes).transpose()
+        })
+    }
+
+    /// The row of a node in `remote_diff`, as [`SqliteTrees::local_row`], and whether it rests.
+    fn remote_row(&self, node: NodeId) -> Option<(Option<NodeState>, bool)> {
+        self.one("SELECT state, resting FROM remote_diff WHERE node = ?1", params![node.as_bytes()], |row| {
+            Ok((row.get_ref(0)?.as_blob_or_null()?.map(from_cbor).transpose()?, row.get(1)?))
+        })
+    }
+
+    fn put_local(&self, node: NodeId, local: Option<&Local>, base: Option<&Synced>) {
+        if local == base.map(Synced::as_local).as_ref() {
+            return self.write("DELETE FROM local_diff WHERE node = ?1", params![node.as_bytes()]);
+        }
+        let sql = "INSERT OR REPLACE INTO local_diff (node, parent, name, inode, local) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let Some(local) = local else {
+            return self.write(sql, params![node.as_bytes(), None::<&[u8]>, None::<&[u8]>, None::<i64>, None::<&[u8]>]);
+        };
+        let inode = from_inode(local.stat.inode);
+        let bytes = local_to_bytes(local);
+        self.write(sql, params![node.as_bytes(), local.parent.as_bytes(), local.name.as_bytes(), inode, bytes]);
+    }
+
+    fn put_remote(&self, node: NodeId, state: Option<&NodeState>, base: Option<&Synced>, resting: Rest) {
+        if state == base.map(|synced| &synced.state) {
+            return self.write("DELETE FROM remote_diff WHERE node = ?1", params![node.as_bytes()]);
+        }
+        let sql = "INSERT OR REPLACE INTO remote_diff (node, parent, name, trashed, resting, state) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let Some(state) = state else {
+            let nothing = None::<&[u8]>;
+            return self.write(sql, params![node.as_bytes(), nothing, nothing, false, false, nothing]);
+        };
+        let place = &state.place;
+        let rests = resting == Rest::Kept;
+        self.write(
+            sql,
+            params![
+                node.as_bytes(),
+                place.parent.as_bytes(),
+                place.name.as_bytes(),
+                place.trashed,
+                rests,
+                to_cbor(state)
+            ],
+        );
+    }
+
+    fn count(&mut self, before: Option<&Synced>, after: Option<&Synced>) {
+        if let Some(file) = before.and_then(|synced| synced.state.content.file()) {
+            self.totals.files = self.totals.files.saturating_sub(1);
+            self.totals.bytes = self.totals.bytes.saturating_sub(file.size);
+        }
+        if let Some(file) = after.and_then(|synced| synced.state.content.file()) {
+            self.totals.files += 1;
+            self.totals.bytes = self.totals.bytes.saturating_add(file.size);
+        }
+    }
+
+    fn nodes(&self, sql: &str, values: impl Params) -> Vec<NodeId> {
+        self.many(sql, values, |row| kept_node(row, 0))
+    }
+}
+
+/// Whether a node's rest outlives a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    Kept,
+    Ended,
+}
+
+/// `limit` as SQLite counts.
+fn limit_of(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+/// The bytes that sort before every node that may follow `after`.
+fn after_bytes(after: &Option<NodeId>) -> &[u8] {
+    after.as_ref().map_or(&[], |node| node.as_bytes())
+}
+
+impl Trees for SqliteTrees {
+    fn synced(&self, node: NodeId) -> Option<Synced> {
+        self.one("SELECT synced FROM synced WHERE node = ?1", params![node.as_bytes()], |row| {
+            synced_from_bytes(row.get_ref(0)?.as_blob()?)
+        })
+    }
+
+    fn local(&self, node: NodeId) -> Option<Local> {
+        match self.local_row(node) {
+            Some(local) => local,
+            None => self.synced(node).map(|synced| synced.as_local()),
+        }
+    }
+
+    fn remote(&self, node: NodeId) -> Option<NodeState> {
+        match self.remote_row(node) {
+            Some((state, _)) => state,
+            None => self.synced(node).map(|synced| synced.state),
+        }
+    }
+
+    fn local_child(&self, parent: NodeId, name: &Name) -> Option<NodeId> {
+        let sql = "SELECT node FROM synced AS s WHERE parent = ?1 AND name = ?2 \
+                   AND NOT EXISTS (SELECT 1 FROM local_diff AS d WHERE d.node = s.node) \
+                   UNION ALL SELECT node FROM local_diff WHERE parent = ?1 AND name = ?2 ORDER BY node LIMIT 1";
+        self.one(sql, params![parent.as_bytes(), name.as_bytes()], |row| kept_node(row, 0))
+    }
+
+    fn remote_child(&self, parent: NodeId, name: &Name) -> Option<NodeId> {
+        let sql = "SELECT node FROM synced AS s WHERE parent = ?1 AND name = ?2 AND trashed = 0 \
+                   AND NOT EXISTS (SELECT 1 FROM remote_diff AS d WHERE d.node = s.node) \
+                   UNION ALL SELECT node FROM remote_diff WHERE parent = ?1 AND name = ?2 AND trashed = 0 \
+                   ORDER BY node LIMIT 1";
+        self.one(sql, params![parent.as_bytes(), name.as_bytes()], |row| kept_node(row, 0))
+    }
+
+    fn local_children(&self, parent: NodeId) -> Vec<(Name, NodeId)> {
+        let sql = "SELECT name, node FROM synced AS s WHERE parent = ?1 \
+                   AND NOT EXISTS (SELECT 1 FROM local_diff AS d WHERE d.node = s.node) \
+                   UNION ALL SELECT name, node FROM local_diff WHERE parent = ?1 ORDER BY name, node";
+        self.many(sql, params![parent.as_bytes()], |row| Ok((kept_name(row, 0)?, kept_node(row, 1)?)))
+    }
+
+    fn remote_children(&self, parent: NodeId) -> Vec<NodeId> {
+        let sql = "SELECT node FROM synced AS s WHERE parent = ?1 \
+                   AND NOT EXISTS (SELECT 1 FROM remote_diff AS d WHERE d.node = s.node) \
+                   UNION ALL SELECT node FROM remote_diff WHERE parent = ?1 ORDER BY node";
+        self.nodes(sql, params![parent.as_bytes()])
+    }
+
+    fn local_by_inode(&self, inode: u64) -> Vec<NodeId> {
+        let sql = "SELECT node FROM synced AS s WHERE inode = ?1 \
+                   AND NOT EXISTS (SELECT 1 FROM local_diff AS d WHERE d.node = s.node) \
+                   UNION ALL SELECT node FROM local_diff WHERE inode = ?1 ORDER BY node";
+        self.nodes(sql, params![from_inode(inode)])
+    }
+
+    fn differing(&self, after: Option<NodeId>, limit: usize) -> Vec<NodeId> {
+        let sql = "SELECT node FROM local_diff WHERE node > ?1 \
+                   UNION SELECT node FROM remote_diff WHERE node > ?1 AND resting = 0 ORDER BY node LIMIT ?2";
+        self.nodes(sql, params![after_bytes(&after), limit_of(limit)])
+    }
+
+    fn differing_remotely(&self, after: Option<NodeId>, limit: usize) -> Vec<NodeId> {
+        let sql = "SELECT node FROM remote_diff WHERE node > ?1 AND resting = 0 ORDER BY node LIMIT ?2";
+        self.nodes(sql, params![after_bytes(&after), limit_of(limit)])
+    }
+
+    fn set_local(&mut self, node: NodeId, local: Option<Local>) {
+        let base = self.synced(node);
+        if base.is_none() && local.is_some() {
+            self.rest(node, false);
+        }
+        self.put_local(node, local.as_ref(), base.as_ref());
+    }
+
+    fn set_remote(&mut self, node: NodeId, state: Option<NodeState>) {
+        let base = self.synced(node);
+        self.put_remote(node, state.as_ref(), base.as_ref(), Rest::Ended);
+    }
+
+    fn set_synced(&mut self, node: NodeId, synced: Option<Synced>) {
+        let before = self.synced(node);
+        let local_row = self.local_row(node);
+        let remote_row = self.remote_row(node);
+        self.count(before.as_ref(), synced.as_ref());
+        match &synced {
+            None => self.write("DELETE FROM synced WHERE node = ?1", params![node.as_bytes()]),
+            Some(synced) => {
+                let place = &synced.state.place;
+                self.write(
+                    "INSERT OR REPLACE INTO synced (node, parent, name, trashed, inode, synced) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                    params![
+                        node.as_bytes(),
+                        place.parent.as_bytes(),
+                        place.name.as_bytes(),
+                        place.trashed,
+                        from_inode(synced.shown.inode),
+                        synced_to_bytes(synced)
+                    ],
+                );
+            }
+        }
+        // What the other two trees say stays: a row that now says the same as Synced goes, one that was not needed may be.
+        let local = local_row.unwrap_or_else(|| before.as_ref().map(Synced::as_local));
+        self.put_local(node, local.as_ref(), synced.as_ref());
+        let (remote, rests) = remote_row.unwrap_or_else(|| (before.map(|before| before.state), false));
+        let rest = if rests && synced.is_none() { Rest::Kept } else { Rest::Ended };
+        self.put_remote(node, remote.as_ref(), synced.as_ref(), rest);
+    }
+
+    fn rest(&mut self, node: NodeId, resting: bool) {
+        self.write(
+            "UPDATE remote_diff SET resting = ?2 WHERE node = ?1 AND resting <> ?2",
+            params![node.as_bytes(), resting],
+        );
+    }
+
+    fn offered(&self, node: NodeId) -> bool {
+        let found = self.one("SELECT 1 FROM offered WHERE node = ?1", params![node.as_bytes()], |_| Ok(()));
+        found.is_some()
+    }
+
+    fn set_offered(&mut self, node: NodeId, offered: bool) {
+        let sql = match offered {
+            true => "INSERT OR IGNORE INTO offered (node) VALUES (?1)",
+            false => "DELETE FROM offered WHERE node = ?1",
+        };
+        self.write(sql, params![node.as_bytes()]);
+    }
+
+    fn cursor(&self) -> Option<Cursor> {
+        let bytes: Option<Vec<u8>> = self.note(schema::meta(&self.connection, "cursor"));
+        bytes.and_then(|bytes| self.note(from_cbor(&bytes).map(Some)))
+    }
+
+    fn set_cursor(&mut self, cursor: Option<Cursor>) {
+        match cursor {
+            Some(cursor) => self.note(schema::put_meta(&self.connection, "cursor", &to_cbor(&cursor))),
+            None => self.write("DELETE FROM meta WHERE key = 'cursor'", []),
+        }
+    }
+
+    fn totals(&self) -> (u64, u64) {
+        (self.totals.files, self.totals.bytes)
+    }
+}

@@ -1,0 +1,440 @@
+//! The loop as a state machine: observe, reconcile, plan, execute, observe.
+
+mod hold;
+mod report;
+mod results;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use skep_types::{
+    Commit, CommitId, Cursor, DeviceId, DriveId, Entry, Evidence, Kind, Limits, Name, NodeId, Seq, Timestamp,
+};
+
+use crate::ids::IdSource;
+use crate::observe::{Findings, Observer};
+use crate::plan::{Applying, Outcome, Plan, Purpose, Room, Scene, Sending};
+use crate::trees::Trees;
+use crate::{ApplyOperation, BatchId, Effect, Event, Input, ReadError};
+
+pub use report::{EngineProblem, Progress};
+
+use hold::Holds;
+
+/// Files that are read at once, and commits and batches that are under way at once.
+const READS_MAX: usize = 256;
+const COMMITS_MAX: usize = 3;
+const BATCHES_MAX: usize = 3;
+
+/// Who an engine works for.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// This device.
+    pub device: DeviceId,
+    /// What its owner calls it; stands in the names of conflict copies.
+    pub device_name: String,
+    /// The drive that the folder shows.
+    pub drive: DriveId,
+}
+
+/// A commit that is under way.
+#[derive(Debug)]
+struct CommitUnderWay {
+    groups: Vec<BTreeSet<NodeId>>,
+    big: bool,
+}
+
+/// A batch that is under way.
+#[derive(Debug)]
+struct BatchUnderWay {
+    operations: Vec<(ApplyOperation, Purpose)>,
+    places: BTreeSet<(NodeId, Name)>,
+    big: bool,
+}
+
+/// The client's mind. Owns no data but what may be lost: everything that must survive is in the trees.
+#[derive(Debug)]
+pub struct Engine {
+    identity: Identity,
+    limits: Limits,
+    ids: IdSource,
+    now: Timestamp,
+    at_ms: u64,
+    observer: Observer,
+    holds: Holds,
+    /// Nodes to be considered.
+    touched: BTreeSet<NodeId>,
+    /// Nodes that wait for something else to happen.
+    blocked: BTreeSet<NodeId>,
+    /// Nodes that are ready, but for which there was no room.
+    to_read: BTreeSet<NodeId>,
+    to_send: BTreeSet<NodeId>,
+    to_apply: BTreeSet<NodeId>,
+    /// Nodes for which something is under way.
+    busy: BTreeSet<NodeId>,
+    commits: BTreeMap<CommitId, CommitUnderWay>,
+    batches: BTreeMap<BatchId, BatchUnderWay>,
+    batches_begun: u64,
+    /// Nodes that stay busy until the journal was taken up to a position.
+    releases: BTreeMap<Seq, BTreeSet<NodeId>>,
+    connected: bool,
+    head: Seq,
+    /// Nothing is sent before the journal was taken up to where it ended when the connection was made.
+    send_from: Seq,
+    /// Nothing is sent before this time.
+    send_after_ms: u64,
+    pulling: bool,
+}
+
+impl Engine {
+    /// An engine that draws ids from `seed`, which nobody else can know.
+    pub fn new(identity: Identity, seed: [u8; 32], limits: Limits) -> Engine {
+        Engine {
+            identity,
+            limits,
+            ids: IdSource::new(seed),
+            now: Timestamp::default(),
+            at_ms: 0,
+            observer: Observer::default(),
+            holds: Holds::default(),
+            touched: BTreeSet::new(),
+            blocked: BTreeSet::new(),
+            to_read: BTreeSet::new(),
+            to_send: BTreeSet::new(),
+            to_apply: BTreeSet::new(),
+            busy: BTreeSet::new(),
+            commits: BTreeMap::new(),
+            batches: BTreeMap::new(),
+            batches_begun: 0,
+            releases: BTreeMap::new(),
+            connected: false,
+            head: Seq::START,
+            send_from: Seq::START,
+            send_after_ms: 0,
+            pulling: false,
+        }
+    }
+
+    /// Takes events, in the order in which they came, and says what to do. Everything that it writes to `trees` must be stored before the
+    /// effects are carried out. Give it all events that wait at once: what is planned together travels together.
+    pub fn step(&mut self, trees: &mut dyn Trees, inputs: impl IntoIterator<Item = Input>) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let mut unblock = false;
+        for input in inputs {
+            self.now = input.now;
+            self.at_ms = input.at_ms;
+            unblock |= !matches!(input.event, Event::Read { .. } | Event::Changed { .. } | Event::Tick);
+            self.take(trees, input.event, &mut effects);
+        }
+        let mut findings = Findings::default();
+        let mut wake = self.observer.settle(trees, &mut self.ids, &self.limits, self.at_ms, &mut findings);
+        self.take_findings(findings);
+        let expired = self.holds.expire(self.at_ms);
+        unblock |= !expired.is_empty();
+        self.touched.extend(expired);
+        if unblock || self.is_idle() {
+            self.touched.append(&mut self.blocked);
+        }
+        if trees.cursor().is_some() {
+            effects.extend(self.plan(trees));
+        }
+        effects.extend(self.observer.looks(trees));
+        if self.send_after_ms > self.at_ms {
+            wake = Some(wake.map_or(self.send_after_ms, |wake| wake.min(self.send_after_ms)));
+        }
+        let wake = [wake, self.holds.next()].into_iter().flatten().min();
+        effects.extend(wake.map(|at_ms| Effect::WakeAt { at_ms: at_ms.max(self.at_ms + 1) }));
+        effects
+    }
+
+    /// Whether nothing is under way whose end would bring an event.
+    fn is_idle(&self) -> bool {
+        self.commits.is_empty()
+            && self.batches.is_empty()
+            && self.releases.is_empty()
+            && self.observer.reads_under_way() == 0
+    }
+
+    fn take(&mut self, trees: &mut dyn Trees, event: Event, effects: &mut Vec<Effect>) {
+        let mut findings = Findings::default();
+        match event {
+            Event::Started => {
+                self.observer.start(trees, self.at_ms);
+                self.touched.extend(trees.differing(None, usize::MAX));
+            }
+            Event::Changed { dir, name } => self.observer.hint(dir, name),
+            Event::ScanDue => self.observer.scan(),
+            Event::Looked { look, result } => {
+                self.observer.looked(trees, &mut self.ids, look, result, self.at_ms, &mut findings);
+            }
+            Event::Read { node, result } => {
+                self.observer.read(trees, &self.limits, node, result, self.at_ms, &mut findings);
+            }
+            Event::Committed { commit, result } => self.committed(trees, commit, result, effects),
+            Event::Applied { batch, results } => self.applied(trees, batch, results, &mut findings),
+            Event::Connected => {
+                self.connected = true;
+                self.send_from = self.head;
+                self.send_after_ms = 0;
+                self.touched.extend(self.holds.forgive_link());
+            }
+            Event::Disconnected => self.connected = false,
+            Event::Entries { after, entries, to, head } => self.entries(trees, after, entries, to, head, effects),
+            Event::PullFailed => self.pulling = false,
+            Event::SnapshotRows { rows } => {
+                if trees.cursor().is_none() {
+                    for row in rows {
+                        self.touched.insert(row.node);
+                        trees.set_remote(row.node, Some(row));
+                    }
+                }
+            }
+            Event::SnapshotDone { cursor } => {
+                if trees.cursor().is_none() {
+                    trees.set_cursor(Some(cursor));
+                    self.head = self.head.max(cursor.seq);
+                }
+            }
+            Event::Head(head) => {
+                self.head = self.head.max(head);
+                self.pull_if_behind(trees, effects);
+            }
+            Event::Tick => {}
+        }
+        self.take_findings(findings);
+    }
+
+    fn take_findings(&mut self, findings: Findings) {
+        self.touched.extend(findings.touched);
+        for node in findings.readable {
+            self.holds.forget_reading(node);
+        }
+        for (node, error) in findings.unreadable {
+            self.holds.unreadable(node, error, self.now, self.at_ms);
+        }
+        for dir in findings.unlistable {
+            self.holds.unreadable(dir, ReadError::Denied, self.now, self.at_ms);
+            self.observer.retry_directory(dir);
+        }
+    }
+
+    /// Takes a page of the journal into Remote, whole commits at a time.
+    fn entries(
+        &mut self,
+        trees: &mut dyn Trees,
+        after: Seq,
+        entries: Vec<Entry>,
+        to: Cursor,
+        head: Seq,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.pulling = false;
+        self.head = self.head.max(head).max(to.seq);
+        let Some(cursor) = trees.cursor() else { return };
+        if after > cursor.seq {
+            // Something between was lost on the way.
+            return self.pull_if_behind(trees, effects);
+        }
+        if to.seq <= cursor.seq {
+            return;
+        }
+        for entry in entries.into_iter().filter(|entry| entry.seq > cursor.seq) {
+            self.take_entry(trees, entry);
+        }
+        trees.set_cursor(Some(to));
+        self.release(to.seq);
+        self.pull_if_behind(trees, effects);
+    }
+
+    fn take_entry(&mut self, trees: &mut dyn Trees, entry: Entry) {
+        let node = entry.state.node;
+        let before = trees.remote(node);
+        let came_back = entry.state.kind() == Kind::Directory
+            && before.as_ref().is_some_and(|before| before.place != entry.state.place);
+        trees.set_remote(node, Some(entry.state));
+        self.touched.insert(node);
+        if came_back {
+            // What rested beneath it in the trash may live again, or what lived is in the trash now.
+            let mut left = trees.remote_children(node);
+            while let Some(child) = left.pop() {
+                let resting = trees.synced(child).is_none() && trees.local(child).is_none();
+                if resting {
+                    trees.rest(child, false);
+                    self.touched.insert(child);
+                    left.extend(trees.remote_children(child));
+                }
+            }
+        }
+    }
+
+    /// The journal was taken up to here: what waited for it can go on.
+    fn release(&mut self, seq: Seq) {
+        let later = self.releases.split_off(&seq.next());
+        for nodes in std::mem::replace(&mut self.releases, later).into_values() {
+            self.free(nodes);
+        }
+    }
+
+    fn free(&mut self, nodes: impl IntoIterator<Item = NodeId>) {
+        for node in nodes {
+            self.busy.remove(&node);
+            self.touched.insert(node);
+        }
+    }
+
+    /// Without a feed, the journal is asked for.
+    fn pull_if_behind(&mut self, trees: &dyn Trees, effects: &mut Vec<Effect>) {
+        let behind = trees.cursor().is_some_and(|cursor| cursor.seq < self.head);
+        if behind && !self.pulling {
+            self.pulling = true;
+            effects.push(Effect::Pull);
+        }
+    }
+
+    /// What can be done now.
+    fn plan(&mut self, trees: &mut dyn Trees) -> Vec<Effect> {
+        let room = self.room(trees);
+        let holds = &self.holds;
+        let held = |node: NodeId| holds.holds(node);
+        let scene = Scene {
+            who: &self.identity,
+            limits: &self.limits,
+            seen: trees.cursor().map_or(Seq::START, |cursor| cursor.seq),
+            busy: &self.busy,
+            held: &held,
+            observer: &mut self.observer,
+        };
+        let mut plan = Plan::new(trees, scene, room);
+        let mut waiting = Waiting::default();
+        // Each node is considered a bounded number of times in a pass: when it was touched, and when another one touched it.
+        let mut rounds = 0;
+        while let Some(node) = self.touched.pop_first() {
+            waiting.sort(node, plan.consider(node));
+            if self.touched.is_empty() && rounds < 8 {
+                rounds += 1;
+                self.touched.append(&mut plan.touched);
+            }
+        }
+        fill(&mut self.to_read, &mut waiting, &mut plan, |plan| plan.room.read);
+        fill(&mut self.to_send, &mut waiting, &mut plan, |plan| plan.room.send || plan.room.send_big);
+        fill(&mut self.to_apply, &mut waiting, &mut plan, |plan| plan.room.apply || plan.room.apply_big);
+        self.touched.append(&mut plan.touched);
+        self.blocked.append(&mut waiting.blocked);
+        self.to_read.append(&mut waiting.to_read);
+        self.to_send.append(&mut waiting.to_send);
+        self.to_apply.append(&mut waiting.to_apply);
+
+        let sendings = [(std::mem::take(&mut plan.sending), false), (std::mem::take(&mut plan.sending_big), true)];
+        let applyings = [(std::mem::take(&mut plan.applying), false), (std::mem::take(&mut plan.applying_big), true)];
+        let reads = std::mem::take(&mut plan.reads);
+        let places = plan.into_places();
+        let mut effects = Vec::new();
+        if !reads.is_empty() {
+            effects.push(Effect::Read(reads));
+        }
+        for (sending, big) in sendings {
+            effects.extend(self.begin_commit(sending, big));
+        }
+        for (applying, big) in applyings {
+            effects.extend(self.begin_batch(applying, big, &places));
+        }
+        effects
+    }
+
+    /// What may be begun. One commit is always sent at once; a further one only when it is full, so that what comes while the first is
+    /// under way travels together.
+    fn room(&self, trees: &dyn Trees) -> Room {
+        let caught_up = trees.cursor().is_some_and(|cursor| cursor.seq >= self.send_from);
+        let may_send = self.connected && caught_up && self.at_ms >= self.send_after_ms;
+        let small_commits = self.commits.values().filter(|commit| !commit.big).count();
+        let small_batches = self.batches.values().filter(|batch| !batch.big).count();
+        let many = self.limits.bundle_files_max / 2;
+        let more = |under_way: usize, max: usize, waiting: usize| under_way == 0 || (under_way < max && waiting > many);
+        Room {
+            send: may_send && more(small_commits, COMMITS_MAX, self.to_send.len()),
+            send_big: may_send && small_commits == self.commits.len(),
+            apply: more(small_batches, BATCHES_MAX, self.to_apply.len()),
+            apply_big: small_batches == self.batches.len(),
+            fetch: self.connected,
+            read: self.observer.reads_under_way() < READS_MAX,
+        }
+    }
+
+    fn begin_commit(&mut self, sending: Sending, big: bool) -> Option<Effect> {
+        if sending.groups.is_empty() {
+            return None;
+        }
+        let id = self.ids.commit(self.identity.device);
+        let groups: Vec<BTreeSet<NodeId>> =
+            sending.groups.iter().map(|group| group.0.iter().map(|operation| operation.node()).collect()).collect();
+        self.busy.extend(groups.iter().flatten().copied());
+        self.commits.insert(id, CommitUnderWay { groups, big });
+        let drive = self.identity.drive;
+        let commit = Commit { id, drive, groups: sending.groups, evidence: Evidence::Events };
+        Some(Effect::Commit { commit, sources: sending.sources })
+    }
+
+    fn begin_batch(&mut self, applying: Applying, big: bool, places: &BTreeSet<(NodeId, Name)>) -> Option<Effect> {
+        if applying.operations.is_empty() {
+            return None;
+        }
+        self.batches_begun += 1;
+        let batch = BatchId(self.batches_begun);
+        self.observer.freeze(places);
+        let operations: Vec<ApplyOperation> =
+            applying.operations.iter().map(|(operation, _)| operation.clone()).collect();
+        for (operation, purpose) in &applying.operations {
+            self.busy.insert(operation.node);
+            if let Purpose::Copy { copy, .. } = purpose {
+                self.busy.insert(*copy);
+            }
+        }
+        let under_way = BatchUnderWay { operations: applying.operations, places: places.clone(), big };
+        self.batches.insert(batch, under_way);
+        Some(Effect::Apply { batch, operations })
+    }
+}
+
+/// Where the nodes of a pass go that could not be done.
+#[derive(Debug, Default)]
+struct Waiting {
+    blocked: BTreeSet<NodeId>,
+    to_read: BTreeSet<NodeId>,
+    to_send: BTreeSet<NodeId>,
+    to_apply: BTreeSet<NodeId>,
+}
+
+impl Waiting {
+    fn sort(&mut self, node: NodeId, outcome: Outcome) {
+        match outcome {
+            Outcome::Done => {}
+            Outcome::Waits => {
+                self.blocked.insert(node);
+            }
+            Outcome::NoRoomToRead => {
+                self.to_read.insert(node);
+            }
+            Outcome::NoRoomToSend | Outcome::NoRoomToSendBig => {
+                self.to_send.insert(node);
+            }
+            Outcome::NoRoomToApply | Outcome::NoRoomToApplyBig => {
+                self.to_apply.insert(node);
+            }
+        }
+    }
+}
+
+/// Considers the nodes of a queue while there is room.
+fn fill(
+    queue: &mut BTreeSet<NodeId>,
+    waiting: &mut Waiting,
+    plan: &mut Plan<'_>,
+    has_room: impl Fn(&Plan<'_>) -> bool,
+) {
+    let mut left = std::mem::take(queue);
+    while has_room(plan)
+        && let Some(node) = left.pop_first()
+    {
+        waiting.sort(node, plan.consider(node));
+    }
+    queue.append(&mut left);
+}

@@ -1,0 +1,170 @@
+//! What the engine says of itself.
+
+use skep_types::{Cursor, Name, NodeId, Seq, Timestamp};
+
+use super::Engine;
+use super::hold::Hold;
+use crate::shape::Shape;
+use crate::trees::Trees;
+
+/// Something that cannot be synced now, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineProblem {
+    /// Which node; the root if it concerns everything.
+    pub node: NodeId,
+    /// Its path from the root, for people.
+    pub path: String,
+    /// Stable code, `E-…`.
+    pub code: &'static str,
+    /// A sentence: what happened.
+    pub message: String,
+    /// What to do next.
+    pub hint: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// It will not go away by itself.
+    pub needs_person: bool,
+}
+
+/// How far things are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// Nothing waits to be looked at, read, sent or applied, but for problems: the three trees are equal but for these.
+    pub settled: bool,
+    /// Everything up to here was taken from the journal.
+    pub cursor: Option<Cursor>,
+    /// The journal's end, as far as known.
+    pub head: Seq,
+    /// The feed is open.
+    pub connected: bool,
+    /// Nodes that wait.
+    pub queue_files: u64,
+    /// What cannot be done, and why; by path.
+    pub problems: Vec<EngineProblem>,
+}
+
+impl Engine {
+    /// How far things are.
+    pub fn progress(&self, trees: &dyn Trees) -> Progress {
+        let cursor = trees.cursor();
+        let mut problems: Vec<EngineProblem> =
+            self.holds.troubles().map(|(node, hold)| problem(trees, node, hold)).collect();
+        problems.sort_by(|a, b| a.path.cmp(&b.path));
+        let waiting = [&self.touched, &self.blocked, &self.to_read, &self.to_send, &self.to_apply, &self.busy];
+        Progress {
+            settled: self.is_settled(trees),
+            cursor,
+            head: self.head,
+            connected: self.connected,
+            queue_files: waiting.iter().map(|nodes| nodes.len() as u64).sum(),
+            problems,
+        }
+    }
+
+    /// Whether everything is equal, or a problem.
+    fn is_settled(&self, trees: &dyn Trees) -> bool {
+        let working = !self.observer.is_settled()
+            || !self.touched.is_empty()
+            || !self.to_read.is_empty()
+            || !self.to_send.is_empty()
+            || !self.to_apply.is_empty()
+            || !self.busy.is_empty()
+            || trees.cursor().is_none();
+        if working {
+            return false;
+        }
+        let mut after = None;
+        loop {
+            let nodes = trees.differing(after, 256);
+            let Some(last) = nodes.last() else { return true };
+            if !nodes.iter().all(|node| self.holds.trouble(*node).is_some() || self.waits_for_trouble(trees, *node)) {
+                return false;
+            }
+            after = Some(*last);
+        }
+    }
+
+    /// Whether a node above this one, or on its place, has a problem.
+    fn waits_for_trouble(&self, trees: &dyn Trees, node: NodeId) -> bool {
+        let local = trees.local(node).map(|local| local.parent);
+        let remote = trees.remote(node).map(|state| state.place.parent);
+        [local, remote].into_iter().flatten().any(|parent| {
+            let mut at = parent;
+            for _ in 0..512 {
+                if at == NodeId::ROOT {
+                    return false;
+                }
+                if self.holds.trouble(at).is_some() {
+                    return true;
+                }
+                let above = trees.local(at).map(|local| local.parent);
+                match above.or_else(|| trees.remote(at).map(|state| state.place.parent)) {
+                    Some(parent) => at = parent,
+                    None => return false,
+                }
+            }
+            false
+        })
+    }
+
+    /// Why the node at this path is as it is: a word (`synced`, `sending`, `receiving`, `waiting`, `problem`, `unknown`) and a sentence.
+    pub fn explain(&self, trees: &dyn Trees, path: &[Name]) -> (&'static str, String) {
+        let here = follow(path, |parent, name| trees.local_child(parent, name));
+        let there = follow(path, |parent, name| trees.remote_child(parent, name));
+        let Some(node) = here.or(there) else {
+            return ("unknown", "There is nothing of that name, neither here nor on the server.".into());
+        };
+        if node == NodeId::ROOT {
+            return match self.is_settled(trees) {
+                true => ("synced", "Everything in the folder is equal on both sides.".into()),
+                false => ("waiting", "Something in the folder is still to be synced.".into()),
+            };
+        }
+        if let Some(hold) = self.holds.trouble(node) {
+            let problem = problem(trees, node, hold);
+            return ("problem", format!("{} ({}). {}.", problem.message, problem.code, problem.hint));
+        }
+        let (synced, local, remote) = (trees.synced(node), trees.local(node), trees.remote(node));
+        let agreed_here = synced.as_ref().map(|synced| synced.as_local()) == local;
+        let agreed_there = synced.as_ref().map(|synced| &synced.state) == remote.as_ref();
+        let offline = if self.connected { "" } else { " The server cannot be reached; it goes on when it can." };
+        match (agreed_here, agreed_there) {
+            (true, true) => ("synced", "It is equal here and on the server.".into()),
+            (false, _) if self.observer.is_reading(node) => ("waiting", "It is being read.".into()),
+            (false, true) => ("sending", format!("It changed here and is on its way to the server.{offline}")),
+            (true, false) => ("receiving", format!("It changed on the server and is on its way here.{offline}")),
+            (false, false) => ("waiting", format!("It changed here and on the server.{offline}")),
+        }
+    }
+}
+
+fn follow(path: &[Name], child: impl Fn(NodeId, &Name) -> Option<NodeId>) -> Option<NodeId> {
+    path.iter().try_fold(NodeId::ROOT, child)
+}
+
+fn problem(trees: &dyn Trees, node: NodeId, hold: &Hold) -> EngineProblem {
+    let trouble = hold.trouble.expect("only holds with a trouble are reported");
+    let shape = Shape::default();
+    let place = trees
+        .local(node)
+        .map(|local| (local.parent, local.name))
+        .or_else(|| trees.remote(node).map(|state| (state.place.parent, state.place.name)));
+    let path = match place {
+        None => String::new(),
+        Some((parent, name)) => match shape.location(trees, parent, &name) {
+            Some(location) => location.display(),
+            None => name.display().into_owned(),
+        },
+    };
+    let detail = if hold.detail.is_empty() { String::new() } else { format!(": {}", hold.detail) };
+    let message = format!("`{path}` {}{detail}", trouble.message);
+    EngineProblem {
+        node,
+        path,
+        code: trouble.code,
+        message,
+        hint: trouble.hint.into(),
+        since: hold.since,
+        needs_person: trouble.needs_person,
+    }
+}

@@ -1,0 +1,201 @@
+//! What came of commits and batches.
+
+use skep_types::{CommitId, CommitReply, Content, GroupResult, NodeId, NodeState, Stat};
+
+use super::Engine;
+use super::hold::Trouble;
+use crate::observe::Findings;
+use crate::plan::Purpose;
+use crate::trees::{Local, LocalContent, Synced, Trees};
+use crate::{ApplyError, ApplyKind, ApplyResult, BatchId, CommitFailure, Effect};
+
+impl Engine {
+    /// The drive's answer to a commit, or why there is none.
+    pub(super) fn committed(
+        &mut self,
+        trees: &mut dyn Trees,
+        commit: CommitId,
+        result: Result<CommitReply, CommitFailure>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(under_way) = self.commits.remove(&commit) else { return };
+        let nodes: Vec<NodeId> = under_way.groups.iter().flatten().copied().collect();
+        match result {
+            Ok(CommitReply::Decided { head, results }) => {
+                for (group, result) in under_way.groups.iter().zip(results) {
+                    self.group_decided(trees, group.iter().copied(), &result);
+                }
+                // The reasons, good or bad, are in the journal up to there: until it was taken, nothing is planned anew.
+                self.releases.entry(head).or_default().extend(nodes);
+                self.head = self.head.max(head);
+                let taken = trees.cursor().map(|cursor| cursor.seq).unwrap_or_default();
+                self.release(taken);
+                if !self.connected {
+                    self.pull_if_behind(trees, effects);
+                }
+            }
+            // The client sends what is missing by itself; if it could not, it is planned anew.
+            Ok(CommitReply::Missing { .. }) | Err(CommitFailure::Unreachable) => {
+                self.send_after_ms = self.at_ms + self.limits.retry_first_ms;
+                self.free(nodes);
+            }
+            Err(CommitFailure::SourcesChanged(changed)) => {
+                for node in changed {
+                    if let Some(local) = trees.local(node) {
+                        self.observer.hint(local.parent, local.name.clone());
+                        trees.set_local(node, Some(Local { content: LocalContent::Unread, ..local }));
+                    }
+                    self.holds.surprised(node, self.now, self.at_ms);
+                }
+                self.free(nodes);
+            }
+            Err(CommitFailure::Refused { code, message, temporary }) => {
+                self.refused(&nodes, code, message, temporary);
+                self.free(nodes);
+            }
+        }
+    }
+
+    fn group_decided(&mut self, trees: &mut dyn Trees, nodes: impl Iterator<Item = NodeId>, result: &GroupResult) {
+        for node in nodes {
+            match result {
+                GroupResult::Accepted | GroupResult::AcceptedAs(_) => self.holds.forget(node),
+                GroupResult::Rejected(_) => {
+                    if trees.remote(node).is_none() {
+                        trees.set_offered(node, false);
+                    }
+                    self.holds.surprised(node, self.now, self.at_ms);
+                }
+            }
+        }
+    }
+
+    fn refused(&mut self, nodes: &[NodeId], code: &'static str, message: String, temporary: bool) {
+        if temporary {
+            self.send_after_ms = self.at_ms + self.limits.retry_max_ms / 10;
+        }
+        let trouble = Trouble {
+            code,
+            message: "was refused by the server",
+            hint: "See what the server says; it is tried again by itself",
+            needs_person: !temporary,
+        };
+        for node in nodes {
+            self.holds.problem(*node, trouble, message.clone(), self.now, self.at_ms);
+        }
+    }
+
+    /// What came of a batch, operation by operation.
+    pub(super) fn applied(
+        &mut self,
+        trees: &mut dyn Trees,
+        batch: BatchId,
+        results: Vec<ApplyResult>,
+        findings: &mut Findings,
+    ) {
+        let Some(under_way) = self.batches.remove(&batch) else { return };
+        self.observer.thaw(&under_way.places);
+        let mut look_again = false;
+        for ((operation, purpose), result) in under_way.operations.into_iter().zip(results) {
+            let node = operation.node;
+            if let Purpose::Copy { copy, .. } = &purpose {
+                self.free([*copy]);
+            }
+            self.free([node]);
+            match result {
+                Ok(stat) => {
+                    self.holds.forget(node);
+                    self.done(trees, node, operation.kind, purpose, stat, findings);
+                }
+                Err(error) => {
+                    look_again |= matches!(error, ApplyError::Changed | ApplyError::NotEmpty);
+                    if error == ApplyError::NotEmpty {
+                        self.observer.look_anew(node);
+                    }
+                    self.holds.not_applied(node, error, self.now, self.at_ms);
+                }
+            }
+        }
+        if look_again {
+            for (dir, name) in under_way.places {
+                self.observer.hint(dir, name);
+            }
+        }
+    }
+
+    /// An operation was carried out: the trees say so.
+    fn done(
+        &mut self,
+        trees: &mut dyn Trees,
+        node: NodeId,
+        kind: ApplyKind,
+        purpose: Purpose,
+        stat: Option<Stat>,
+        findings: &mut Findings,
+    ) {
+        match (purpose, stat) {
+            (Purpose::Leave, _) => trees.set_local(node, None),
+            (Purpose::Become(state), Some(stat)) => self.became(trees, *state, &kind, stat, findings),
+            (Purpose::Place { parent }, Some(stat)) => {
+                let (ApplyKind::Rename { to, .. }, Some(local)) = (kind, trees.local(node)) else { return };
+                self.make_way(trees, parent, &to.name, node, findings);
+                trees.set_local(node, Some(Local { parent, name: to.name, stat, ..local }));
+            }
+            (Purpose::Copy { copy, parent }, Some(stat)) => {
+                let (ApplyKind::Rename { to, .. }, Some(local)) = (kind, trees.local(node)) else { return };
+                self.make_way(trees, parent, &to.name, copy, findings);
+                trees.set_local(node, None);
+                trees.set_local(copy, Some(Local { parent, name: to.name, stat, ..local }));
+            }
+            // Done, but gone again before it could be examined: the watcher tells the rest.
+            (_, None) => {}
+        }
+    }
+
+    /// The node is here as the server has it.
+    fn became(
+        &mut self,
+        trees: &mut dyn Trees,
+        state: NodeState,
+        kind: &ApplyKind,
+        stat: Stat,
+        findings: &mut Findings,
+    ) {
+        let node = state.node;
+        let mode = match kind {
+            ApplyKind::Create { mode, .. } | ApplyKind::Replace { mode, .. } | ApplyKind::Touch { mode, .. } => *mode,
+            _ => state.mode,
+        };
+        let (parent, name) = match trees.local(node) {
+            Some(local) => (local.parent, local.name),
+            None => (state.place.parent, state.place.name.clone()),
+        };
+        self.make_way(trees, parent, &name, node, findings);
+        let content = LocalContent::Known(state.content.clone());
+        let settled = mode == state.mode && (parent, &name) == (state.place.parent, &state.place.name);
+        if state.content == Content::Directory {
+            self.observer.look_anew(node);
+        }
+        trees.set_local(node, Some(Local { parent, name, content, mode, stat }));
+        if settled {
+            trees.set_synced(node, Some(Synced { state, shown: stat }));
+            trees.set_offered(node, false);
+        }
+    }
+
+    /// Local never shows two nodes at one place.
+    fn make_way(
+        &mut self,
+        trees: &mut dyn Trees,
+        parent: NodeId,
+        name: &skep_types::Name,
+        node: NodeId,
+        findings: &mut Findings,
+    ) {
+        if let Some(other) = trees.local_child(parent, name)
+            && other != node
+        {
+            self.observer.displace(trees, other, self.at_ms, findings);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The three trees in memory: the model of what [`Trees`] means, for tests and for small tools.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use skep_types::{Cursor, Name, NodeId, NodeState};
+
+use crate::trees::{Local, Synced, Trees};
+
+/// [`Trees`] without a disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MemoryTrees {
+    synced: BTreeMap<NodeId, Synced>,
+    local: BTreeMap<NodeId, Local>,
+    remote: BTreeMap<NodeId, NodeState>,
+    local_places: BTreeMap<(NodeId, Name), NodeId>,
+    local_inodes: BTreeSet<(u64, NodeId)>,
+    remote_places: BTreeMap<(NodeId, Name), NodeId>,
+    remote_parents: BTreeSet<(NodeId, NodeId)>,
+    resting: BTreeSet<NodeId>,
+    offered: BTreeSet<NodeId>,
+    cursor: Option<Cursor>,
+}
+
+impl MemoryTrees {
+    /// Three empty trees.
+    pub fn new() -> MemoryTrees {
+        MemoryTrees::default()
+    }
+
+    fn differs_remotely(&self, node: NodeId) -> bool {
+        self.remote.get(&node) != self.synced.get(&node).map(|synced| &synced.state)
+    }
+
+    fn differs_locally(&self, node: NodeId) -> bool {
+        self.local.get(&node) != self.synced.get(&node).map(Synced::as_local).as_ref()
+    }
+
+    fn select(&self, after: Option<NodeId>, limit: usize, wanted: impl Fn(NodeId) -> bool) -> Vec<NodeId> {
+        let nodes: BTreeSet<NodeId> =
+            self.synced.keys().chain(self.local.keys()).chain(self.remote.keys()).copied().collect();
+        let fresh = |node: &NodeId| after.is_none_or(|after| *node > after) && !self.resting.contains(node);
+        nodes.into_iter().filter(fresh).filter(|node| wanted(*node)).take(limit).collect()
+    }
+}
+
+impl Trees for MemoryTrees {
+    fn synced(&self, node: NodeId) -> Option<Synced> {
+        self.synced.get(&node).cloned()
+    }
+
+    fn local(&self, node: NodeId) -> Option<Local> {
+        self.local.get(&node).cloned()
+    }
+
+    fn remote(&self, node: NodeId) -> Option<NodeState> {
+        self.remote.get(&node).cloned()
+    }
+
+    fn local_child(&self, parent: NodeId, name: &Name) -> Option<NodeId> {
+        self.local_places.get(&(parent, name.clone())).copied()
+    }
+
+    fn remote_child(&self, parent: NodeId, name: &Name) -> Option<NodeId> {
+        self.remote_places.get(&(parent, name.clone())).copied()
+    }
+
+    fn local_children(&self, parent: NodeId) -> Vec<(Name, NodeId)> {
+        let places = self.local_places.iter().filter(|((dir, _), _)| *dir == parent);
+        places.map(|((_, name), node)| (name.clone(), *node)).collect()
+    }
+
+    fn remote_children(&self, parent: NodeId) -> Vec<NodeId> {
+        let first = (parent, NodeId::from_bytes([0; NodeId::LEN]));
+        self.remote_parents.range(first..).take_while(|(dir, _)| *dir == parent).map(|(_, node)| *node).collect()
+    }
+
+    fn local_by_inode(&self, inode: u64) -> Vec<NodeId> {
+        let first = (inode, NodeId::from_bytes([0; NodeId::LEN]));
+        self.local_inodes.range(first..).take_while(|(other, _)| *other == inode).map(|(_, node)| *node).collect()
+    }
+
+    fn differing(&self, after: Option<NodeId>, limit: usize) -> Vec<NodeId> {
+        self.select(after, limit, |node| self.differs_locally(node) || self.differs_remotely(node))
+    }
+
+    fn differing_remotely(&self, after: Option<NodeId>, limit: usize) -> Vec<NodeId> {
+        self.select(after, limit, |node| self.differs_remotely(node))
+    }
+
+    fn set_local(&mut self, node: NodeId, local: Option<Local>) {
+        if let Some(old) = self.local.remove(&node) {
+            self.local_inodes.remove(&(old.stat.inode, node));
+            let place = (old.parent, old.name);
+            if self.local_places.get(&place) == Some(&node) {
+                self.local_places.remove(&place);
+            }
+        }
+        if let Some(local) = local {
+            self.local_inodes.insert((local.stat.inode, node));
+            let displaced = self.local_places.insert((local.parent, local.name.clone()), node);
+            debug_assert_eq!(displaced, None, "two nodes of Local at one place");
+            self.local.insert(node, local);
+        }
+    }
+
+    fn set_remote(&mut self, node: NodeId, state: Option<NodeState>) {
+        self.resting.remove(&node);
+        if let Some(old) = self.remote.remove(&node) {
+            self.remote_parents.remove(&(old.place.parent, node));
+            let place = (old.place.parent, old.place.name);
+            if self.remote_places.get(&place) == Some(&node) {
+                self.remote_places.remove(&place);
+            }
+        }
+        if let Some(state) = state {
+            self.remote_parents.insert((state.place.parent, node));
+            if !state.place.trashed {
+                self.remote_places.insert((state.place.parent, state.place.name.clone()), node);
+            }
+            self.remote.insert(node, state);
+        }
+    }
+
+    fn set_synced(&mut self, node: NodeId, synced: Option<Synced>) {
+        match synced {
+            Some(synced) => self.synced.insert(node, synced),
+            None => self.synced.remove(&node),
+        };
+    }
+
+    fn rest(&mut self, node: NodeId, resting: bool) {
+        if resting {
+            self.resting.insert(node);
+        } else {
+            self.resting.remove(&node);
+        }
+    }
+
+    fn offered(&self, node: NodeId) -> bool {
+        self.offered.contains(&node)
+    }
+
+    fn set_offered(&mut self, node: NodeId, offered: bool) {
+        if offered {
+            self.offered.insert(node);
+        } else {
+            self.offered.remove(&node);
+        }
+    }
+
+    fn cursor(&self) -> Option<Cursor> {
+        self.cursor
+    }
+
+    fn set_cursor(&mut self, cursor: Option<Cursor>) {
+        self.cursor = cursor;
+    }
+
+    fn totals(&self) -> (u64, u64) {
+        let files = self.synced.values().filter_map(|synced| synced.state.content.file());
+        files.fold((0, 0), |(count, bytes), file| (count + 1, bytes + file.size))
+    }
+}

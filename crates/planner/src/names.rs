@@ -1,0 +1,115 @@
+//! Names of conflict copies.
+
+use skep_types::product::TWO_VERSIONS;
+use skep_types::{Name, Timestamp};
+
+/// Longest part of a device's name that goes into a file name, in bytes.
+const DEVICE_BYTES_MAX: usize = 40;
+
+/// The name of the copy that `device` makes of its version of `name`, last changed at `time`:
+/// `name (two versions, DEVICE, 2026-11-20 14.03.07).ext`, shortened to fit, and numbered if it is `taken`.
+pub fn conflict_name(name: &Name, device: &str, time: Timestamp, taken: impl Fn(&Name) -> bool) -> Name {
+    let (stem, extension) = name.split_extension();
+    let stem = match find(stem, TWO_VERSIONS.as_bytes()) {
+        Some(at) if at > 0 => &stem[..at],
+        _ => stem,
+    };
+    let device: String = device.chars().filter(|c| !c.is_control() && !"/\\:*?\"<>|".contains(*c)).collect();
+    let device = prefix(device.as_bytes(), DEVICE_BYTES_MAX);
+    let time = clock_face(time);
+    for number in 1u64.. {
+        let number = if number == 1 { String::new() } else { format!(", {number}") };
+        let notice = [TWO_VERSIONS.as_bytes(), device, format!(", {time}{number})").as_bytes()].concat();
+        let extension = if notice.len() + extension.len() < Name::BYTES_MAX { extension } else { &[] };
+        let stem = prefix(stem, Name::BYTES_MAX - notice.len() - extension.len());
+        let made = Name::new([stem, &notice, extension].concat()).expect("parts of names, shortened to fit");
+        if !taken(&made) {
+            return made;
+        }
+    }
+    unreachable!("a directory holds fewer than 2^64 names")
+}
+
+/// Whether `name` is the name of a conflict copy of `original`.
+pub(crate) fn is_conflict_copy_of(name: &Name, original: &Name) -> bool {
+    match find(name.as_bytes(), TWO_VERSIONS.as_bytes()) {
+        Some(at) => original.as_bytes().starts_with(&name.as_bytes()[..at]) && name != original,
+        None => false,
+    }
+}
+
+/// The longest prefix of at most `len` bytes that does not cut a UTF-8 character.
+fn prefix(bytes: &[u8], len: usize) -> &[u8] {
+    let mut end = bytes.len().min(len);
+    while end > 0 && end < bytes.len() && bytes[end] & 0xc0 == 0x80 {
+        end -= 1;
+    }
+    &bytes[..end]
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
+
+/// `2026-11-20 14.03.07` in UTC: sorts by time, and no file system refuses it.
+fn clock_face(time: Timestamp) -> String {
+    // Clamped to years that have four digits; an mtime may be anything.
+    let seconds = time.seconds.clamp(-62_135_596_800, 253_402_300_799);
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let (year, month, day) = civil_from_days(days);
+    format!("{year:04}-{month:02}-{day:02} {:02}.{:02}.{:02}", second / 3600, second / 60 % 60, second % 60)
+}
+
+/// Year, month and day of the proleptic Gregorian calendar, so many days after 1970-01-01. After Howard Hinnant,
+/// "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_index = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_index + 2) / 5 + 1;
+    let month = if month_index < 10 { month_index + 3 } else { month_index - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::try_from(text).unwrap()
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp { seconds, nanoseconds: 0 }
+    }
+
+    #[test]
+    fn tells_device_and_time() {
+        let made = conflict_name(&name("Budget 2026.xlsx"), "thinkpad", at(1_795_183_387), |_| false);
+        assert_eq!(made, name("Budget 2026 (two versions, thinkpad, 2026-11-20 14.03.07).xlsx"));
+        let old = conflict_name(&name("a"), "b/c", at(-1), |_| false);
+        assert_eq!(old, name("a (two versions, bc, 1969-12-31 23.59.59)"));
+    }
+
+    #[test]
+    fn numbers_what_is_taken_and_does_not_pile_up_notices() {
+        let first = conflict_name(&name("a.txt"), "d", at(0), |_| false);
+        let second = conflict_name(&first, "d", at(0), |made| *made == first);
+        assert_eq!(second, name("a (two versions, d, 1970-01-01 00.00.00, 2).txt"));
+        assert!(is_conflict_copy_of(&first, &name("a.txt")));
+        assert!(!is_conflict_copy_of(&name("a.txt"), &name("a.txt")));
+    }
+
+    #[test]
+    fn fits_in_255_bytes_without_cutting_a_character() {
+        let long = name(&"é".repeat(127));
+        let made = conflict_name(&long, &"ü".repeat(60), at(i64::MAX), |_| false);
+        assert!(made.as_bytes().len() <= 255);
+        assert!(std::str::from_utf8(made.as_bytes()).is_ok());
+        let extension = name(&format!("a.{}", "x".repeat(250)));
+        assert!(conflict_name(&extension, "d", at(0), |_| false).as_bytes().len() <= 255);
+    }
+}

@@ -1,0 +1,454 @@
+//! From three trees to what can be done now.
+//!
+//! A pass considers nodes one by one. Each is settled, or leads to an operation that is ready (all that it needs is there, or will
+//! be by an earlier operation of the same commit or batch), or waits. Whatever waits is considered again when anything changed.
+
+mod apply;
+mod meet;
+mod send;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use skep_types::{Group, Kind, Limits, NodeId, NodeState, Operation, Seq, Version};
+
+use crate::engine::Identity;
+use crate::observe::Observer;
+use crate::reconcile::{Merge, Verdict, merge};
+use crate::shape::Shape;
+use crate::trees::{Local, LocalContent, Synced, Trees};
+use crate::{ApplyKind, ApplyOperation, Location, ReadRequest, Source};
+
+/// Deepest chain of parents that is followed.
+const CHAIN_MAX: usize = 4096;
+/// Files in one read effect, and bytes in it.
+const READ_FILES_MAX: usize = 128;
+const READ_BYTES_MAX: u64 = 16 << 20;
+
+/// What a pass may add to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    /// A commit may be sent.
+    pub(crate) send: bool,
+    /// A commit with a big file may be sent.
+    pub(crate) send_big: bool,
+    /// A batch may be applied.
+    pub(crate) apply: bool,
+    /// A batch with a big file may be applied.
+    pub(crate) apply_big: bool,
+    /// Content can be fetched.
+    pub(crate) fetch: bool,
+    /// Files may be read.
+    pub(crate) read: bool,
+}
+
+/// What became of a node in a pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// All sides agree, or something is on its way.
+    Done,
+    /// Something else must happen first.
+    Waits,
+    /// It is to be read, but enough is being read.
+    NoRoomToRead,
+    /// It is ready to be sent, but the commit is full.
+    NoRoomToSend,
+    /// It is ready to be sent, but another big file is under way.
+    NoRoomToSendBig,
+    /// It is ready to be applied, but the batch is full.
+    NoRoomToApply,
+    /// It is ready to be applied, but another big file is under way.
+    NoRoomToApplyBig,
+}
+
+/// What an apply operation is for: what to write to the trees when it is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The node becomes this, wholly.
+    Become(Box<NodeState>),
+    /// The node moves there.
+    Place { parent: NodeId },
+    /// What stands there moves there and becomes another node: this device's version of a file that has two.
+    Copy { copy: NodeId, parent: NodeId },
+    /// The node leaves this disk.
+    Leave,
+}
+
+/// Operations of one kind that go together.
+#[derive(Debug, Default)]
+pub(crate) struct Sending {
+    pub(crate) groups: Vec<Group>,
+    pub(crate) sources: BTreeMap<NodeId, Source>,
+    pub(crate) nodes: BTreeSet<NodeId>,
+    operations: usize,
+    encoded_bytes: usize,
+    content_bytes: u64,
+}
+
+/// Apply operations that go together.
+#[derive(Debug, Default)]
+pub(crate) struct Applying {
+    pub(crate) operations: Vec<(ApplyOperation, Purpose)>,
+    content_bytes: u64,
+}
+
+/// The place of a node in the server's tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// The server does not know it, or not its directory.
+    Unknown,
+    /// It is there.
+    Live,
+    /// It is in the trash; the topmost node with the flag is this one.
+    Trashed { top: NodeId, by: Version },
+}
+
+/// What a pass knows of the engine.
+pub(crate) struct Scene<'a> {
+    pub(crate) who: &'a Identity,
+    pub(crate) limits: &'a Limits,
+    pub(crate) seen: Seq,
+    /// Nodes for which something is under way.
+    pub(crate) busy: &'a BTreeSet<NodeId>,
+    /// Nodes with a problem that is not to be tried again yet.
+    pub(crate) held: &'a dyn Fn(NodeId) -> bool,
+    pub(crate) observer: &'a mut Observer,
+}
+
+/// One pass.
+pub(crate) struct Plan<'a> {
+    pub(super) trees: &'a mut dyn Trees,
+    pub(super) scene: Scene<'a>,
+    pub(crate) room: Room,
+    pub(crate) sending: Sending,
+    pub(crate) sending_big: Sending,
+    pub(crate) applying: Applying,
+    pub(crate) applying_big: Applying,
+    pub(crate) reads: Vec<ReadRequest>,
+    read_bytes: u64,
+    /// Nodes to be considered after this pass, because something about them was decided.
+    pub(crate) touched: BTreeSet<NodeId>,
+    pub(super) shape: Shape,
+    /// Nodes with a planned apply operation.
+    pub(crate) applied: BTreeSet<NodeId>,
+    /// Nodes that the commits of this pass create.
+    pub(super) created: BTreeSet<NodeId>,
+    visiting: BTreeSet<NodeId>,
+    standings: BTreeMap<NodeId, Standing>,
+    kept: Option<BTreeSet<NodeId>>,
+}
+
+impl<'a> Plan<'a> {
+    pub(crate) fn new(trees: &'a mut dyn Trees, scene: Scene<'a>, room: Room) -> Plan<'a> {
+        Plan {
+            trees,
+            scene,
+            room,
+            sending: Sending::default(),
+            sending_big: Sending::default(),
+            applying: Applying::default(),
+            applying_big: Applying::default(),
+            reads: Vec::new(),
+            read_bytes: 0,
+            touched: BTreeSet::new(),
+            shape: Shape::default(),
+            applied: BTreeSet::new(),
+            created: BTreeSet::new(),
+            visiting: BTreeSet::new(),
+            standings: BTreeMap::new(),
+            kept: None,
+        }
+    }
+
+    /// The places that the planned apply operations work on.
+    pub(crate) fn into_places(self) -> BTreeSet<(NodeId, skep_types::Name)> {
+        self.shape.into_used()
+    }
+
+    /// Considers one node.
+    pub(crate) fn consider(&mut self, node: NodeId) -> Outcome {
+        if self.is_sent(node) || self.applied.contains(&node) {
+            return Outcome::Done;
+        }
+        if self.scene.busy.contains(&node) || self.is_uncertain(node) || (self.scene.held)(node) {
+            return Outcome::Waits;
+        }
+        if !self.visiting.insert(node) {
+            return Outcome::Waits;
+        }
+        let outcome = self.decide(node);
+        self.visiting.remove(&node);
+        outcome
+    }
+
+    /// Whether it is not known where the node is, or what stands there.
+    pub(super) fn is_uncertain(&self, node: NodeId) -> bool {
+        self.scene.observer.is_missing(node)
+            || self.trees.local(node).is_some_and(|local| self.scene.observer.is_pending(local.parent, &local.name))
+    }
+
+    fn decide(&mut self, node: NodeId) -> Outcome {
+        let synced = self.trees.synced(node);
+        let local = self.trees.local(node);
+        let remote = self.trees.remote(node);
+        let standing = self.standing(node);
+        if local.as_ref().is_some_and(|local| local.content == LocalContent::Unread) {
+            return self.ask_to_read(node);
+        }
+        match (local, remote, standing) {
+            (None, None, _) => {
+                self.trees.set_synced(node, None);
+                Outcome::Done
+            }
+            (None, Some(_), Standing::Trashed { .. }) => self.settle_gone(node, synced),
+            (None, Some(remote), Standing::Live) => self.absent_here(node, synced, remote),
+            (_, Some(_), Standing::Unknown) => Outcome::Waits,
+            (Some(local), None, _) => self.send_new(node, local),
+            (Some(local), Some(remote), Standing::Trashed { .. }) => self.trashed_there(node, synced, local, remote),
+            (Some(local), Some(remote), Standing::Live) => self.on_both_sides(node, synced, local, remote),
+        }
+    }
+
+    /// Gone here and in the trash there.
+    fn settle_gone(&mut self, node: NodeId, synced: Option<Synced>) -> Outcome {
+        if synced.is_some() {
+            self.trees.set_synced(node, None);
+        }
+        self.trees.set_offered(node, false);
+        self.trees.rest(node, true);
+        let beneath = self.trees.remote_children(node);
+        let waiting = beneath.into_iter().filter(|child| self.trees.synced(*child).is_some());
+        self.touched.extend(waiting.collect::<Vec<_>>());
+        Outcome::Done
+    }
+
+    /// The server has it, this disk does not: it was deleted here, or it is to be made here.
+    fn absent_here(&mut self, node: NodeId, synced: Option<Synced>, remote: NodeState) -> Outcome {
+        if self.was_deleted_here(node, synced.as_ref(), &remote) {
+            self.send_trash(node, &remote)
+        } else {
+            self.create_here(node, remote)
+        }
+    }
+
+    /// A deletion needs evidence (it was here) and gives way to any change that this disk has not shown.
+    pub(super) fn was_deleted_here(&mut self, node: NodeId, synced: Option<&Synced>, remote: &NodeState) -> bool {
+        let mine = |version: Version| version.commit.device() == self.scene.who.device;
+        let unchanged = match synced {
+            Some(synced) => {
+                let state = &synced.state;
+                (state.place_version == remote.place_version || mine(remote.place_version))
+                    && (state.content_version == remote.content_version || mine(remote.content_version))
+            }
+            None => self.trees.offered(node) && mine(remote.place_version) && mine(remote.content_version),
+        };
+        unchanged && !self.is_kept(node)
+    }
+
+    /// In the trash there, on this disk here.
+    fn trashed_there(&mut self, node: NodeId, synced: Option<Synced>, local: Local, remote: NodeState) -> Outcome {
+        // Without a Synced state, what this device sent is what its disk showed.
+        let (place, content) = match &synced {
+            Some(synced) => (&synced.state.place, &synced.state.content),
+            None => (&remote.place, &remote.content),
+        };
+        let moved = (local.parent, &local.name) != (place.parent, &place.name);
+        let edited = local.content.known().is_some_and(|known| !known.same_bytes(content));
+        if moved || edited { self.send_restored(node, &local, &remote) } else { self.remove_here(node, &local) }
+    }
+
+    /// On both sides: field group by field group.
+    fn on_both_sides(&mut self, node: NodeId, synced: Option<Synced>, local: Local, remote: NodeState) -> Outcome {
+        let merged = merge(synced.as_ref(), &local, &remote, self.scene.who.device);
+        let all = [merged.place, merged.content, merged.mode];
+        if all == [Verdict::Same; 3] {
+            self.trees.set_synced(node, Some(Synced { state: remote, shown: local.stat }));
+            self.trees.set_offered(node, false);
+            return Outcome::Done;
+        }
+        if let Some(synced) = synced {
+            self.settle_partly(node, synced, &merged, &local, &remote);
+        }
+        if merged.content == Verdict::KeepBoth {
+            return self.keep_both(node, &local, &remote);
+        }
+        if merged.place != Verdict::Apply && all.contains(&Verdict::Send) {
+            return self.send_changes(node, &local, &remote, &merged);
+        }
+        match merged.place {
+            Verdict::Apply => self.move_here(node, &local, &remote),
+            _ => self.change_here(node, &local, &remote, &merged),
+        }
+    }
+
+    /// The field groups on which both sides agree are settled, so that the next change of one of them has a base.
+    fn settle_partly(&mut self, node: NodeId, synced: Synced, merged: &Merge, local: &Local, remote: &NodeState) {
+        let mut state = synced.state.clone();
+        if merged.place == Verdict::Same {
+            state.place = remote.place.clone();
+            state.place_version = remote.place_version;
+        }
+        if merged.content == Verdict::Same {
+            state.content = remote.content.clone();
+            state.content_version = remote.content_version;
+        }
+        if merged.mode == Verdict::Same {
+            state.mode = remote.mode;
+            state.mode_version = remote.mode_version;
+        }
+        if state != synced.state {
+            let same = merged.content == Verdict::Same && merged.mode == Verdict::Same;
+            let shown = if same { local.stat } else { synced.shown };
+            self.trees.set_synced(node, Some(Synced { state, shown }));
+        }
+    }
+
+    fn ask_to_read(&mut self, node: NodeId) -> Outcome {
+        if !self.scene.observer.may_read(node) {
+            return Outcome::Waits;
+        }
+        if !self.room.read {
+            return Outcome::NoRoomToRead;
+        }
+        let Some(local) = self.trees.local(node) else { return Outcome::Waits };
+        let Some(at) = Shape::default().location(self.trees, local.parent, &local.name) else { return Outcome::Waits };
+        self.scene.observer.begin_read(node);
+        self.read_bytes += local.stat.size;
+        self.reads.push(ReadRequest { node, at, size: local.stat.size });
+        if self.reads.len() >= READ_FILES_MAX || self.read_bytes >= READ_BYTES_MAX {
+            self.room.read = false;
+        }
+        Outcome::Done
+    }
+
+    /// Where the node stands in the server's tree.
+    pub(super) fn standing(&mut self, node: NodeId) -> Standing {
+        let mut chain = Vec::new();
+        let mut at = node;
+        let mut found = Standing::Live;
+        while at != NodeId::ROOT {
+            if let Some(known) = self.standings.get(&at) {
+                found = *known;
+                break;
+            }
+            let Some(state) = self.trees.remote(at) else {
+                found = Standing::Unknown;
+                break;
+            };
+            if chain.len() == CHAIN_MAX {
+                found = Standing::Unknown;
+                break;
+            }
+            chain.push(state.clone());
+            at = state.place.parent;
+        }
+        for state in chain.into_iter().rev() {
+            if found == Standing::Live && state.place.trashed {
+                found = Standing::Trashed { top: state.node, by: state.place_version };
+            }
+            if state.kind() == Kind::Directory || state.node == node {
+                self.standings.insert(state.node, found);
+            }
+        }
+        found
+    }
+
+    /// Whether something beneath the directory, changed by others, wants it to stay.
+    pub(super) fn is_kept(&mut self, node: NodeId) -> bool {
+        if self.kept.is_none() {
+            let kept = self.find_kept();
+            self.kept = Some(kept);
+        }
+        self.kept.as_ref().is_some_and(|kept| kept.contains(&node))
+    }
+
+    /// All directories above nodes that another device changed and that live.
+    fn find_kept(&mut self) -> BTreeSet<NodeId> {
+        let mine = |version: Version| version.commit.device() == self.scene.who.device;
+        let mut kept = BTreeSet::new();
+        for node in self.trees.differing_remotely(None, usize::MAX) {
+            let Some(remote) = self.trees.remote(node) else { continue };
+            let synced = self.trees.synced(node).map(|synced| synced.state);
+            let same = |version: fn(&NodeState) -> Version| {
+                synced.as_ref().is_some_and(|state| version(state) == version(&remote)) || mine(version(&remote))
+            };
+            if (same(|state| state.place_version) && same(|state| state.content_version))
+                || self.standing(node) != Standing::Live
+            {
+                continue;
+            }
+            let mut at = remote.place.parent;
+            while at != NodeId::ROOT && kept.insert(at) {
+                match self.trees.remote(at) {
+                    Some(state) => at = state.place.parent,
+                    None => break,
+                }
+            }
+        }
+        kept
+    }
+
+    /// Adds a group to the commit that it belongs to.
+    pub(super) fn push_group(&mut self, operations: Vec<Operation>, sources: Vec<(NodeId, Source)>) {
+        let bytes: u64 = sources.iter().map(|(_, source)| source.content.size).sum();
+        let big = bytes > self.scene.limits.bundle_bytes_max as u64;
+        let sending = if big { &mut self.sending_big } else { &mut self.sending };
+        for operation in &operations {
+            sending.nodes.insert(operation.node());
+            if let Operation::Create { node, .. } = operation {
+                self.created.insert(*node);
+                // A directory that recovers others is not on this disk yet: its absence is no deletion.
+                if self.trees.local(*node).is_some() {
+                    self.trees.set_offered(*node, true);
+                }
+            }
+            // A create is the longest operation: three ids, versions, a name, a content id.
+            sending.encoded_bytes += 192 + skep_types::Name::BYTES_MAX;
+        }
+        sending.operations += operations.len();
+        sending.content_bytes += bytes;
+        sending.sources.extend(sources);
+        sending.groups.push(Group(operations));
+        let limits = self.scene.limits;
+        if big {
+            self.room.send_big = false;
+        } else if sending.operations + CHAIN_MAX.min(limits.commit_operations_max / 8) >= limits.commit_operations_max
+            || sending.encoded_bytes >= limits.commit_bytes_max / 2
+            || sending.content_bytes >= limits.bundle_bytes_max as u64
+            || sending.sources.len() >= limits.bundle_files_max
+        {
+            self.room.send = false;
+        }
+    }
+
+    /// Adds an apply operation to the batch that it belongs to.
+    pub(super) fn push_apply(&mut self, node: NodeId, kind: ApplyKind, purpose: Purpose) {
+        let bytes = match &kind {
+            ApplyKind::Create { content, .. } | ApplyKind::Replace { content, .. } => {
+                content.file().map_or(0, |file| file.size)
+            }
+            _ => 0,
+        };
+        let big = self.is_big(bytes);
+        let applying = if big { &mut self.applying_big } else { &mut self.applying };
+        applying.operations.push((ApplyOperation { node, kind }, purpose));
+        applying.content_bytes += bytes;
+        self.applied.insert(node);
+        if big {
+            self.room.apply_big = false;
+        } else if applying.operations.len() >= self.scene.limits.bundle_files_max
+            || applying.content_bytes >= self.scene.limits.bundle_bytes_max as u64
+        {
+            self.room.apply = false;
+        }
+    }
+
+    pub(super) fn is_big(&self, bytes: u64) -> bool {
+        bytes > self.scene.limits.bundle_bytes_max as u64
+    }
+
+    /// The location of a node, with the operations planned so far carried out.
+    pub(super) fn location(&self, node: NodeId) -> Option<Location> {
+        let (parent, name) = self.shape.place(self.trees, node)?;
+        self.shape.location(self.trees, parent, &name)
+    }
+}

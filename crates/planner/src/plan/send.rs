@@ -1,0 +1,266 @@
+//! What this disk shows, told to the server.
+
+use skep_types::{Content, Name, NodeId, NodeState, Operation};
+
+use super::meet::Meeting;
+use super::{Outcome, Plan, Standing};
+use crate::reconcile::{Merge, Verdict};
+use crate::trees::{Local, LocalContent, Trees};
+use crate::{Source, ids};
+
+/// A group in the making.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    pub(super) operations: Vec<Operation>,
+    pub(super) sources: Vec<(NodeId, Source)>,
+    /// The node that this group will create: others may move into it in the same step.
+    making: Option<NodeId>,
+}
+
+/// Where a node is to stand in the server's tree.
+pub(super) enum Target {
+    /// In this directory, which is there or which an earlier operation makes.
+    Directory(NodeId),
+    /// Not yet.
+    Waits,
+}
+
+impl Plan<'_> {
+    /// A node that the server does not know.
+    pub(super) fn send_new(&mut self, node: NodeId, local: Local) -> Outcome {
+        if let Some(no) = self.lacks_room_to_send(&local) {
+            return no;
+        }
+        let mut draft = Draft { making: Some(node), ..Draft::default() };
+        let Target::Directory(parent) = self.target_directory(local.parent, &mut draft) else { return Outcome::Waits };
+        match self.meet(node, &local, parent, &mut draft) {
+            Meeting::Free => {}
+            Meeting::Decided(outcome) => return outcome,
+        }
+        if self.is_sent(node) {
+            return Outcome::Done;
+        }
+        let Some(content) = self.content_to_send(node, &local, &mut draft) else { return Outcome::Waits };
+        draft.operations.push(Operation::Create { node, parent, name: local.name.clone(), content, mode: local.mode });
+        self.push_group(draft.operations, draft.sources);
+        Outcome::Done
+    }
+
+    /// A node that the server knows and that changed here.
+    pub(super) fn send_changes(&mut self, node: NodeId, local: &Local, remote: &NodeState, merged: &Merge) -> Outcome {
+        if let Some(no) = self.lacks_room_to_send(local) {
+            return no;
+        }
+        let mut draft = Draft::default();
+        if merged.place == Verdict::Send {
+            let Target::Directory(parent) = self.target_directory(local.parent, &mut draft) else {
+                return Outcome::Waits;
+            };
+            if !self.settles_outside(node, parent) {
+                // On the server, its new directory lies beneath it: whoever moved first has won.
+                return self.move_here(node, local, remote);
+            }
+            match self.meet(node, local, parent, &mut draft) {
+                Meeting::Free => {}
+                Meeting::Decided(outcome) => return outcome,
+            }
+            if self.is_sent(node) {
+                return Outcome::Done;
+            }
+            draft.operations.push(Operation::Move {
+                node,
+                base: remote.place_version,
+                parent,
+                name: local.name.clone(),
+            });
+        }
+        if !self.draft_fields(node, local, remote, merged, &mut draft) {
+            return Outcome::Waits;
+        }
+        self.push_group(draft.operations, draft.sources);
+        Outcome::Done
+    }
+
+    /// A node that is in the trash there and lives on here: it comes out, where it stands here.
+    pub(super) fn send_restored(&mut self, node: NodeId, local: &Local, remote: &NodeState) -> Outcome {
+        if let Some(no) = self.lacks_room_to_send(local) {
+            return no;
+        }
+        let mut draft = Draft::default();
+        let Target::Directory(parent) = self.target_directory(local.parent, &mut draft) else { return Outcome::Waits };
+        match self.meet(node, local, parent, &mut draft) {
+            Meeting::Free => {}
+            Meeting::Decided(outcome) => return outcome,
+        }
+        if self.is_sent(node) {
+            return Outcome::Done;
+        }
+        draft.operations.push(Operation::Move { node, base: remote.place_version, parent, name: local.name.clone() });
+        let differs = |same: bool| if same { Verdict::Same } else { Verdict::Send };
+        let merged = Merge {
+            place: Verdict::Send,
+            content: differs(local.content.known() == Some(&remote.content)),
+            mode: differs(local.mode == remote.mode),
+        };
+        if !self.draft_fields(node, local, remote, &merged, &mut draft) {
+            return Outcome::Waits;
+        }
+        self.push_group(draft.operations, draft.sources);
+        Outcome::Done
+    }
+
+    /// A node that was deleted here. Only the topmost one of a deleted tree is sent.
+    pub(super) fn send_trash(&mut self, node: NodeId, remote: &NodeState) -> Outcome {
+        let parent = remote.place.parent;
+        if parent != NodeId::ROOT && self.trees.local(parent).is_none() && self.will_be_trashed(parent) {
+            self.consider(parent);
+            return Outcome::Waits;
+        }
+        if !self.room.send {
+            return Outcome::NoRoomToSend;
+        }
+        let operation = self.trash(node, remote);
+        self.push_group(vec![operation], Vec::new());
+        Outcome::Done
+    }
+
+    pub(super) fn trash(&self, node: NodeId, remote: &NodeState) -> Operation {
+        Operation::Trash { node, base: remote.place_version, seen: self.scene.seen }
+    }
+
+    /// Whether the node was deleted here and the server is to follow.
+    pub(super) fn will_be_trashed(&mut self, node: NodeId) -> bool {
+        if self.trees.local(node).is_some() || self.standing(node) != Standing::Live {
+            return false;
+        }
+        let Some(remote) = self.trees.remote(node) else { return false };
+        let synced = self.trees.synced(node);
+        self.was_deleted_here(node, synced.as_ref(), &remote)
+    }
+
+    /// Whether the node is in a group already: one that needed its name or its directory took it along.
+    pub(super) fn is_sent(&self, node: NodeId) -> bool {
+        self.sending.nodes.contains(&node) || self.sending_big.nodes.contains(&node)
+    }
+
+    fn lacks_room_to_send(&self, local: &Local) -> Option<Outcome> {
+        let big = self.is_big(local.file().map_or(0, |file| file.size));
+        match if big { self.room.send_big } else { self.room.send } {
+            true => None,
+            false if big => Some(Outcome::NoRoomToSendBig),
+            false => Some(Outcome::NoRoomToSend),
+        }
+    }
+
+    /// The directory of the server's tree that stands for the directory `dir` of this disk, made if need be.
+    pub(super) fn target_directory(&mut self, dir: NodeId, draft: &mut Draft) -> Target {
+        if dir == NodeId::ROOT || self.created.contains(&dir) || draft.making == Some(dir) {
+            return Target::Directory(dir);
+        }
+        match self.standing(dir) {
+            Standing::Live => Target::Directory(dir),
+            Standing::Trashed { by, .. } => self.recovered_target(dir, by, draft),
+            Standing::Unknown => {
+                self.consider(dir);
+                if self.created.contains(&dir) { Target::Directory(dir) } else { Target::Waits }
+            }
+        }
+    }
+
+    /// The directory that recovers what lives on under a trashed one: same name, same place, made by whoever needs it first.
+    fn recovered_target(&mut self, dir: NodeId, by: skep_types::Version, draft: &mut Draft) -> Target {
+        let recovered = ids::recovered_directory(dir, by);
+        match self.standing(recovered) {
+            Standing::Live => return Target::Directory(recovered),
+            // It went to the trash as well, after this: what recovers it takes over.
+            Standing::Trashed { by, .. } => return self.recovered_target(recovered, by, draft),
+            Standing::Unknown => {}
+        }
+        let Some(state) = self.trees.remote(dir) else { return Target::Waits };
+        let parent = match self.target_directory(state.place.parent, draft) {
+            Target::Directory(parent) => parent,
+            Target::Waits => return Target::Waits,
+        };
+        let drafted = draft.operations.iter().any(|operation| operation.node() == recovered);
+        if !drafted {
+            let name = self.free_remote_name(parent, &state.place.name);
+            draft.operations.push(Operation::Create {
+                node: recovered,
+                parent,
+                name,
+                content: Content::Directory,
+                mode: Default::default(),
+            });
+        }
+        Target::Directory(recovered)
+    }
+
+    /// The name, or one beside it if something else than a directory has it on the server.
+    fn free_remote_name(&mut self, parent: NodeId, name: &Name) -> Name {
+        let is_taken = |trees: &dyn Trees, name: &Name| {
+            let other = trees.remote_child(parent, name).and_then(|other| trees.remote(other));
+            other.is_some_and(|other| other.content != Content::Directory)
+        };
+        if !is_taken(self.trees, name) {
+            return name.clone();
+        }
+        let device = &self.scene.who.device_name;
+        crate::names::conflict_name(name, device, Default::default(), |name| is_taken(self.trees, name))
+    }
+
+    /// Whether `dir`, with what is to be sent of the places above it, lies outside `node` on the server.
+    fn settles_outside(&mut self, node: NodeId, dir: NodeId) -> bool {
+        let mut at = dir;
+        for _ in 0..super::CHAIN_MAX {
+            if at == node {
+                return false;
+            }
+            if at == NodeId::ROOT {
+                return true;
+            }
+            match self.trees.remote(at) {
+                Some(state) => at = state.place.parent,
+                // Made by this commit: it stands where this disk has it.
+                None => match self.trees.local(at) {
+                    Some(local) => at = local.parent,
+                    None => return true,
+                },
+            }
+        }
+        false
+    }
+
+    /// Adds the changes of content and mode to a group. False if the content is not known.
+    fn draft_fields(
+        &mut self,
+        node: NodeId,
+        local: &Local,
+        remote: &NodeState,
+        merged: &Merge,
+        draft: &mut Draft,
+    ) -> bool {
+        if merged.content == Verdict::Send {
+            let same_bytes = local.content.known().is_some_and(|known| known.same_bytes(&remote.content));
+            let content =
+                if same_bytes { local.content.known().cloned() } else { self.content_to_send(node, local, draft) };
+            let Some(content) = content else { return false };
+            draft.operations.push(Operation::Edit { node, base: remote.content_version, content });
+        }
+        if merged.mode == Verdict::Send {
+            draft.operations.push(Operation::SetMode { node, base: remote.mode_version, mode: local.mode });
+        }
+        true
+    }
+
+    /// The content of a node that is to be sent, and where its bytes are.
+    fn content_to_send(&mut self, node: NodeId, local: &Local, draft: &mut Draft) -> Option<Content> {
+        let LocalContent::Known(content) = &local.content else { return None };
+        if let Content::File(file) = content
+            && file.size > 0
+        {
+            let at = crate::shape::Shape::default().location(self.trees, local.parent, &local.name)?;
+            draft.sources.push((node, Source { at, stat: local.stat, content: *file }));
+        }
+        Some(content.clone())
+    }
+}

@@ -1,0 +1,130 @@
+//! The three trees, as the planner reads and writes them.
+
+use skep_types::{Content, Cursor, FileContent, Kind, Mode, Name, NodeId, NodeState, Stat};
+
+/// In Local, the directory of nodes that were pushed from their place and not found elsewhere so far. Never on the server.
+pub const LIMBO: NodeId = NodeId::from_bytes([0xfe; NodeId::LEN]);
+
+/// What Local knows of a node's content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LocalContent {
+    /// Known.
+    Known(Content),
+    /// A regular file that was seen but not read since.
+    Unread,
+}
+
+impl LocalContent {
+    /// The content, if known.
+    pub fn known(&self) -> Option<&Content> {
+        match self {
+            LocalContent::Known(content) => Some(content),
+            LocalContent::Unread => None,
+        }
+    }
+}
+
+/// A node as this disk shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Local {
+    /// The directory that holds it.
+    pub parent: NodeId,
+    /// Its name there.
+    pub name: Name,
+    /// What it holds.
+    pub content: LocalContent,
+    /// Its mode, in the words of the drive.
+    pub mode: Mode,
+    /// What `stat` showed when the rest was true.
+    pub stat: Stat,
+}
+
+impl Local {
+    /// The kind of the node.
+    pub fn kind(&self) -> Kind {
+        match &self.content {
+            LocalContent::Known(content) => content.kind(),
+            LocalContent::Unread => Kind::File,
+        }
+    }
+
+    /// The file content, if it is a file's and known.
+    pub fn file(&self) -> Option<&FileContent> {
+        self.content.known().and_then(Content::file)
+    }
+}
+
+/// A node as both sides last agreed on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Synced {
+    /// The server's state that was agreed on.
+    pub state: NodeState,
+    /// What this disk showed of it then: only a change against this is an edit.
+    pub shown: Stat,
+}
+
+impl Synced {
+    /// The Local that is in no way different from this.
+    pub fn as_local(&self) -> Local {
+        Local {
+            parent: self.state.place.parent,
+            name: self.state.place.name.clone(),
+            content: LocalContent::Known(self.state.content.clone()),
+            mode: self.state.mode,
+            stat: self.shown,
+        }
+    }
+}
+
+/// The three trees. Implementations keep Synced whole, and of Local and Remote only the nodes that differ from it; that is their
+/// business: each of the `set_` functions changes one tree and leaves what the other two say untouched.
+///
+/// The root directory ([`NodeId::ROOT`]) is in none of the three; it is the parent of what stands at the top.
+///
+/// An implementation over a database keeps its first failure to itself, answers anything after it, and reports it when the step
+/// ends: the step is then undone as a whole. So nothing here returns an error.
+pub trait Trees {
+    /// The node in Synced.
+    fn synced(&self, node: NodeId) -> Option<Synced>;
+    /// The node in Local.
+    fn local(&self, node: NodeId) -> Option<Local>;
+    /// The node in Remote; trashed ones as well.
+    fn remote(&self, node: NodeId) -> Option<NodeState>;
+
+    /// The node of that name in that directory of Local.
+    fn local_child(&self, parent: NodeId, name: &Name) -> Option<NodeId>;
+    /// The node of that name in that directory of Remote that is not itself trashed.
+    fn remote_child(&self, parent: NodeId, name: &Name) -> Option<NodeId>;
+    /// The children of a directory of Local, by name.
+    fn local_children(&self, parent: NodeId) -> Vec<(Name, NodeId)>;
+    /// The children of a directory of Remote, trashed ones as well, by id.
+    fn remote_children(&self, parent: NodeId) -> Vec<NodeId>;
+    /// The nodes of Local whose stat has this inode, by id.
+    fn local_by_inode(&self, inode: u64) -> Vec<NodeId>;
+
+    /// Nodes whose three states are not one and that do not rest, by id after `after`, at most `limit`.
+    fn differing(&self, after: Option<NodeId>, limit: usize) -> Vec<NodeId>;
+    /// Those of [`Trees::differing`] whose Remote is not Synced.
+    fn differing_remotely(&self, after: Option<NodeId>, limit: usize) -> Vec<NodeId>;
+
+    /// Sets a node of Local; `None`: it is not on this disk.
+    fn set_local(&mut self, node: NodeId, local: Option<Local>);
+    /// Sets a node of Remote and ends its rest; `None`: the server does not know it.
+    fn set_remote(&mut self, node: NodeId, state: Option<NodeState>);
+    /// Sets a node of Synced.
+    fn set_synced(&mut self, node: NodeId, synced: Option<Synced>);
+    /// A node that is only in Remote, in the trash: nothing is to be done for it until it comes out.
+    fn rest(&mut self, node: NodeId, resting: bool);
+
+    /// Whether a creation of this node was sent by this device, so that its absence here is a deletion.
+    fn offered(&self, node: NodeId) -> bool;
+    /// Records that before the first creation of the node is sent; forgets it when the node is in Synced or was refused.
+    fn set_offered(&mut self, node: NodeId, offered: bool);
+
+    /// How far the journal was taken into Remote.
+    fn cursor(&self) -> Option<Cursor>;
+    /// Moves the cursor; in the same transaction as the entries that it stands for.
+    fn set_cursor(&mut self, cursor: Option<Cursor>);
+    /// Nodes in Synced that are files, and their bytes: for status.
+    fn totals(&self) -> (u64, u64);
+}

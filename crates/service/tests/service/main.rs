@@ -1,0 +1,10 @@
+//! The service as its devices see it: real stores, real frames, no sockets.
+#![expect(clippy::unwrap_used, reason = "a failed test should stop at once")]
+
+mod rig;
+
+mod calls;
+mod commits;
+mod content;
+mod feeds;
+mod joins;

@@ -1,0 +1,193 @@
+//! What differs from seed to seed: sizes, habits, faults. Each is drawn, and many are drawn to be absent, so that some seeds
+//! know only one kind of trouble.
+
+use skep_client::Feed;
+use skep_types::Limits;
+
+use crate::disk::DiskConfig;
+use crate::network::NetworkConfig;
+use crate::workload::Action;
+use crate::{Habits, Random};
+
+/// How often things go wrong.
+#[derive(Debug, Clone, Default)]
+pub struct Faults {
+    /// Kills of a client's process, per million calls of its disk.
+    pub client_kills_per_million: u64,
+    /// Power cuts of a client's machine, per million calls of its disk.
+    pub client_power_cuts_per_million: u64,
+    /// Kills of the server's process, per million calls of its disk.
+    pub server_kills_per_million: u64,
+    /// Power cuts of the server's machine, per million calls of its disk.
+    pub server_power_cuts_per_million: u64,
+    /// Calls of the disk before which a person does something, per million.
+    pub meddling_per_million: u64,
+    /// Calls of a client's disk that fail, per million.
+    pub disk_errors_per_million: u64,
+    /// Mean time between troubles that strike at any time: kills, partitions, lost hints, clock jumps; 0: none.
+    pub strikes_every_ms: u64,
+}
+
+/// One world.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The bounds under which client and server run.
+    pub limits: Limits,
+    /// Client machines.
+    pub machines: usize,
+    /// Their disks.
+    pub disks: Vec<DiskConfig>,
+    /// Their clocks' errors.
+    pub clock_offsets_ms: Vec<i64>,
+    /// What people do on each.
+    pub habits: Vec<Habits>,
+    /// Actions on each.
+    pub actions: u64,
+    /// Longest pause between two actions.
+    pub pause_ms_max: u64,
+    /// Machines touch different names only, so that nothing may conflict.
+    pub is_apart: bool,
+    /// How clients hear of changes.
+    pub feed: Feed,
+    /// The network.
+    pub network: NetworkConfig,
+    /// What goes wrong.
+    pub faults: Faults,
+}
+
+impl Options {
+    /// The world of a seed.
+    pub fn draw(random: &mut Random) -> Options {
+        let limits = draw_limits(random);
+        let machines = *random.pick(&[1, 2, 2, 2, 3, 3]);
+        let is_apart = random.range(0..=3) == 0;
+        let is_faultless = random.range(0..=3) == 0;
+        let faults = if is_faultless { Faults::default() } else { draw_faults(random) };
+        let mut network = draw_network(random, &limits);
+        if is_faultless {
+            (network.cuts_per_million, network.refusals_per_million) = (0, 0);
+        }
+        let shares = draw_shares(random);
+        let content_bytes_max = *random.pick(&[24, 150, 600]);
+        let habits = |machine: usize| Habits {
+            mark: if is_apart { format!("-{machine}") } else { String::new() },
+            shares: shares.clone(),
+            content_bytes_max,
+        };
+        let habits = (0..machines).map(habits).collect();
+        let disks = (0..machines).map(|_| draw_disk(random)).collect();
+        let clock_offsets_ms = (0..machines).map(|_| draw_clock_offset(random)).collect();
+        let actions = *random.pick(&[4, 10, 25, 50]);
+        let feed = *random.pick(&[Feed::Push, Feed::Push, Feed::Push, Feed::Poll]);
+        let pause_ms_max = *random.pick(&[0, 5, 60, 800, 4_000]);
+        Options {
+            limits,
+            machines,
+            disks,
+            clock_offsets_ms,
+            habits,
+            actions,
+            pause_ms_max,
+            is_apart,
+            feed,
+            network,
+            faults,
+        }
+    }
+
+    /// A world in which nothing goes wrong and nobody does anything by himself.
+    pub fn quiet(machines: usize) -> Options {
+        let mut random = Random::new(0);
+        let limits = draw_limits(&mut random);
+        let mut network = draw_network(&mut random, &limits);
+        (network.cuts_per_million, network.refusals_per_million) = (0, 0);
+        let habits = Habits { mark: String::new(), shares: Vec::new(), content_bytes_max: 100 };
+        Options {
+            limits,
+            machines,
+            disks: vec![DiskConfig::default(); machines],
+            clock_offsets_ms: vec![0; machines],
+            habits: vec![habits; machines],
+            actions: 0,
+            pause_ms_max: 0,
+            is_apart: false,
+            feed: Feed::Push,
+            network,
+            faults: Faults::default(),
+        }
+    }
+}
+
+fn draw_limits(random: &mut Random) -> Limits {
+    let (chunk_bytes_min, chunk_bytes_average, chunk_bytes_max) =
+        *random.pick(&[(16, 32, 64), (16, 64, 128), (64, 128, 512)]);
+    Limits {
+        chunk_bytes_min,
+        chunk_bytes_average,
+        chunk_bytes_max,
+        block_bytes_max: *random.pick(&[chunk_bytes_max, 2 * chunk_bytes_max, 1024]),
+        block_chunks_max: random.range(1..=8) as usize,
+        pack_bytes_target: random.range(200..=4_000),
+        commit_operations_max: random.range(1..=12) as usize,
+        bundle_bytes_max: random.range(64..=600) as usize,
+        bundle_files_max: random.range(1..=6) as usize,
+        inline_bytes_max: *random.pick(&[0, 32, 64, 256]),
+        feed_entries_max: random.range(1..=8) as usize,
+        snapshot_rows_max: random.range(1..=8) as usize,
+        chunk_query_max: random.range(1..=8) as usize,
+        frame_bytes_max: 64 << 10,
+        push_queue_max: random.range(1..=6) as usize,
+        ..Limits::SHIPPED
+    }
+}
+
+fn draw_network(random: &mut Random, limits: &Limits) -> NetworkConfig {
+    NetworkConfig {
+        latency_us_max: *random.pick(&[0, 1_000, 20_000, 300_000]),
+        piece_bytes_max: *random.pick(&[64, 1_000, 100_000]),
+        cuts_per_million: *random.pick(&[0, 0, 30_000, 250_000]),
+        cut_bytes_max: *random.pick(&[200, 3_000]),
+        refusals_per_million: *random.pick(&[0, 0, 20_000, 300_000]),
+        window_bytes: *random.pick(&[256, 4_096, 100_000]),
+        dead_peer_ms: limits.dead_peer_ms,
+    }
+}
+
+fn draw_faults(random: &mut Random) -> Faults {
+    Faults {
+        client_kills_per_million: *random.pick(&[0, 0, 0, 1_000, 8_000]),
+        client_power_cuts_per_million: *random.pick(&[0, 0, 0, 500, 4_000]),
+        server_kills_per_million: *random.pick(&[0, 0, 0, 2_000, 20_000]),
+        server_power_cuts_per_million: *random.pick(&[0, 0, 0, 1_000, 10_000]),
+        meddling_per_million: *random.pick(&[0, 0, 3_000, 40_000]),
+        disk_errors_per_million: *random.pick(&[0, 0, 0, 2_000, 15_000]),
+        strikes_every_ms: *random.pick(&[0, 0, 3_000, 20_000]),
+    }
+}
+
+fn draw_disk(random: &mut Random) -> DiskConfig {
+    let shipped = DiskConfig::default();
+    DiskConfig {
+        has_exchange: random.range(0..=5) > 0,
+        has_birth: random.range(0..=3) > 0,
+        reuses_inodes: random.coin(),
+        write_back_ms: *random.pick(&[200, 5_000, 30_000]),
+        watches_max: *random.pick(&[2, 8192, 8192, 8192]),
+        hints_queued_max: *random.pick(&[2, 16_384, 16_384]),
+        clock_tick_ns: *random.pick(&[1_000, 1_000_000, 4_000_000]),
+        ..shipped
+    }
+}
+
+fn draw_clock_offset(random: &mut Random) -> i64 {
+    const DAY_MS: i64 = 86_400_000;
+    *random.pick(&[0, 0, 0, 1_500, -90_000, 400 * DAY_MS, -400 * DAY_MS])
+}
+
+/// Some kinds of action often, some never.
+fn draw_shares(random: &mut Random) -> Vec<(Action, u64)> {
+    let mut shares: Vec<_> = Action::ALL.iter().map(|action| (*action, *random.pick(&[0, 1, 1, 2, 6]))).collect();
+    // Nothing comes of nothing.
+    shares[0].1 = shares[0].1.max(2);
+    shares
+}
