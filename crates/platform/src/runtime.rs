@@ -200,7 +200,6 @@ impl Drop for LaneThreads {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a failed test should stop at once")]
 mod tests {
     use std::sync::mpsc;
 

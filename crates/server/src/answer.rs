@@ -158,3 +158,26 @@ fn frames(status: StatusCode, body: Body) -> Response {
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(FRAMES_TYPE));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_nobody_read_of_a_body_is_drained_and_nothing_else() {
+        let (drain, mut rests) = mpsc::unbounded_channel();
+        let body = |pieces: &'static [&'static str]| {
+            Body::from_stream(stream::iter(pieces.iter().map(|piece| Ok::<_, BodyError>(Bytes::from(*piece)))))
+        };
+        let quiet = Duration::from_secs(1);
+        let mut unread = incoming(body(&["a", "b"]), quiet, drain.clone());
+        assert_eq!(unread.next().await, Some(Ok(Bytes::from("a"))));
+        drop(unread);
+        let mut rest = rests.try_recv().expect("the rest goes to the drain");
+        assert_eq!(rest.next().await, Some(Ok(Bytes::from("b"))));
+
+        let read = incoming(body(&["a"]), quiet, drain).collect::<Vec<_>>().await;
+        assert_eq!(read, [Ok(Bytes::from("a"))]);
+        assert!(rests.try_recv().is_err());
+    }
+}

@@ -173,7 +173,6 @@ fn complaint(error: &clap::Error, args: &[OsString]) -> Complaint {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a failed test should stop at once")]
 mod tests {
     use super::*;
 

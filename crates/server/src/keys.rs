@@ -129,7 +129,6 @@ fn unusable(path: &Path, reason: impl ToString) -> KeyError {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a failed test should stop at once")]
 mod tests {
     use std::fs;
 

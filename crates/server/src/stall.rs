@@ -75,7 +75,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a failed test should stop at once")]
 mod tests {
     use tokio::io::AsyncWriteExt;
 

@@ -1,5 +1,15 @@
 //! The client program without its `main`: adapters to tokio and HTTP, the control socket, the command line.
 //!
-//! Invariant: nothing here decides what is synced; the client crate does, and is driven from here.
+//! Invariant: nothing here decides what is synced; the client crate does, and is driven from [`engine`].
 
+pub mod args;
+pub mod commands;
+pub mod control;
+pub mod daemon;
+pub mod engine;
+pub mod home;
+pub mod join;
 pub mod link;
+pub mod remote;
+pub mod status;
+pub mod terminal;

@@ -235,7 +235,7 @@ async fn every_request_and_reply_arrives_as_it_was_sent() {
         assert_eq!(pair.received(), sent.into_iter().map(Ok).collect::<Vec<_>>());
     }
     pair.answer(Answer::After(body_of(Vec::new())));
-    pair.link.call(None, body_of(Vec::new())).await.unwrap();
+    drop(pair.link.call(None, body_of(Vec::new())).await.unwrap());
     let tokens = &pair.script.0.lock().unwrap().tokens;
     assert_eq!((tokens.first().unwrap(), tokens.last().unwrap()), (&Some("token".to_owned()), &None));
 }
@@ -338,7 +338,7 @@ async fn silence_is_noticed_at_both_ends() {
     pair.answer(Answer::After(body_of(Vec::new())));
     let block = Frame::new(FrameKind::Block, vec![1; 100]);
     let halting = stream::iter([Ok(block.to_bytes())]).chain(stream::pending());
-    pair.link.call(Some("token"), Box::pin(halting)).await.unwrap();
+    drop(pair.link.call(Some("token"), Box::pin(halting)).await.unwrap());
     assert!(matches!(pair.received()[..], [Ok(_), Err(BodyError::Cut(_))]));
 }
 

@@ -94,7 +94,6 @@ impl Body for Outgoing {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a failed test should stop at once")]
 mod tests {
     use futures_util::{StreamExt, stream};
     use http_body_util::BodyExt;

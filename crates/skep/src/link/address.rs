@@ -60,7 +60,6 @@ impl FromStr for ServerAddress {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a failed test should stop at once")]
 mod tests {
     use super::*;
 

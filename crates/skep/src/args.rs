@@ -1,0 +1,242 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use skep_platform::talk::{Complaint, Exit, nearest};
+use skep_protocol::Fingerprint;
+
+use crate::link::ServerAddress;
+
+/// Your files, on your server.
+#[derive(Debug, Parser)]
+#[command(name = "skep", version, max_term_width = 100, disable_help_subcommand = true)]
+pub struct ClientArgs {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What holds for every command.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Where configuration, state and socket of this client are.
+    #[arg(long, global = true, value_name = "DIR", env = "SKEP_HOME")]
+    pub home: Option<PathBuf>,
+    /// One JSON object instead of text.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say only what went wrong.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// When to colour.
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Colour::Auto)]
+    pub color: Colour,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Connect this computer to a server.
+    Join(JoinArgs),
+    /// What is synced, what is not, and why.
+    Status {
+        /// Why this file or directory is as it is.
+        path: Option<PathBuf>,
+        /// Say nothing; tell by the exit code: 0 well, 3 not running or not reachable, 7 needs a person.
+        #[arg(long)]
+        check: bool,
+    },
+    /// What is synced, and when.
+    #[command(subcommand)]
+    Sync(SyncCommand),
+    /// The background service.
+    #[command(subcommand)]
+    Daemon(DaemonCommand),
+    /// As whom, and as which device, this computer is signed in.
+    Whoami,
+    /// The program's version.
+    Version,
+}
+
+/// How to join.
+#[derive(Debug, Args)]
+pub struct JoinArgs {
+    /// The server: https://HOST[:PORT] or HOST[:PORT].
+    #[arg(value_name = "SERVER")]
+    pub server: ServerAddress,
+    /// Login name.
+    #[arg(long, value_name = "NAME")]
+    pub user: String,
+    /// Read the password from standard input, up to the first line's end.
+    #[arg(long)]
+    pub password_stdin: bool,
+    /// The server key's fingerprint, as `skep-server fingerprint` prints it.
+    #[arg(long, value_name = "FP")]
+    pub fingerprint: Option<Fingerprint>,
+    /// The folder to sync [default: ~/Skep].
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// What to call this computer [default: its host name].
+    #[arg(long, value_name = "DEVICE")]
+    pub name: Option<String>,
+    /// Do not start the background service.
+    #[arg(long)]
+    pub no_daemon: bool,
+}
+
+/// What to do about syncing.
+#[derive(Debug, Subcommand)]
+pub enum SyncCommand {
+    /// Wait until this computer and the server are equal.
+    Wait {
+        /// Give up after this long: 500ms, 60s, 10m, 2h.
+        #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_time)]
+        timeout: Duration,
+    },
+}
+
+/// What to do with the background service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum DaemonCommand {
+    /// Run in the foreground.
+    Run,
+    /// Start in the background.
+    Start,
+    /// Stop it.
+    Stop,
+    /// Whether it runs.
+    Status,
+}
+
+/// What a command line asks for.
+#[derive(Debug)]
+pub enum Asked {
+    /// A command.
+    Command(Box<ClientArgs>),
+    /// A text for standard output: help or version.
+    Text(String),
+}
+
+/// Understands a command line (with the program's name in front).
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, Complaint> {
+    match ClientArgs::try_parse_from(args) {
+        Ok(args) => Ok(Asked::Command(Box::new(args))),
+        Err(error) => match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(Asked::Text(error.to_string())),
+            _ => Err(complaint(&error)),
+        },
+    }
+}
+
+fn complaint(error: &clap::Error) -> Complaint {
+    use clap::error::{ContextKind, ContextValue};
+    let usage = |what: String| Complaint::new(Exit::Usage, "E-USAGE", what);
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return usage("What should be done?".into()).hint(error.to_string().trim_end());
+    }
+    if let (ErrorKind::InvalidSubcommand, Some(ContextValue::String(word))) =
+        (error.kind(), error.get(ContextKind::InvalidSubcommand))
+    {
+        let command = ClientArgs::command();
+        let groups = command.get_subcommands().flat_map(clap::Command::get_subcommands);
+        let verbs: Vec<&str> = command.get_subcommands().chain(groups).map(clap::Command::get_name).collect();
+        let meant = nearest(word, verbs.iter().copied()).map(|verb| format!(" Did you mean: {verb}?"));
+        return usage(format!("Unknown command \"{word}\".{}", meant.unwrap_or_default())).hint("See: skep --help");
+    }
+    let text = error.to_string();
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let what = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    let rest: Vec<&str> = lines.filter(|line| !line.starts_with("For more information")).collect();
+    usage(what).hint(rest.join("\n"))
+}
+
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no time; write it as 500ms, 60s, 10m or 2h");
+    let unit_at = text.find(|letter: char| !letter.is_ascii_digit()).ok_or_else(wrong)?;
+    let (number, unit) = text.split_at(unit_at);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let unit_ms = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<ClientArgs, Complaint> {
+        match parse(line.split_whitespace().map(OsString::from))? {
+            Asked::Command(args) => Ok(*args),
+            Asked::Text(text) => panic!("{text}"),
+        }
+    }
+
+    #[test]
+    fn the_contract_for_automation_parses() {
+        let fingerprint = Fingerprint([7; 32]);
+        let line = format!(
+            "skep --home H join https://127.0.0.1:1 --user maya --password-stdin --fingerprint {fingerprint} --dir D \
+             --name thinkpad --no-daemon"
+        );
+        let args = parsed(&line).unwrap();
+        assert_eq!(args.global.home, Some("H".into()));
+        let Command::Join(join) = args.command else { panic!("join joins") };
+        assert_eq!((join.fingerprint, join.no_daemon, join.password_stdin), (Some(fingerprint), true, true));
+        for line in [
+            "skep --home H daemon run",
+            "skep --home H status --json --check",
+            "skep status a/b.txt --home H",
+            "skep --home H sync wait --timeout 60s",
+            "skep whoami --json",
+            "skep version",
+        ] {
+            parsed(line).unwrap();
+        }
+        let Command::Sync(SyncCommand::Wait { timeout }) = parsed("skep sync wait").unwrap().command else {
+            panic!("sync wait waits")
+        };
+        assert_eq!(timeout, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn slips_are_explained() {
+        let first_line = |line: &str| parsed(line).unwrap_err().to_string().lines().next().unwrap().to_owned();
+        assert_eq!(first_line("skep stauts"), "Unknown command \"stauts\". Did you mean: status?   E-USAGE");
+        assert_eq!(first_line("skep frobnicate"), "Unknown command \"frobnicate\".   E-USAGE");
+        for line in ["skep", "skep join", "skep sync wait --timeout 5", "skep join x --user m --fingerprint 12"] {
+            assert_eq!(parsed(line).unwrap_err().exit, Exit::Usage, "{line}");
+        }
+    }
+
+    #[test]
+    fn times_are_numbers_with_a_unit() {
+        assert_eq!(parse_time("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(parse_time("2h"), Ok(Duration::from_secs(7200)));
+        for text in ["", "60", "s", "1d", "-1s", "99999999999999999999h"] {
+            assert!(parse_time(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Commands that ask: `status`, `sync wait`, `whoami`, `version`.
+
+use std::path::{Component, Path};
+use std::time::Duration;
+
+use serde_json::json;
+use skep_client::WaitOutcome;
+use skep_platform::own_files;
+use skep_platform::talk::{Complaint, Exit};
+use skep_protocol::{Reply, Request};
+use skep_types::{Limits, product};
+use tokio::time::timeout;
+
+use crate::args::{Command, Global, SyncCommand};
+use crate::control::{ControlAnswer, ControlRequest, DaemonConnection, Waited};
+use crate::home::{Config, Home};
+use crate::link::HttpLink;
+use crate::status::{SCHEMA, StatusAnswer, exit_of_wait};
+use crate::{daemon, join, remote, terminal};
+
+/// A daemon that was asked to wait answers a little after the time is up, if it is well.
+const WAIT_ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// Does what was asked.
+pub async fn carry_out(command: Command, global: &Global) -> Result<Exit, Complaint> {
+    match command {
+        Command::Join(args) => join::join(global, args).await,
+        Command::Status { path: Some(path), .. } => status_of(global, &path).await,
+        Command::Status { path: None, check } => status(global, check).await,
+        Command::Sync(SyncCommand::Wait { timeout }) => wait(global, timeout).await,
+        Command::Daemon(command) => daemon::daemon(command, global).await,
+        Command::Whoami => whoami(global).await,
+        Command::Version => version(global),
+    }
+}
+
+async fn status(global: &Global, check: bool) -> Result<Exit, Complaint> {
+    let home = Home::find(global.home.clone())?;
+    let config = home.joined()?;
+    let answer = match DaemonConnection::open(&home).await {
+        None => StatusAnswer::not_running(&config),
+        Some(mut daemon) => match daemon.ask(&ControlRequest::Status).await? {
+            ControlAnswer::Status(answer) => *answer,
+            other => return Err(strange(&other)),
+        },
+    };
+    let is_off = answer.folders.is_empty();
+    if global.json {
+        print_json(&answer)?;
+    } else if is_off && !check {
+        return Err(daemon_off());
+    } else if !check {
+        terminal::print(&answer.text())?;
+    }
+    Ok(if check || is_off { answer.check() } else { Exit::Done })
+}
+
+async fn status_of(global: &Global, path: &Path) -> Result<Exit, Complaint> {
+    let home = Home::find(global.home.clone())?;
+    let config = home.joined()?;
+    let path = relative(path, &config)?;
+    let mut daemon = DaemonConnection::open(&home).await.ok_or_else(daemon_off)?;
+    match daemon.ask(&ControlRequest::StatusOf { path }).await? {
+        ControlAnswer::StatusOf(answer) if global.json => print_json(&answer)?,
+        ControlAnswer::StatusOf(answer) => terminal::print(&answer.text())?,
+        other => return Err(strange(&other)),
+    }
+    Ok(Exit::Done)
+}
+
+async fn wait(global: &Global, at_most: Duration) -> Result<Exit, Complaint> {
+    let home = Home::find(global.home.clone())?;
+    home.joined()?;
+    let mut daemon = DaemonConnection::open(&home).await.ok_or_else(daemon_off)?;
+    let timeout_ms = u64::try_from(at_most.as_millis()).unwrap_or(u64::MAX);
+    let request = ControlRequest::Wait { timeout_ms };
+    let asked = daemon.ask(&request);
+    let outcome = match timeout(at_most.saturating_add(WAIT_ANSWER_WITHIN), asked).await {
+        Err(_) => Waited::TimedOut,
+        Ok(answer) => match answer? {
+            ControlAnswer::Waited { outcome, .. } => outcome,
+            other => return Err(strange(&other)),
+        },
+    };
+    if global.json {
+        print_json(&json!({ "schema": SCHEMA, "outcome": outcome }))?;
+    }
+    let outcome = WaitOutcome::from(outcome);
+    let exit = exit_of_wait(outcome);
+    let what = match outcome {
+        WaitOutcome::Equal => return Ok(exit),
+        WaitOutcome::NeedsPerson => ("E-NEEDS-YOU", "Equal but for what needs you.", "skep status"),
+        WaitOutcome::Offline => ("E-UNREACHABLE", "The server cannot be reached.", "skep status"),
+        WaitOutcome::TimedOut => ("E-TIMED-OUT", "Not equal yet; the time is up.", "skep status"),
+    };
+    Err(Complaint::new(exit, what.0, what.1).hint(format!("See:   {}", what.2)))
+}
+
+async fn whoami(global: &Global) -> Result<Exit, Complaint> {
+    let home = Home::find(global.home.clone())?;
+    let config = home.joined()?;
+    let token = home.token()?;
+    let link = HttpLink::new(config.server.url.clone(), config.server.fingerprint, Limits::SHIPPED);
+    let request = Request::Hello {
+        features: Vec::new(),
+        client_version: format!("{} {}", product::NAME, env!("CARGO_PKG_VERSION")),
+    };
+    let Reply::Hello { account_name, device_name, server_version, .. } =
+        remote::ask(&link, Some(&token), &request).await?
+    else {
+        return Err(Complaint::new(Exit::Failed, "E-PROTOCOL", "The server answered something else than was asked."));
+    };
+    let (url, device, account) = (&config.server.url, config.device.id, config.device.account);
+    if global.json {
+        print_json(&json!({
+            "schema": SCHEMA, "user": account_name, "account": account.to_string(), "device": device_name,
+            "device_id": device.to_string(), "server": url.to_string(), "server_version": server_version,
+        }))?;
+    } else {
+        terminal::print(&format!("{account_name} on {url}, as device {device_name} ({device})\n"))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn version(global: &Global) -> Result<Exit, Complaint> {
+    let version = env!("CARGO_PKG_VERSION");
+    if global.json {
+        print_json(&json!({ "schema": SCHEMA, "name": product::NAME, "version": version }))?;
+    } else {
+        terminal::print(&format!("{} {version}\n", product::NAME))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// A path of the synced folder, relative to it, with `/` between names. The last name need not exist, nor be followed.
+fn relative(path: &Path, config: &Config) -> Result<String, Complaint> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let whole = match path.file_name() {
+        Some(name) => own_files::absolute(parent).map(|parent| parent.join(name)),
+        None => own_files::absolute(path),
+    };
+    let whole = whole.or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned());
+    let inside = whole.strip_prefix(&config.folder.local).map_err(|_| {
+        let (path, folder) = (path.display(), config.folder.local.display());
+        Complaint::new(Exit::NotFound, "E-NOT-IN-FOLDER", format!("`{path}` is not in the synced folder `{folder}`."))
+    })?;
+    let names = inside.components().filter_map(|component| match component {
+        Component::Normal(name) => Some(name.to_string_lossy()),
+        _ => None,
+    });
+    Ok(names.collect::<Vec<_>>().join("/"))
+}
+
+fn daemon_off() -> Complaint {
+    let what = "Not running: the background service is off, so nothing is being synced.";
+    Complaint::new(Exit::Unreachable, "E-DAEMON-OFF", what).hint("Start it:   skep daemon start")
+}
+
+fn strange(answer: &ControlAnswer) -> Complaint {
+    Complaint::new(Exit::Failed, "E-DAEMON", format!("The background service answered something else: {answer:?}."))
+}
+
+fn print_json(answer: &impl serde::Serialize) -> Result<(), Complaint> {
+    let text = serde_json::to_string(answer).expect("answers have text keys only");
+    terminal::print(&format!("{text}\n"))
+}

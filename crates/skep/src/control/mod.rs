@@ -1,0 +1,128 @@
+//! How commands talk to the daemon of their home: one JSON object a line, over a socket in the home.
+
+mod client;
+mod server;
+mod socket;
+
+pub use client::DaemonConnection;
+pub use server::{ControlServer, serve};
+
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use skep_client::{PathReport, Status, WaitOutcome};
+
+use crate::status::{PathAnswer, StatusAnswer};
+
+/// Longest request or answer. A status with ten thousand problems fits.
+const LINE_BYTES_MAX: u64 = 16 << 20;
+
+/// What the daemon's client can be asked.
+pub trait Control: Send + Sync + 'static {
+    /// How things stand.
+    fn status(&self) -> BoxFuture<'static, Status>;
+    /// Why a path (relative to the folder, `/` between names) is as it is.
+    fn report(&self, path: String) -> BoxFuture<'static, PathReport>;
+    /// Waits until local and server are equal now, at most so long.
+    fn wait(&self, timeout_ms: u64) -> BoxFuture<'static, WaitOutcome>;
+    /// Comes to an orderly end: nothing half done that a kill would not leave too.
+    fn stop(&self) -> BoxFuture<'static, ()>;
+}
+
+/// What a command asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case")]
+pub enum ControlRequest {
+    /// How do things stand?
+    Status,
+    /// Why is this path as it is?
+    StatusOf {
+        /// Relative to the folder.
+        path: String,
+    },
+    /// Tell me when local and server are equal.
+    Wait {
+        /// Give up after this long.
+        timeout_ms: u64,
+    },
+    /// Who are you?
+    Hello,
+    /// End.
+    Stop,
+}
+
+/// What the daemon answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum ControlAnswer {
+    /// To [`ControlRequest::Status`].
+    Status(Box<StatusAnswer>),
+    /// To [`ControlRequest::StatusOf`].
+    StatusOf(PathAnswer),
+    /// To [`ControlRequest::Wait`].
+    Waited {
+        /// [`crate::status::SCHEMA`].
+        schema: u32,
+        /// How it ended.
+        outcome: Waited,
+    },
+    /// To [`ControlRequest::Hello`].
+    Hello {
+        /// [`crate::status::SCHEMA`].
+        schema: u32,
+        /// The daemon's process.
+        pid: u32,
+        /// Its version.
+        version: String,
+    },
+    /// To [`ControlRequest::Stop`], before the end.
+    Stopping {
+        /// [`crate::status::SCHEMA`].
+        schema: u32,
+    },
+    /// The request makes no sense to this daemon.
+    Error {
+        /// [`crate::status::SCHEMA`].
+        schema: u32,
+        /// Why.
+        message: String,
+    },
+}
+
+/// [`WaitOutcome`] on the socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Waited {
+    /// Local and server were equal.
+    Equal,
+    /// Equal but for what needs a person.
+    NeedsPerson,
+    /// The server cannot be reached.
+    Offline,
+    /// The time was up.
+    TimedOut,
+}
+
+impl From<WaitOutcome> for Waited {
+    fn from(outcome: WaitOutcome) -> Waited {
+        match outcome {
+            WaitOutcome::Equal => Waited::Equal,
+            WaitOutcome::NeedsPerson => Waited::NeedsPerson,
+            WaitOutcome::Offline => Waited::Offline,
+            WaitOutcome::TimedOut => Waited::TimedOut,
+        }
+    }
+}
+
+impl From<Waited> for WaitOutcome {
+    fn from(waited: Waited) -> WaitOutcome {
+        match waited {
+            Waited::Equal => WaitOutcome::Equal,
+            Waited::NeedsPerson => WaitOutcome::NeedsPerson,
+            Waited::Offline => WaitOutcome::Offline,
+            Waited::TimedOut => WaitOutcome::TimedOut,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+//! Both ends of the control socket.
+
+use std::sync::Arc;
+
+use skep_client::State;
+use skep_platform::Tasks;
+use skep_platform::runtime::RuntimeTasks;
+use skep_protocol::Fingerprint;
+use skep_types::{AccountId, DeviceId, DriveId};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::home::{Config, DeviceConfig, FolderConfig, Home, ServerConfig};
+
+struct Scripted;
+
+impl Control for Scripted {
+    fn status(&self) -> BoxFuture<'static, Status> {
+        Box::pin(async {
+            Status {
+                state: State::Syncing,
+                confirmed: None,
+                files: 1,
+                bytes: 2,
+                queue_files: 3,
+                queue_bytes: 4,
+                problems: Vec::new(),
+                watch_degraded: false,
+            }
+        })
+    }
+
+    fn report(&self, path: String) -> BoxFuture<'static, PathReport> {
+        Box::pin(async { PathReport { path, state: "waiting", reason: "because".into() } })
+    }
+
+    fn wait(&self, timeout_ms: u64) -> BoxFuture<'static, WaitOutcome> {
+        let outcomes = [WaitOutcome::Equal, WaitOutcome::NeedsPerson, WaitOutcome::Offline, WaitOutcome::TimedOut];
+        Box::pin(async move { outcomes[timeout_ms as usize] })
+    }
+
+    fn stop(&self) -> BoxFuture<'static, ()> {
+        Box::pin(async {})
+    }
+}
+
+#[tokio::test]
+async fn commands_get_their_answers_and_nonsense_gets_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home::find(Some(dir.path().to_owned())).unwrap();
+    assert!(DaemonConnection::open(&home).await.is_none());
+    let config = Arc::new(Config {
+        server: ServerConfig { url: "attic".parse().unwrap(), fingerprint: Fingerprint([0; 32]) },
+        device: DeviceConfig {
+            name: "thinkpad".into(),
+            id: DeviceId::from_bytes([1; 8]),
+            account: AccountId::from_bytes([2; 16]),
+            user: "maya".into(),
+        },
+        folder: FolderConfig { local: "/data/Skep".into(), drive: DriveId::from_bytes([4; 16]) },
+    });
+    let server = ControlServer::bind(&home).unwrap();
+    let (stop, mut stopped) = mpsc::channel(1);
+    let tasks = RuntimeTasks::new(tokio::runtime::Handle::current());
+    tasks.spawn("control", serve(server, Arc::new(Scripted), config.clone(), tasks.clone(), stop));
+
+    let mut daemon = DaemonConnection::open(&home).await.unwrap();
+    let expected = StatusAnswer::of(&Scripted.status().await, &config);
+    let answer = daemon.ask(&ControlRequest::Status).await.unwrap();
+    assert_eq!(answer, ControlAnswer::Status(Box::new(expected)));
+    let answer = daemon.ask(&ControlRequest::StatusOf { path: "a/b".into() }).await.unwrap();
+    assert!(matches!(answer, ControlAnswer::StatusOf(PathAnswer { path, .. }) if path == "a/b"));
+    for timeout_ms in 0..4 {
+        let answer = daemon.ask(&ControlRequest::Wait { timeout_ms }).await.unwrap();
+        let ControlAnswer::Waited { outcome, .. } = answer else { panic!("{answer:?}") };
+        assert_eq!(WaitOutcome::from(outcome), Scripted.wait(timeout_ms).await);
+    }
+    let answer = daemon.ask(&ControlRequest::Stop).await.unwrap();
+    assert_eq!(answer, ControlAnswer::Stopping { schema: 1 });
+    assert_eq!(stopped.recv().await, Some(()));
+
+    let mut stream = socket::connect(&home).await.unwrap();
+    stream.write_all(b"{\"request\":\"dance\"}\n").await.unwrap();
+    let mut start = vec![0; 27];
+    stream.read_exact(&mut start).await.unwrap();
+    assert_eq!(start, br#"{"answer":"error","schema":"#);
+}

@@ -1,0 +1,218 @@
+//! The background service: `skep daemon run|start|stop|status`.
+
+use std::env;
+use std::io;
+use std::process::{Command as Process, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::json;
+use skep_platform::Tasks;
+use skep_platform::own_files::{self, BoundedLog};
+use skep_platform::runtime::RuntimeTasks;
+use skep_platform::talk::{Complaint, Exit};
+use skep_types::{Limits, product};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt};
+
+use crate::args::{Colour, DaemonCommand, Global};
+use crate::control::{self, ControlAnswer, ControlRequest, ControlServer, DaemonConnection};
+use crate::engine;
+use crate::home::Home;
+use crate::link::HttpLink;
+use crate::status::SCHEMA;
+use crate::terminal;
+
+/// The log and its one predecessor are at most this long each.
+const LOG_BYTES_MAX: u64 = 5 << 20;
+/// What is under way may take so long to come to an end; a kill would lose nothing either.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// A daemon that was started answers within this time.
+const START_WITHIN: Duration = Duration::from_secs(15);
+/// How often a starting or stopping daemon is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Does what was asked of the daemon.
+pub async fn daemon(command: DaemonCommand, global: &Global) -> Result<Exit, Complaint> {
+    let home = Home::find(global.home.clone())?;
+    match command {
+        DaemonCommand::Run => run(&home, global).await,
+        DaemonCommand::Start => start(&home, global).await,
+        DaemonCommand::Stop => stop(&home, global).await,
+        DaemonCommand::Status => status(&home, global).await,
+    }
+}
+
+async fn run(home: &Home, global: &Global) -> Result<Exit, Complaint> {
+    let config = home.joined()?;
+    let token = home.token()?;
+    let trouble = |error: io::Error| {
+        Complaint::new(Exit::Failed, "E-HOME", format!("Cannot run in `{}`: {error}.", home.dir().display()))
+    };
+    let _lock = own_files::lock(&home.lock()).map_err(trouble)?.ok_or_else(|| {
+        Complaint::new(
+            Exit::Failed,
+            "E-DAEMON-RUNS",
+            format!("Another client is running in `{}`.", home.dir().display()),
+        )
+        .hint("Stop it:   skep daemon stop")
+    })?;
+    start_log(home, global).map_err(trouble)?;
+    tracing::info!("{} {} for {}", product::NAME, env!("CARGO_PKG_VERSION"), config.folder.local.display());
+    let tasks = RuntimeTasks::new(Handle::current());
+    let link = HttpLink::new(config.server.url.clone(), config.server.fingerprint, Limits::SHIPPED);
+    let started = engine::start_client(home, &config, token, link, tasks.clone()).await;
+    let client = started.inspect_err(|complaint| tracing::error!("{complaint}"))?;
+    let server = ControlServer::bind(home).map_err(trouble)?;
+    let (stop, mut stopped) = mpsc::channel(1);
+    tasks.spawn("control", control::serve(server, client.clone(), Arc::new(config), tasks.clone(), stop));
+    tracing::info!("ready");
+    tokio::select! {
+        biased;
+        signal = stop_signal() => tracing::info!("stopping, told to by {signal}"),
+        _ = stopped.recv() => tracing::info!("stopping, told to by a command"),
+    }
+    if timeout(STOP_WITHIN, client.stop()).await.is_err() {
+        tracing::warn!("some work was still under way; it is taken up again at the next start");
+    }
+    // A command that still connects should not find a socket that nobody answers.
+    let _ = own_files::remove(&home.socket());
+    tracing::info!("stopped");
+    Ok(Exit::Done)
+}
+
+/// Starts the daemon in the background and waits until it answers.
+pub async fn start(home: &Home, global: &Global) -> Result<Exit, Complaint> {
+    home.joined()?;
+    if hello(home).await.is_some() {
+        return say(global, "The background service is running already.");
+    }
+    let failed = |why: String| {
+        Complaint::new(Exit::Failed, "E-DAEMON-START", format!("The background service did not start: {why}."))
+            .hint(format!("It says why in `{}`.", home.log().display()))
+    };
+    let program = env::current_exe().map_err(|error| failed(error.to_string()))?;
+    let mut process = Process::new(program);
+    process.arg("--home").arg(home.dir()).args(["daemon", "run"]);
+    process.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    detach(&mut process);
+    let mut child = process.spawn().map_err(|error| failed(error.to_string()))?;
+    let answers = async {
+        loop {
+            if let Ok(Some(ended)) = child.try_wait() {
+                return Err(failed(ended.to_string()));
+            }
+            if hello(home).await.is_some() {
+                return Ok(());
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    };
+    match timeout(START_WITHIN, answers).await {
+        Ok(answered) => answered?,
+        Err(_) => return Err(failed("it does not answer".into())),
+    }
+    say(global, "The background service is running.")
+}
+
+async fn stop(home: &Home, global: &Global) -> Result<Exit, Complaint> {
+    let Some(mut daemon) = DaemonConnection::open(home).await else {
+        return say(global, "The background service is off already.");
+    };
+    daemon.ask(&ControlRequest::Stop).await?;
+    let free = async {
+        // The lock is free when the process is gone, however it ends.
+        while !matches!(own_files::lock(&home.lock()), Ok(Some(_))) {
+            sleep(LOOK_EVERY).await;
+        }
+    };
+    if timeout(STOP_WITHIN * 2, free).await.is_err() {
+        return Err(Complaint::new(Exit::TimedOut, "E-DAEMON-STOP", "The background service does not stop."));
+    }
+    say(global, "The background service is off.")
+}
+
+async fn status(home: &Home, global: &Global) -> Result<Exit, Complaint> {
+    let found = hello(home).await;
+    if global.json {
+        let (pid, version) = found.clone().unzip();
+        let answer = json!({ "schema": SCHEMA, "running": found.is_some(), "pid": pid, "version": version });
+        terminal::print(&format!("{answer}\n"))?;
+    } else {
+        match &found {
+            Some((pid, version)) => terminal::print(&format!("running, process {pid}, version {version}\n"))?,
+            None => terminal::print("not running\n")?,
+        }
+    }
+    Ok(if found.is_some() { Exit::Done } else { Exit::Unreachable })
+}
+
+/// Process and version of the daemon that answers.
+async fn hello(home: &Home) -> Option<(u32, String)> {
+    let mut daemon = DaemonConnection::open(home).await?;
+    match daemon.ask(&ControlRequest::Hello).await {
+        Ok(ControlAnswer::Hello { pid, version, .. }) => Some((pid, version)),
+        _ => None,
+    }
+}
+
+fn say(global: &Global, text: &str) -> Result<Exit, Complaint> {
+    if !global.quiet {
+        terminal::say(text);
+    }
+    Ok(Exit::Done)
+}
+
+/// The same lines to standard error and to the log file.
+fn start_log(home: &Home, global: &Global) -> io::Result<()> {
+    let file = BoundedLog::open(&home.log(), LOG_BYTES_MAX)?;
+    let on_terminal = io::IsTerminal::is_terminal(&io::stderr()) && env::var_os("NO_COLOR").is_none();
+    let ansi = match global.color {
+        Colour::Auto => on_terminal,
+        Colour::Always => true,
+        Colour::Never => false,
+    };
+    let filter = EnvFilter::try_from_env("SKEP_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(fmt::layer().with_writer(io::stderr).with_ansi(ansi))
+        .with(fmt::layer().with_writer(Mutex::new(file)).with_ansi(false))
+        .init();
+    Ok(())
+}
+
+/// Lets the daemon outlive the terminal that it was started from.
+#[cfg(unix)]
+fn detach(process: &mut Process) {
+    std::os::unix::process::CommandExt::process_group(process, 0);
+}
+
+/// Lets the daemon outlive the terminal that it was started from.
+#[cfg(windows)]
+fn detach(process: &mut Process) {
+    const CREATE_NO_WINDOW: u32 = 0x0800_0000;
+    std::os::windows::process::CommandExt::creation_flags(process, CREATE_NO_WINDOW);
+}
+
+#[cfg(unix)]
+async fn stop_signal() -> &'static str {
+    use tokio::signal::unix::{SignalKind, signal};
+    let heard = "a program can listen for signals";
+    let mut terminate = signal(SignalKind::terminate()).expect(heard);
+    let mut interrupt = signal(SignalKind::interrupt()).expect(heard);
+    tokio::select! {
+        biased;
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
+}
+
+#[cfg(not(unix))]
+async fn stop_signal() -> &'static str {
+    tokio::signal::ctrl_c().await.expect("a program can listen for Ctrl-C");
+    "Ctrl-C"
+}

@@ -1,0 +1,214 @@
+//! The client's home: `config.toml`, `token`, socket, lock, log. Many clients live on one machine, each in a home of its own.
+
+use std::env;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use skep_platform::own_files;
+use skep_platform::talk::{Complaint, Exit};
+use skep_protocol::Fingerprint;
+use skep_types::{AccountId, DeviceId, DriveId, product};
+
+use crate::link::ServerAddress;
+
+/// A client's home.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    dir: PathBuf,
+}
+
+/// What a joined client knows; `config.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    /// Where the server is, and its key.
+    pub server: ServerConfig,
+    /// Who this computer is there.
+    pub device: DeviceConfig,
+    /// What is synced.
+    pub folder: FolderConfig,
+}
+
+/// Where the server is, and its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerConfig {
+    /// `https://HOST:PORT`.
+    #[serde(with = "as_text")]
+    pub url: ServerAddress,
+    /// By which its key is known.
+    #[serde(with = "as_text")]
+    pub fingerprint: Fingerprint,
+}
+
+/// Who this computer is to the server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceConfig {
+    /// What people call it.
+    pub name: String,
+    /// Its id.
+    #[serde(with = "as_text")]
+    pub id: DeviceId,
+    /// Its account.
+    #[serde(with = "as_text")]
+    pub account: AccountId,
+    /// The account's login name.
+    pub user: String,
+}
+
+/// A synced folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FolderConfig {
+    /// Where it is here.
+    pub local: PathBuf,
+    /// Which drive it holds.
+    #[serde(with = "as_text")]
+    pub drive: DriveId,
+}
+
+impl Home {
+    /// The home that was named, else the user's usual one.
+    pub fn find(named: Option<PathBuf>) -> Result<Home, Complaint> {
+        let dir = named.or_else(usual_home).ok_or_else(|| {
+            Complaint::new(Exit::Usage, "E-USAGE", "There is no usual place for Skep's files here.")
+                .hint("Name one: --home DIR")
+        })?;
+        // A daemon must find it from any directory.
+        let dir = std::path::absolute(&dir).map_err(|error| failed(&dir, &error))?;
+        Ok(Home { dir })
+    }
+
+    /// Makes the directory, for its owner only.
+    pub fn make(&self) -> Result<(), Complaint> {
+        own_files::make_private_dir(&self.dir).map_err(|error| failed(&self.dir, &error))
+    }
+
+    /// The directory itself.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// `H/state.db`: what the client knows of both sides. Losing it loses nothing.
+    pub fn state(&self) -> PathBuf {
+        self.dir.join("state.db")
+    }
+
+    /// The daemon's log.
+    pub fn log(&self) -> PathBuf {
+        self.dir.join("daemon.log")
+    }
+
+    /// The daemon's control socket.
+    pub fn socket(&self) -> PathBuf {
+        self.dir.join("skep.sock")
+    }
+
+    /// Held by the one daemon of this home.
+    pub fn lock(&self) -> PathBuf {
+        self.dir.join("daemon.lock")
+    }
+
+    /// What this client knows; `None` before it has joined.
+    pub fn config(&self) -> Result<Option<Config>, Complaint> {
+        let path = self.dir.join("config.toml");
+        let Some(bytes) = own_files::read(&path).map_err(|error| failed(&path, &error))? else { return Ok(None) };
+        toml::from_str(&String::from_utf8_lossy(&bytes)).map(Some).map_err(|error| {
+            let what = format!("Cannot understand `{}`: {}.", path.display(), error.message());
+            Complaint::new(Exit::Failed, "E-CONFIG", what)
+        })
+    }
+
+    /// What this client knows; a complaint before it has joined.
+    pub fn joined(&self) -> Result<Config, Complaint> {
+        self.config()?.ok_or_else(|| {
+            Complaint::new(Exit::NotAllowed, "E-NOT-JOINED", "This computer is not connected to a server yet.")
+                .hint("Connect it:   skep join SERVER --user NAME")
+        })
+    }
+
+    /// Keeps what a join has given. The token comes first: a configuration without its token would be of no use.
+    pub fn save(&self, config: &Config, token: &str) -> Result<(), Complaint> {
+        let text =
+            toml::to_string(config).map_err(|error| Complaint::new(Exit::Failed, "E-CONFIG", error.to_string()))?;
+        for (path, text) in [(self.dir.join("token"), token), (self.dir.join("config.toml"), &text)] {
+            own_files::replace(&path, text.as_bytes()).map_err(|error| failed(&path, &error))?;
+        }
+        Ok(())
+    }
+
+    /// The secret that proves to be this device.
+    pub fn token(&self) -> Result<String, Complaint> {
+        let path = self.dir.join("token");
+        let bytes = own_files::read(&path).map_err(|error| failed(&path, &error))?;
+        let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+        text.map(|text| text.trim_end().to_owned()).ok_or_else(|| {
+            Complaint::new(Exit::NotAllowed, "E-SIGN-IN", format!("There is no token in `{}`.", path.display()))
+                .hint("Join again:   skep join SERVER --user NAME")
+        })
+    }
+}
+
+fn failed(path: &Path, error: &io::Error) -> Complaint {
+    Complaint::new(Exit::Failed, "E-HOME", format!("Cannot use `{}`: {error}.", path.display()))
+}
+
+fn usual_home() -> Option<PathBuf> {
+    let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    if cfg!(windows) {
+        return absolute("LOCALAPPDATA").map(|dir| dir.join(product::NAME));
+    }
+    let config_home = absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")))?;
+    Some(config_home.join(product::NAME))
+}
+
+/// Values that stand in the file as people read them elsewhere.
+mod as_text {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_join_gave_reads_back_and_is_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::find(Some(dir.path().join("h"))).unwrap();
+        home.make().unwrap();
+        assert_eq!(home.config().unwrap(), None);
+        assert_eq!(home.joined().unwrap_err().exit, Exit::NotAllowed);
+        let config = Config {
+            server: ServerConfig { url: "[::1]:9".parse().unwrap(), fingerprint: Fingerprint([3; 32]) },
+            device: DeviceConfig {
+                name: "thinkpad \"two\"".into(),
+                id: DeviceId::from_bytes([1; 8]),
+                account: AccountId::from_bytes([2; 16]),
+                user: "maya".into(),
+            },
+            folder: FolderConfig { local: "/data/Skep".into(), drive: DriveId::from_bytes([4; 16]) },
+        };
+        home.save(&config, "secret").unwrap();
+        assert_eq!(home.joined().unwrap(), config);
+        assert_eq!(home.token().unwrap(), "secret");
+        #[cfg(unix)]
+        for file in ["token", "config.toml"] {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = std::fs::metadata(home.dir().join(file)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{file}");
+        }
+    }
+}

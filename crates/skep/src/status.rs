@@ -1,0 +1,323 @@
+//! Status as scripts get it (a shape that is contract) and as people read it.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use skep_client::{PathReport, State, Status, WaitOutcome};
+use skep_platform::talk::{Exit, utc_text};
+
+use crate::home::Config;
+
+/// The number of the shape; fields are only added within one.
+pub const SCHEMA: u32 = 1;
+
+/// The state of everything, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Word {
+    /// Everything is equal to the server's.
+    UpToDate,
+    /// Work is under way.
+    Syncing,
+    /// The server cannot be reached; changes wait.
+    Offline,
+    /// Something needs a person; the rest goes on.
+    Attention,
+    /// Nothing is synced until a person does something.
+    Stopped,
+    /// The background service is off.
+    NotRunning,
+}
+
+/// `skep status --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusAnswer {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// In one word.
+    pub state: Word,
+    /// The server.
+    pub server: ServerAnswer,
+    /// Each synced folder.
+    pub folders: Vec<FolderAnswer>,
+    /// What cannot be synced, and why.
+    pub problems: Vec<ProblemAnswer>,
+    /// Until when syncing pauses.
+    pub paused: Option<String>,
+}
+
+/// The server in a status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerAnswer {
+    /// Where it is.
+    pub url: String,
+    /// Whether it answers; unknown while the background service is off.
+    pub reachable: Option<bool>,
+    /// How fast it answers, when measured.
+    pub latency_ms: Option<u64>,
+    /// When it last confirmed that we have what it has.
+    pub confirmed_at: Option<String>,
+}
+
+/// A folder in a status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FolderAnswer {
+    /// Its id on this computer.
+    pub id: String,
+    /// Where it is here.
+    pub local: String,
+    /// Where it is on the server.
+    pub remote: String,
+    /// `two-way`.
+    pub mode: String,
+    /// In one word.
+    pub state: Word,
+    /// Files in it.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Those that are only on the server.
+    pub online_only: CountAnswer,
+    /// What waits to be sent or applied.
+    pub queue: QueueAnswer,
+    /// Changes are found by scans, for lack of watches.
+    pub watch_degraded: bool,
+}
+
+/// Files and bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CountAnswer {
+    /// Files.
+    pub files: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// What waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueAnswer {
+    /// Files and directories.
+    pub files: u64,
+    /// Bytes, as far as known.
+    pub bytes: u64,
+    /// How long it may take, when known.
+    pub eta_s: Option<u64>,
+}
+
+/// A problem in a status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProblemAnswer {
+    /// Stable code.
+    pub code: String,
+    /// Relative to the folder; null if it concerns everything.
+    pub path: Option<String>,
+    /// Since when, if that is known.
+    pub since: Option<String>,
+    /// What happened.
+    pub message: String,
+    /// What to do next.
+    pub hint: String,
+}
+
+/// `skep status PATH --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathAnswer {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Relative to the folder.
+    pub path: String,
+    /// In one word.
+    pub state: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl StatusAnswer {
+    /// The status of a running client.
+    pub fn of(status: &Status, config: &Config) -> StatusAnswer {
+        let plain = match status.state {
+            State::UpToDate => Word::UpToDate,
+            State::Syncing => Word::Syncing,
+            State::Offline => Word::Offline,
+            State::Stopped => Word::Stopped,
+        };
+        // What is offline or stopped says so first: problems are listed beside it.
+        let needs_person = !status.problems.is_empty() && matches!(status.state, State::UpToDate | State::Syncing);
+        let problems = status.problems.iter().map(|problem| ProblemAnswer {
+            code: problem.code.to_owned(),
+            path: problem.path.clone(),
+            since: Some(utc_text(problem.since)),
+            message: problem.message.clone(),
+            hint: problem.hint.clone(),
+        });
+        let folder = FolderAnswer {
+            id: "fld_01".into(),
+            local: config.folder.local.display().to_string(),
+            remote: "/".into(),
+            mode: "two-way".into(),
+            state: plain,
+            files: status.files,
+            bytes: status.bytes,
+            online_only: CountAnswer { files: 0, bytes: 0 },
+            queue: QueueAnswer { files: status.queue_files, bytes: status.queue_bytes, eta_s: None },
+            watch_degraded: status.watch_degraded,
+        };
+        let server = ServerAnswer {
+            url: config.server.url.to_string(),
+            reachable: Some(status.state != State::Offline),
+            latency_ms: None,
+            confirmed_at: status.confirmed.map(utc_text),
+        };
+        let state = if needs_person { Word::Attention } else { plain };
+        StatusAnswer {
+            schema: SCHEMA,
+            state,
+            server,
+            folders: vec![folder],
+            problems: problems.collect(),
+            paused: None,
+        }
+    }
+
+    /// The status while the background service is off.
+    pub fn not_running(config: &Config) -> StatusAnswer {
+        let server =
+            ServerAnswer { url: config.server.url.to_string(), reachable: None, latency_ms: None, confirmed_at: None };
+        let problem = ProblemAnswer {
+            code: "E-DAEMON-OFF".into(),
+            path: None,
+            since: None,
+            message: "The background service is off, so nothing is being synced.".into(),
+            hint: "skep daemon start".into(),
+        };
+        StatusAnswer {
+            schema: SCHEMA,
+            state: Word::NotRunning,
+            server,
+            folders: Vec::new(),
+            problems: vec![problem],
+            paused: None,
+        }
+    }
+
+    /// What `status --check` tells by its exit code.
+    pub fn check(&self) -> Exit {
+        match self.state {
+            Word::UpToDate | Word::Syncing => Exit::Done,
+            Word::Offline | Word::NotRunning => Exit::Unreachable,
+            Word::Attention | Word::Stopped => Exit::NeedsPerson,
+        }
+    }
+
+    /// As people read it.
+    pub fn text(&self) -> String {
+        let mut text = format!("{}{}\n", self.headline(), self.confirmed());
+        for problem in &self.problems {
+            let subject = problem.path.as_ref().map(|path| format!("{}   ", printable(path))).unwrap_or_default();
+            line(&mut text, &format!("  {subject}{}   {}", printable(&problem.message), problem.code));
+            if !problem.hint.is_empty() {
+                line(&mut text, &format!("      {}", printable(&problem.hint)));
+            }
+        }
+        for folder in &self.folders {
+            let counts = format!("{}, {}", counted(folder.files, "file"), bytes_text(folder.bytes));
+            line(&mut text, &format!("  {}   {counts}", home_relative(Path::new(&folder.local))));
+            if folder.queue.files > 0 {
+                let waiting = bytes_text(folder.queue.bytes);
+                line(&mut text, &format!("      waiting: {}, {waiting}", counted(folder.queue.files, "change")));
+            }
+            if folder.watch_degraded {
+                line(&mut text, "      not everything can be watched: changes are found by scans");
+            }
+        }
+        text
+    }
+
+    fn headline(&self) -> String {
+        let count = self.problems.len();
+        match self.state {
+            Word::UpToDate => "● Up to date".into(),
+            Word::Syncing => "↻ Syncing".into(),
+            Word::Offline => format!("○ Offline: {} cannot be reached, changes wait here", self.server.url),
+            Word::Attention if count == 1 => "▲ 1 thing needs you".into(),
+            Word::Attention => format!("▲ {count} things need you"),
+            Word::Stopped => "■ Stopped: nothing is synced until you do something".into(),
+            Word::NotRunning => "Not running".into(),
+        }
+    }
+
+    fn confirmed(&self) -> String {
+        match &self.server.confirmed_at {
+            Some(at) => format!("   server confirmed {at}   {}", self.server.url),
+            None => format!("   {}", self.server.url),
+        }
+    }
+}
+
+impl PathAnswer {
+    /// Why one path is as it is.
+    pub fn of(report: &PathReport) -> PathAnswer {
+        PathAnswer {
+            schema: SCHEMA,
+            path: report.path.clone(),
+            state: report.state.to_owned(),
+            reason: report.reason.clone(),
+        }
+    }
+
+    /// As people read it.
+    pub fn text(&self) -> String {
+        format!("{}   {}\n  {}\n", printable(&self.path), self.state, printable(&self.reason))
+    }
+}
+
+/// What `sync wait` tells by its exit code.
+pub fn exit_of_wait(outcome: WaitOutcome) -> Exit {
+    match outcome {
+        WaitOutcome::Equal => Exit::Done,
+        WaitOutcome::NeedsPerson => Exit::NeedsPerson,
+        WaitOutcome::Offline => Exit::Unreachable,
+        WaitOutcome::TimedOut => Exit::TimedOut,
+    }
+}
+
+fn line(text: &mut String, line: &str) {
+    writeln!(text, "{line}").expect("writing to a string cannot fail");
+}
+
+/// Names come from people: nothing in them may steer a terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { char::REPLACEMENT_CHARACTER } else { letter }).collect()
+}
+
+fn home_relative(path: &Path) -> String {
+    let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
+    match home.and_then(|home| path.strip_prefix(home).ok().map(|rest| rest.display().to_string())) {
+        Some(rest) => printable(&format!("~/{rest}")),
+        None => printable(&path.display().to_string()),
+    }
+}
+
+fn counted(count: u64, noun: &str) -> String {
+    let digits = count.to_string();
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    format!("{grouped} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+fn bytes_text(bytes: u64) -> String {
+    let units = [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1000, "kB")];
+    match units.into_iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, name)) => format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),
+        None => format!("{bytes} B"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

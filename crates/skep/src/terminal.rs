@@ -1,0 +1,73 @@
+//! Talk with a person at a terminal. Data goes to standard output, talk to standard error.
+
+use std::io::{self, BufRead, IsTerminal, Read, Write};
+
+use skep_platform::talk::{Complaint, Exit};
+
+/// Longest line that is taken from a person or a pipe.
+const LINE_BYTES_MAX: u64 = 4 << 10;
+
+/// Whether a person can be asked.
+pub fn has_person() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Says something.
+pub fn say(text: &str) {
+    // Nobody may be listening; the work is done all the same.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Writes the answer of a command.
+pub fn print(text: &str) -> Result<(), Complaint> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Whoever read along has read enough, as `head` does.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Complaint::new(Exit::Failed, "E-OUTPUT", format!("Cannot write the answer: {error}."))),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Asks a question that is answered by yes or no; no by default.
+pub fn confirm(question: &str) -> Result<bool, Complaint> {
+    // A prompt that cannot be shown is answered by no.
+    let _ = write!(io::stderr(), "{question} [y/N] ");
+    let answer = read_line()?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
+/// The first line of standard input, without its end.
+pub fn read_line() -> Result<String, Complaint> {
+    let mut line = String::new();
+    io::stdin().lock().take(LINE_BYTES_MAX).read_line(&mut line).map_err(|error| {
+        Complaint::new(Exit::Usage, "E-USAGE", format!("Cannot read from standard input: {error}."))
+    })?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// Asks for a password without showing it.
+#[cfg(unix)]
+pub fn ask_password(prompt: &str) -> Result<String, Complaint> {
+    use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+
+    let stdin = io::stdin();
+    let failed = |error| Complaint::new(Exit::Failed, "E-TERMINAL", format!("Cannot hide what is typed: {error}."));
+    let shown = tcgetattr(&stdin).map_err(failed)?;
+    let mut hidden = shown.clone();
+    hidden.local_modes.remove(LocalModes::ECHO);
+    tcsetattr(&stdin, OptionalActions::Now, &hidden).map_err(failed)?;
+    // A prompt that cannot be shown still waits for its answer.
+    let _ = write!(io::stderr(), "{prompt}");
+    let password = read_line();
+    tcsetattr(&stdin, OptionalActions::Now, &shown).map_err(failed)?;
+    say("");
+    password
+}
+
+/// Asks for a password without showing it.
+#[cfg(not(unix))]
+pub fn ask_password(_prompt: &str) -> Result<String, Complaint> {
+    Err(Complaint::new(Exit::Usage, "E-USAGE", "A password cannot be typed here without showing it.")
+        .hint("Pass it by standard input: --password-stdin"))
+}

@@ -1,0 +1,70 @@
+//! The client's link against a server on a real data directory: joining, a feed, and a device that is signed out.
+
+use skep::link::HttpLink;
+use skep::remote;
+use skep_client::{Link, LinkError};
+use skep_platform::Tasks;
+use skep_platform::talk::Exit;
+use skep_protocol::{BodyError, Code, FeedRequest, FrameKind, FrameStream, Joined, Reply, Request};
+use skep_server::{admin, listen, stop, store};
+use skep_types::Limits;
+
+fn join_as(user: &str, password: &str) -> Request {
+    let text = |text: &str| text.to_owned();
+    Request::Join {
+        user: text(user),
+        password: text(password),
+        device_name: text("thinkpad"),
+        platform: text("linux"),
+        client_version: text("skep 0"),
+    }
+}
+
+fn hello() -> Request {
+    Request::Hello { features: Vec::new(), client_version: "skep 0".into() }
+}
+
+#[tokio::test]
+async fn a_device_joins_follows_the_feed_and_is_signed_out() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let data = tempfile::tempdir().unwrap();
+    let opened = store::open(data.path()).await.unwrap();
+    assert!(store::open(data.path()).await.is_err(), "a second server on one data directory");
+    let identity = admin::identity(data.path()).unwrap();
+    let (listener, local) = listen::bind("127.0.0.1:0").await.unwrap();
+    let (_stop, stopping) = stop::channel();
+    let (service, tasks) = (opened.service.clone(), opened.tasks.clone());
+    let served = listen::serve(listener, identity.tls, service.clone(), Limits::SHIPPED, tasks.clone(), stopping);
+    tasks.spawn("serve", served);
+    // As the command line does, beside the running server.
+    store::administer(data.path()).await.unwrap().add_user("maya", "correct horse").await.unwrap();
+
+    let link = HttpLink::new(local.to_string().parse().unwrap(), identity.fingerprint, Limits::SHIPPED);
+    let refused = remote::ask(&link, None, &join_as("maya", "wrong horse")).await.unwrap_err();
+    assert_eq!((refused.exit, refused.code), (Exit::NotAllowed, "E-SIGN-IN"));
+    let reply = remote::ask(&link, None, &join_as("maya", "correct horse")).await.unwrap();
+    let Reply::Joined(Joined { token, drives, .. }) = reply else { panic!("{reply:?}") };
+    let reply = remote::ask(&link, Some(&token), &hello()).await.unwrap();
+    assert!(matches!(reply, Reply::Hello { account_name, .. } if account_name == "maya"));
+
+    let request = FeedRequest { drive: drives[0].drive, after: drives[0].head, wants_content: true };
+    let stranger = link.feed("no such token", request.clone()).await.err();
+    assert!(matches!(stranger, Some(LinkError::Refused(refused)) if refused.code == Code::SignIn));
+    let mut feed = FrameStream::new(link.feed(&token, request).await.unwrap(), Limits::SHIPPED.frame_bytes_max);
+    assert_eq!(feed.next_frame().await.unwrap().unwrap().kind, FrameKind::Heartbeat);
+
+    // Another process signs the device out; the server notices when it looks.
+    store::administer(data.path()).await.unwrap().revoke_device("thinkpad").await.unwrap();
+    service.check_revocations().await.unwrap();
+    let end = loop {
+        match feed.next_frame().await {
+            Ok(Some(_)) => {}
+            end => break end,
+        }
+    };
+    assert!(matches!(end, Err(BodyError::Refused(refused)) if refused.code == Code::SignIn));
+    let refused = remote::ask(&link, Some(&token), &hello()).await.unwrap_err();
+    assert_eq!(refused.exit, Exit::NotAllowed);
+    let lines = service.connections(100).await.unwrap();
+    assert!(lines.iter().any(|line| line.request == "join" && line.outcome == "E-SIGN-IN"));
+}
