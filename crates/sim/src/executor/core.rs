@@ -11,6 +11,9 @@ use crate::Random;
 /// A poll or a job takes up to so long.
 const STEP_US_MAX: u64 = 20;
 
+/// So many task names are told when a run goes round in circles.
+const BUSIEST_MAX: usize = 6;
+
 /// A process in one of its lives: after a restart it is another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProcessId(u32);
@@ -58,6 +61,7 @@ pub(super) struct Core {
     running: Option<(TaskId, ProcessId)>,
     numbers: u64,
     trace: blake3::Hasher,
+    steps_by_name: BTreeMap<&'static str, u64>,
 }
 
 impl Core {
@@ -73,6 +77,7 @@ impl Core {
             running: None,
             numbers: 0,
             trace: blake3::Hasher::new(),
+            steps_by_name: BTreeMap::new(),
         }
     }
 
@@ -174,6 +179,7 @@ impl Core {
             let (name, process) = (slot.name, slot.process);
             self.running = Some((id, process));
             self.steps += 1;
+            *self.steps_by_name.entry(name).or_default() += 1;
             self.now_us += self.random.range(1..=STEP_US_MAX);
             self.note(name.as_bytes());
             self.note(&id.0.to_le_bytes());
@@ -244,6 +250,14 @@ impl Core {
     pub(super) fn note(&mut self, what: &[u8]) {
         self.trace.update(&(what.len() as u32).to_le_bytes());
         self.trace.update(what);
+    }
+
+    /// The task names that ran most often, and how often.
+    pub(super) fn busiest(&self) -> Vec<(&'static str, u64)> {
+        let mut names: Vec<_> = self.steps_by_name.iter().map(|(name, steps)| (*name, *steps)).collect();
+        names.sort_by_key(|(_, steps)| std::cmp::Reverse(*steps));
+        names.truncate(BUSIEST_MAX);
+        names
     }
 
     pub(super) fn trace(&self) -> [u8; 32] {
