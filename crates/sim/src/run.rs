@@ -13,6 +13,8 @@ use crate::{Random, RunError};
 const STEPS_MAX: u64 = 400_000;
 /// How long, in virtual time, all clients may take until they are equal once nothing goes wrong any more.
 const SETTLE_MS_MAX: u64 = 900_000;
+/// Pause before all are asked again.
+const SETTLE_PAUSE_MS: u64 = 2_000;
 /// How long a client is asked to wait for equality at a time.
 const WAIT_MS: u64 = 60_000;
 
@@ -178,7 +180,7 @@ async fn settle(world: &Arc<World>) -> Result<(), String> {
         if outcomes.iter().all(|outcome| *outcome == Some(WaitOutcome::Equal)) && head == world.head() {
             return Ok(());
         }
-        world.executor.sleep_ms(100).await;
+        world.executor.sleep_ms(SETTLE_PAUSE_MS).await;
     }
     let statuses = (0..world.options.machines).map(|machine| world.describe(machine));
     let statuses: Vec<String> = statuses.collect();

@@ -38,6 +38,15 @@ enum Body {
     Lane(VecDeque<Job>),
 }
 
+impl Body {
+    fn into_box(self) -> Box<dyn Send> {
+        match self {
+            Body::Task(task) => Box::new(task),
+            Body::Lane(jobs) => Box::new(jobs),
+        }
+    }
+}
+
 /// What to run in a step.
 pub(super) enum Work {
     Task(Task),
@@ -100,13 +109,7 @@ impl Core {
         self.process(process).is_dead = true;
         let running = self.running.map(|(task, _)| task);
         let gone = self.tasks.extract_if(.., |task, slot| slot.process == process && Some(*task) != running);
-        let dropped = gone.map(|(_, slot)| -> Box<dyn Send> {
-            match slot.body {
-                Body::Task(task) => Box::new(task),
-                Body::Lane(jobs) => Box::new(jobs),
-            }
-        });
-        let dropped = dropped.collect();
+        let dropped = gone.map(|(_, slot)| slot.body.into_box()).collect();
         self.note(b"kill");
         (dropped, self.running.is_some_and(|(_, running)| running == process))
     }
@@ -203,15 +206,19 @@ impl Core {
         Some(task)
     }
 
-    pub(super) fn finish_job(&mut self, id: TaskId) {
+    /// Gives back the jobs that wait if their process died, to be dropped without the lock.
+    pub(super) fn finish_job(&mut self, id: TaskId) -> Option<Box<dyn Send>> {
         let process = self.end_step();
         if self.process(process).is_dead {
-            self.tasks.remove(&id);
-        } else if let Some(Slot { body: Body::Lane(jobs), .. }) = self.tasks.get(&id)
+            let slot = self.tasks.remove(&id);
+            return slot.map(|slot| slot.body.into_box());
+        }
+        if let Some(Slot { body: Body::Lane(jobs), .. }) = self.tasks.get(&id)
             && !jobs.is_empty()
         {
             self.wake(id);
         }
+        None
     }
 
     fn end_step(&mut self) -> ProcessId {

@@ -172,7 +172,8 @@ impl Executor {
             }
             Work::Job(job) => {
                 let ran = catch_unwind(AssertUnwindSafe(job));
-                self.core().finish_job(task);
+                let dropped = self.core().finish_job(task);
+                drop(dropped);
                 split(ran.map(|()| true)).1
             }
         };
