@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use skep_sim::{Listener, Options, Random, Violation, run_many, run_world};
+use skep_sim::{Listener, Options, Outcome, Random, Violation, run_many, run_world};
+use tracing_subscriber::EnvFilter;
 
 /// Runs the whole system in simulated worlds.
 #[derive(Parser)]
@@ -21,7 +22,7 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.seed {
-        Some(seed) => run_world(seed, Options::draw(&mut Random::new(seed)), Listener::Stderr)
+        Some(seed) => run_told(seed, Options::draw(&mut Random::new(seed)), Listener::Stderr)
             .map(|outcome| println!("{outcome:?}\n1 seed without a violation")),
         None => run_many(arguments.start, arguments.seeds)
             .map(|figures| println!("{figures}\n{} seeds without a violation", figures.seeds)),
@@ -33,6 +34,18 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs one seed and tells everything; with `SKEP_LOG=trace`, also what Skep says in its logs.
+fn run_told(seed: u64, options: Options, listener: Listener) -> Result<Outcome, Violation> {
+    let filter = EnvFilter::try_from_env("SKEP_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .without_time()
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .init();
+    run_world(seed, options, listener)
 }
 
 fn report(violation: &Violation) {

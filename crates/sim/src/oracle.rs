@@ -185,6 +185,17 @@ impl World {
         disk_tree(&disk, &self.ledger())
     }
 
+    /// What came to the journal after a position, for people.
+    pub(crate) fn entries_after(&self, seq: Seq) -> Result<String, String> {
+        let journal = journal(&self.meta(), self.drive()).map_err(words)?;
+        let entries = journal.iter().filter(|entry| entry.seq > seq).take(4);
+        let told = entries.map(|entry| {
+            let (name, changed) = (entry.state.place.name.display(), entry.changed);
+            format!("{} `{name}` {changed:?} {:?}", entry.seq, entry.state.content)
+        });
+        Ok(told.collect::<Vec<_>>().join("; "))
+    }
+
     /// The journal is whole, says what the node table says, and every content in it can be read.
     pub(crate) fn check_server(&self) -> Result<(), String> {
         let (meta, drive) = (self.meta(), self.drive());

@@ -357,10 +357,16 @@ impl Mind {
         let effects = match events.is_empty() {
             true => Vec::new(),
             false => trees.with_step(|trees| {
-                let inputs = events.into_iter().map(|event| Input { now, at_ms, event });
+                let inputs = events.into_iter().map(|event| {
+                    tracing::trace!(?event, "the engine takes");
+                    Input { now, at_ms, event }
+                });
                 engine.step(trees, inputs)
             })?,
         };
+        for effect in &effects {
+            tracing::trace!(?effect, "the engine wants");
+        }
         let progress = engine.progress(trees);
         let totals = skep_planner::Trees::totals(trees);
         match trees.take_failure() {

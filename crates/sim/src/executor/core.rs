@@ -11,6 +11,9 @@ use crate::Random;
 /// A poll or a job takes up to so long.
 const STEP_US_MAX: u64 = 20;
 
+/// So many task names are told when a run goes round in circles.
+const BUSIEST_MAX: usize = 6;
+
 /// A process in one of its lives: after a restart it is another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProcessId(u32);
@@ -33,6 +36,15 @@ enum Body {
     /// `None` while it is being polled.
     Task(Option<Task>),
     Lane(VecDeque<Job>),
+}
+
+impl Body {
+    fn into_box(self) -> Box<dyn Send> {
+        match self {
+            Body::Task(task) => Box::new(task),
+            Body::Lane(jobs) => Box::new(jobs),
+        }
+    }
 }
 
 /// What to run in a step.
@@ -58,6 +70,7 @@ pub(super) struct Core {
     running: Option<(TaskId, ProcessId)>,
     numbers: u64,
     trace: blake3::Hasher,
+    steps_by_name: BTreeMap<&'static str, u64>,
 }
 
 impl Core {
@@ -73,6 +86,7 @@ impl Core {
             running: None,
             numbers: 0,
             trace: blake3::Hasher::new(),
+            steps_by_name: BTreeMap::new(),
         }
     }
 
@@ -95,13 +109,7 @@ impl Core {
         self.process(process).is_dead = true;
         let running = self.running.map(|(task, _)| task);
         let gone = self.tasks.extract_if(.., |task, slot| slot.process == process && Some(*task) != running);
-        let dropped = gone.map(|(_, slot)| -> Box<dyn Send> {
-            match slot.body {
-                Body::Task(task) => Box::new(task),
-                Body::Lane(jobs) => Box::new(jobs),
-            }
-        });
-        let dropped = dropped.collect();
+        let dropped = gone.map(|(_, slot)| slot.body.into_box()).collect();
         self.note(b"kill");
         (dropped, self.running.is_some_and(|(_, running)| running == process))
     }
@@ -174,6 +182,7 @@ impl Core {
             let (name, process) = (slot.name, slot.process);
             self.running = Some((id, process));
             self.steps += 1;
+            *self.steps_by_name.entry(name).or_default() += 1;
             self.now_us += self.random.range(1..=STEP_US_MAX);
             self.note(name.as_bytes());
             self.note(&id.0.to_le_bytes());
@@ -197,15 +206,19 @@ impl Core {
         Some(task)
     }
 
-    pub(super) fn finish_job(&mut self, id: TaskId) {
+    /// Gives back the jobs that wait if their process died, to be dropped without the lock.
+    pub(super) fn finish_job(&mut self, id: TaskId) -> Option<Box<dyn Send>> {
         let process = self.end_step();
         if self.process(process).is_dead {
-            self.tasks.remove(&id);
-        } else if let Some(Slot { body: Body::Lane(jobs), .. }) = self.tasks.get(&id)
+            let slot = self.tasks.remove(&id);
+            return slot.map(|slot| slot.body.into_box());
+        }
+        if let Some(Slot { body: Body::Lane(jobs), .. }) = self.tasks.get(&id)
             && !jobs.is_empty()
         {
             self.wake(id);
         }
+        None
     }
 
     fn end_step(&mut self) -> ProcessId {
@@ -244,6 +257,14 @@ impl Core {
     pub(super) fn note(&mut self, what: &[u8]) {
         self.trace.update(&(what.len() as u32).to_le_bytes());
         self.trace.update(what);
+    }
+
+    /// The task names that ran most often, and how often.
+    pub(super) fn busiest(&self) -> Vec<(&'static str, u64)> {
+        let mut names: Vec<_> = self.steps_by_name.iter().map(|(name, steps)| (*name, *steps)).collect();
+        names.sort_by_key(|(_, steps)| std::cmp::Reverse(*steps));
+        names.truncate(BUSIEST_MAX);
+        names
     }
 
     pub(super) fn trace(&self) -> [u8; 32] {

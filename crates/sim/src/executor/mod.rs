@@ -36,8 +36,13 @@ struct Killed;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {
     /// Too many steps: something goes round in circles.
-    #[error("more than {0} steps: something goes round in circles")]
-    Steps(u64),
+    #[error("more than {steps_max} steps: something goes round in circles; most often ran {busiest:?}")]
+    Steps {
+        /// So many were allowed.
+        steps_max: u64,
+        /// What ran most often, and how often.
+        busiest: Vec<(&'static str, u64)>,
+    },
     /// Nothing can run any more, and the goal is not reached.
     #[error("every task waits for ever")]
     Stuck,
@@ -140,7 +145,7 @@ impl Executor {
     pub fn run(&self, steps_max: u64, is_done: impl Fn() -> bool) -> Result<(), RunError> {
         while !is_done() {
             if self.steps() >= steps_max {
-                return Err(RunError::Steps(steps_max));
+                return Err(RunError::Steps { steps_max, busiest: self.core().busiest() });
             }
             self.step()?;
         }
@@ -167,7 +172,8 @@ impl Executor {
             }
             Work::Job(job) => {
                 let ran = catch_unwind(AssertUnwindSafe(job));
-                self.core().finish_job(task);
+                let dropped = self.core().finish_job(task);
+                drop(dropped);
                 split(ran.map(|()| true)).1
             }
         };

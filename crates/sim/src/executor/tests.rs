@@ -113,6 +113,6 @@ fn going_round_in_circles_is_noticed() {
             Poll::Pending
         }),
     );
-    assert_eq!(executor.run(100, || false), Err(RunError::Steps(100)));
+    assert_eq!(executor.run(100, || false), Err(RunError::Steps { steps_max: 100, busiest: vec![("circle", 100)] }));
     executor.shut_down();
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use skep_client::{Account, Client, Feed, Marker, RootId, SqliteTrees, Start, WaitOutcome, prepare_root};
+use skep_client::{Account, Client, Marker, RootId, SqliteTrees, Start, WaitOutcome, prepare_root};
 use skep_platform::{Lane, offload};
 
 use crate::disk::{SimDisk, SimWatcher};
@@ -158,6 +158,12 @@ impl World {
             }
         }
         self.executor.kill(process);
+    }
+
+    /// Whether a client waits for a person to do something.
+    pub(crate) fn has_stopped(&self, machine: usize) -> bool {
+        let client = self.state().machines[machine].client.clone();
+        client.is_some_and(|client| client.status().state == skep_client::State::Stopped)
     }
 
     /// Asks a client to wait until it and the server are equal; `None` if it is down or ended meanwhile.

@@ -29,7 +29,6 @@ pub(crate) struct Server {
     pub(crate) disk: SimDisk,
     pub(crate) clock: SimClock,
     pub(crate) drive: DriveId,
-    pub(crate) generation: Generation,
     pub(crate) devices: Vec<Credentials>,
     pub(crate) state: ServerState,
 }
@@ -87,7 +86,7 @@ impl Server {
             })
         })?;
         let state = ServerState::Down { image: meta.image()?, reader: Arc::new(meta) };
-        Ok(Server { disk, clock, drive, generation, devices, state })
+        Ok(Server { disk, clock, drive, devices, state })
     }
 
     pub(crate) fn process(&self) -> Option<ProcessId> {

@@ -104,10 +104,15 @@ impl World {
         }
     }
 
-    /// Starts everything that is down.
+    /// Starts everything that is down, and ends clients first that have stopped until a person does something.
     pub(crate) fn start_all(self: &Arc<World>) {
         self.start_server();
-        (0..self.options.machines).for_each(|machine| self.start_client(machine));
+        for machine in 0..self.options.machines {
+            if self.has_stopped(machine) {
+                self.end_client(machine, End::Kill);
+            }
+            self.start_client(machine);
+        }
     }
 
     /// Strikes now and then, until the world is calm.
