@@ -3,25 +3,132 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use skep_platform::runtime::RuntimeTasks;
+use futures_util::future::BoxFuture;
+use skep_client::{
+    Account, Client, Feed, Machine, Marker, PathReport, RootError, RootId, SqliteTrees, Start, StartError, State, Status,
+    WaitOutcome,
+};
+use skep_platform::runtime::{RuntimeClock, RuntimeTasks, SystemEntropy};
 use skep_platform::talk::{Complaint, Exit};
+use skep_platform::{Entropy, Lane, NativeFiles, NativeWatcher, offload};
+use skep_types::{Limits, Name, product};
 
 use crate::control::Control;
 use crate::home::{Config, Home};
 use crate::link::HttpLink;
 
-/// Makes a folder one that this client syncs: registers what stands in it, and marks it as its own.
-pub fn prepare_root(_root: &Path, _config: &Config) -> Result<(), Complaint> {
-    Ok(())
+/// A fresh identity for a folder that is about to join.
+pub fn new_root_id() -> RootId {
+    RootId::from_bytes(SystemEntropy.bytes())
+}
+
+/// Makes a folder one that this client syncs: its marker says so from now on.
+pub fn prepare_root(root: &Path, config: &Config) -> Result<(), Complaint> {
+    let files = NativeFiles::open(root).map_err(|error| root_complaint(root, RootError::Disk(error)))?;
+    let marker = Marker { id: config.folder.root, drive: config.folder.drive, device: config.device.id };
+    skep_client::prepare_root(&files, marker).map_err(|error| root_complaint(root, error))
 }
 
 /// Starts to sync. What is given back answers commands, and stops it.
 pub async fn start_client(
-    _home: &Home,
-    _config: &Config,
-    _token: String,
-    _link: HttpLink,
-    _tasks: RuntimeTasks,
+    home: &Home,
+    config: &Config,
+    token: String,
+    link: HttpLink,
+    tasks: RuntimeTasks,
 ) -> Result<Arc<dyn Control>, Complaint> {
-    Err(Complaint::new(Exit::Failed, "E-NOT-YET", "This version can join a server, but cannot sync a folder yet."))
+    let local = &config.folder.local;
+    let files = NativeFiles::open(local).map_err(|error| root_complaint(local, RootError::Missing(error.message)))?;
+    let watcher = NativeWatcher::new()
+        .map_err(|error| Complaint::new(Exit::Failed, "E-WATCH", format!("Cannot watch the folder: {error}.")))?;
+    let path = home.state();
+    let trees = offload(&tasks, Lane::Database, move || SqliteTrees::open(&path)).await;
+    let trees = trees.map_err(|error| error.to_string()).and_then(|opened| opened.map_err(|error| error.to_string()));
+    let trees = trees.map_err(|words| {
+        Complaint::new(Exit::Failed, "E-STATE", format!("Cannot use `{}`: {words}.", home.state().display()))
+            .hint("It holds nothing that cannot be found out again: move it away and start once more")
+    })?;
+    let clock = RuntimeClock::start();
+    let world = Arc::new(Machine { clock, entropy: SystemEntropy, tasks, files, watcher, link });
+    let account = Account {
+        drive: config.folder.drive,
+        device: config.device.id,
+        device_name: config.device.name.clone(),
+        token,
+        root: config.folder.root,
+        client_version: format!("{} {}", product::NAME, env!("CARGO_PKG_VERSION")),
+    };
+    let start = Start { world, trees, account, limits: Limits::SHIPPED, feed: Feed::Push };
+    match Client::start(start).await {
+        Ok(client) => Ok(Arc::new(Running { client })),
+        Err(StartError::Root(error)) => Err(root_complaint(local, error)),
+        Err(error) => Err(Complaint::new(Exit::Failed, "E-START", format!("Cannot start to sync: {error}."))),
+    }
+}
+
+/// Why a folder cannot be synced, and what to do.
+fn root_complaint(root: &Path, error: RootError) -> Complaint {
+    let shown = root.display();
+    match error {
+        RootError::Missing(words) => {
+            let what = format!("The folder `{shown}` is not there, or not the one that was joined: {words}.");
+            Complaint::new(Exit::Guard, "E-ROOT-MISSING", what)
+                .hint("Nothing was deleted anywhere. Mount or move the folder back, then start again")
+        }
+        RootError::Other => {
+            Complaint::new(Exit::Guard, "E-ROOT-OTHER", format!("`{shown}` is not the folder that was joined here."))
+                .hint("Nothing was deleted anywhere. Put the right folder back, or join anew with a home of its own")
+        }
+        RootError::InUse => {
+            Complaint::new(Exit::Failed, "E-ROOT-IN-USE", format!("Another client syncs `{shown}` already."))
+                .hint("One folder has one client. See what runs:   skep daemon status")
+        }
+        RootError::Disk(error) => {
+            Complaint::new(Exit::Failed, "E-FOLDER", format!("The folder `{shown}` cannot be used: {error}."))
+        }
+    }
+}
+
+/// A client at work.
+struct Running {
+    client: Client,
+}
+
+impl Control for Running {
+    fn status(&self) -> BoxFuture<'static, Status> {
+        let status = self.client.status();
+        Box::pin(async move { status })
+    }
+
+    fn report(&self, path: String) -> BoxFuture<'static, PathReport> {
+        let client = self.client.clone();
+        let names: Result<Vec<Name>, _> =
+            path.split('/').filter(|part| !part.is_empty() && *part != ".").map(Name::try_from).collect();
+        Box::pin(async move {
+            let unknown = |reason: String| PathReport { path: path.clone(), state: "unknown", reason };
+            match names {
+                Err(error) => unknown(format!("This is no path of the folder: {error}.")),
+                Ok(names) => match client.report(names).await {
+                    Ok(report) => report,
+                    Err(error) => unknown(error.to_string()),
+                },
+            }
+        })
+    }
+
+    fn wait(&self, timeout_ms: u64) -> BoxFuture<'static, WaitOutcome> {
+        let client = self.client.clone();
+        Box::pin(async move {
+            match client.wait_equal(timeout_ms).await {
+                Ok(outcome) => outcome,
+                Err(_) if client.status().state == State::Stopped => WaitOutcome::NeedsPerson,
+                Err(_) => WaitOutcome::Offline,
+            }
+        })
+    }
+
+    fn stop(&self) -> BoxFuture<'static, ()> {
+        let client = self.client.clone();
+        Box::pin(async move { client.stop().await })
+    }
 }

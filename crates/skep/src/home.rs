@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use skep_client::RootId;
 use skep_platform::own_files;
 use skep_platform::talk::{Complaint, Exit};
 use skep_protocol::Fingerprint;
@@ -63,6 +64,9 @@ pub struct FolderConfig {
     /// Which drive it holds.
     #[serde(with = "as_text")]
     pub drive: DriveId,
+    /// The id in its marker: another folder at this path is not this one.
+    #[serde(with = "as_text")]
+    pub root: RootId,
 }
 
 impl Home {
@@ -199,7 +203,7 @@ mod tests {
                 account: AccountId::from_bytes([2; 16]),
                 user: "maya".into(),
             },
-            folder: FolderConfig { local: "/data/Skep".into(), drive: DriveId::from_bytes([4; 16]) },
+            folder: FolderConfig { local: "/data/Skep".into(), drive: DriveId::from_bytes([4; 16]), root: skep_client::RootId::from_bytes([5; 16]) },
         };
         home.save(&config, "secret").unwrap();
         assert_eq!(home.joined().unwrap(), config);

@@ -66,7 +66,7 @@ fn config_of(
     Ok(Config {
         server: ServerConfig { url, fingerprint },
         device: DeviceConfig { name, id: joined.device, account: joined.account, user },
-        folder: FolderConfig { local, drive: home_drive.drive },
+        folder: FolderConfig { local, drive: home_drive.drive, root: engine::new_root_id() },
     })
 }
 
