@@ -211,3 +211,6 @@ impl<M: World> Shared<M> {
         self.cache().manifests.put(content, manifest, weight);
     }
 }
+
+#[cfg(test)]
+mod tests;
