@@ -206,19 +206,21 @@ impl Observer {
             || (local.parent != LIMBO && self.is_pending_name(local.parent, &local.name))
     }
 
-    /// Whether the directory, or one above it, is missing.
-    fn is_beneath_missing(&self, trees: &dyn Trees, dir: NodeId) -> bool {
-        let mut at = dir;
+    /// Whether the node, or a directory above it, is missing.
+    fn is_beneath_missing(&self, trees: &dyn Trees, node: NodeId) -> bool {
+        self.missing_since(trees, node).is_some()
+    }
+
+    /// Since when the node, or the first directory above it that is missing, is missing.
+    fn missing_since(&self, trees: &dyn Trees, node: NodeId) -> Option<u64> {
+        let mut at = node;
         while !self.missing.is_empty() && at != NodeId::ROOT {
-            if self.missing.contains_key(&at) {
-                return true;
+            if let Some(missing) = self.missing.get(&at) {
+                return Some(missing.since_ms);
             }
-            match trees.local(at) {
-                Some(local) => at = local.parent,
-                None => return false,
-            }
+            at = trees.local(at)?.parent;
         }
-        false
+        None
     }
 
     /// Whether this one name waits to be looked at.
@@ -270,8 +272,11 @@ impl Observer {
             unseen.remove(&sight.name);
             self.see(trees, ids, dir, sight, dirty == Dirty::Deep, at_ms, findings);
         }
-        for node in unseen.into_values() {
-            self.set_missing(node, at_ms);
+        for (name, node) in unseen {
+            // What was seen under another name of this directory meanwhile is not missing.
+            if trees.local_child(dir, &name) == Some(node) {
+                self.set_missing(node, at_ms);
+            }
         }
     }
 
@@ -526,26 +531,25 @@ impl Observer {
         for (place, arrival) in self.arrivals.clone() {
             let (dir, name) = place.clone();
             let candidate = trees.local(arrival.candidate);
-            let free_since = match &candidate {
-                None => Some(None),
-                Some(local) => match self.missing.get(&arrival.candidate) {
-                    Some(missing) => Some(Some(missing.since_ms)),
-                    None if local.parent != LIMBO && self.is_unsure(trees, local.parent, &local.name) => continue,
-                    None => None,
-                },
-            };
+            let free_since = candidate.as_ref().and_then(|_| self.missing_since(trees, arrival.candidate));
+            if let (Some(local), None) = (candidate, free_since)
+                && local.parent != LIMBO
+                && self.is_unsure(trees, local.parent, &local.name)
+            {
+                continue;
+            }
             match free_since {
                 // Its path is free, and was for long enough: it moved here. (In limbo its path is taken by another kind of thing.)
-                Some(Some(since_ms)) if at_ms >= since_ms + limits.move_quiet_ms => {
+                Some(since_ms) if at_ms >= since_ms + limits.move_quiet_ms => {
                     self.arrivals.remove(&place);
                     self.moved(trees, arrival.candidate, dir, name, arrival.stat, at_ms, findings);
                 }
-                Some(Some(since_ms)) => {
+                Some(since_ms) => {
                     let due = since_ms + limits.move_quiet_ms;
                     next = Some(next.map_or(due, |next: u64| next.min(due)));
                 }
                 // Something stands at its path, so that is the node, and this is a new one.
-                None | Some(None) => {
+                None => {
                     self.arrivals.remove(&place);
                     self.appear(trees, ids.node(), dir, name, LocalContent::Unread, arrival.stat, at_ms, findings);
                 }
