@@ -128,7 +128,6 @@ impl Engine {
         let mut findings = Findings::default();
         let mut wake = self.observer.settle(trees, &mut self.ids, &self.limits, self.at_ms, &mut findings);
         self.take_findings(findings);
-        effects.extend(self.observer.looks(trees));
         let expired = self.holds.expire(self.at_ms);
         unblock |= !expired.is_empty();
         self.touched.extend(expired);
@@ -138,6 +137,7 @@ impl Engine {
         if trees.cursor().is_some() {
             effects.extend(self.plan(trees));
         }
+        effects.extend(self.observer.looks(trees));
         if self.send_after_ms > self.at_ms {
             wake = Some(wake.map_or(self.send_after_ms, |wake| wake.min(self.send_after_ms)));
         }

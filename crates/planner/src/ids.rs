@@ -33,9 +33,10 @@ impl IdSource {
 }
 
 /// The node that a device makes of its own version when `node` was changed on both sides. Planned again after a crash, it is the
-/// same node, not a second copy.
-pub(crate) fn conflict_copy(node: NodeId, remote: Version, device: DeviceId) -> NodeId {
-    derive("skep 1 conflict copy", &[node.as_bytes(), &version_bytes(remote), device.as_bytes()])
+/// same node, not a second copy. One device may meet one version of the server more than once, hence the number.
+pub(crate) fn conflict_copy(node: NodeId, remote: Version, device: DeviceId, number: u64) -> NodeId {
+    let parts: [&[u8]; 4] = [node.as_bytes(), &version_bytes(remote), device.as_bytes(), &number.to_le_bytes()];
+    derive("skep 1 conflict copy", &parts)
 }
 
 /// The directory that takes what lived on under `dir` when it went to the trash with `trashed` (the place version of the node that was

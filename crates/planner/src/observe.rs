@@ -175,12 +175,13 @@ impl Observer {
             if self.looks.len() >= LOOKS_MAX {
                 break;
             }
-            if self.looks.values().any(|(looked, _)| *looked == dir) || self.is_frozen(dir, &self.dirty[&dir]) {
+            let under_way = self.looks.values().any(|(looked, _)| *looked == dir);
+            if under_way || self.is_frozen(dir, &self.dirty[&dir]) || self.may_be_elsewhere(trees, dir) {
                 continue;
             }
             let Some(dirty) = self.dirty.remove(&dir) else { continue };
             let Some(path) = shape.path(trees, dir) else {
-                // Not on this disk (any more): whoever finds it again looks into it.
+                // Not on this disk (any more).
                 self.watched.remove(&dir);
                 continue;
             };
@@ -195,6 +196,36 @@ impl Observer {
             effects.push(Effect::Look { look, dir, path, names, watch });
         }
         effects
+    }
+
+    /// Whether it is not known where the directory is, or it is being moved.
+    fn may_be_elsewhere(&self, trees: &dyn Trees, dir: NodeId) -> bool {
+        let Some(local) = trees.local(dir) else { return false };
+        self.is_beneath_missing(trees, dir)
+            || self.frozen.contains(&(local.parent, local.name.clone()))
+            || (local.parent != LIMBO && self.is_pending_name(local.parent, &local.name))
+    }
+
+    /// Whether the directory, or one above it, is missing.
+    fn is_beneath_missing(&self, trees: &dyn Trees, dir: NodeId) -> bool {
+        let mut at = dir;
+        while !self.missing.is_empty() && at != NodeId::ROOT {
+            if self.missing.contains_key(&at) {
+                return true;
+            }
+            match trees.local(at) {
+                Some(local) => at = local.parent,
+                None => return false,
+            }
+        }
+        false
+    }
+
+    /// Whether this one name waits to be looked at.
+    fn is_pending_name(&self, dir: NodeId, name: &Name) -> bool {
+        let covers = |dirty: &Dirty| matches!(dirty, Dirty::Names(names) if names.contains(name));
+        self.dirty.get(&dir).is_some_and(covers)
+            || self.looks.values().any(|(looked, dirty)| *looked == dir && covers(dirty))
     }
 
     fn is_frozen(&self, dir: NodeId, dirty: &Dirty) -> bool {
@@ -221,15 +252,15 @@ impl Observer {
         }
         let (stat, sights) = match result {
             Ok(found) => found,
-            Err(LookError::Gone) => return self.lost_directory(known, dir),
-            Err(LookError::Denied | LookError::Failed) => {
+            Err(LookError::Gone) if dir != NodeId::ROOT => return self.lost_directory(known, dir, dirty),
+            Err(_) => {
                 findings.unlistable.push(dir);
                 return;
             }
         };
         if known.as_ref().is_some_and(|local| local.stat.inode != stat.inode) {
             // Another directory stands there: whoever looks at the one above finds out.
-            return self.lost_directory(known, dir);
+            return self.lost_directory(known, dir, dirty);
         }
         let mut unseen: BTreeMap<Name, NodeId> = match &dirty {
             Dirty::Deep => trees.local_children(dir).into_iter().collect(),
@@ -244,9 +275,12 @@ impl Observer {
         }
     }
 
-    /// The directory is not where Local has it: the entry above tells more.
-    fn lost_directory(&mut self, known: Option<Local>, dir: NodeId) {
-        self.watched.remove(&dir);
+    /// The directory is not where Local has it: the entry above tells more. It is looked at again where that finds it.
+    fn lost_directory(&mut self, known: Option<Local>, dir: NodeId, dirty: Dirty) {
+        match dirty {
+            Dirty::Deep => self.look_anew(dir),
+            Dirty::Names(names) => names.into_iter().for_each(|name| self.hint(dir, name)),
+        }
         if let Some(local) = known
             && local.parent != LIMBO
         {
@@ -549,14 +583,19 @@ impl Observer {
         findings: &mut Findings,
     ) -> Option<u64> {
         let first = self.missing.values().map(|missing| missing.since_ms).min()?;
-        let scanning =
-            self.dirty.values().chain(self.looks.values().map(|(_, dirty)| dirty)).any(|d| *d == Dirty::Deep);
-        let looking = scanning || !self.looks.is_empty() || !self.dirty.is_empty();
-        let quiet_at = self.missing_changed_ms + limits.delete_quiet_ms;
-        let due = quiet_at.min(first + limits.delete_wait_max_ms);
-        if scanning || !self.arrivals.is_empty() || (looking && at_ms < first + limits.delete_wait_max_ms) {
-            return (at_ms < due).then_some(due);
+        // What waits beneath something missing will be found with it, or is gone with it.
+        let waiting =
+            self.dirty.iter().filter(|(dir, _)| !self.is_beneath_missing(trees, **dir)).map(|(_, dirty)| dirty);
+        let waiting: Vec<&Dirty> = waiting.chain(self.looks.values().map(|(_, dirty)| dirty)).collect();
+        let scanning = waiting.iter().any(|dirty| **dirty == Dirty::Deep);
+        let latest = first + limits.delete_wait_max_ms;
+        if scanning || !self.arrivals.is_empty() {
+            return None;
         }
+        if !waiting.is_empty() && at_ms < latest {
+            return Some(latest);
+        }
+        let due = latest.min(self.missing_changed_ms + limits.delete_quiet_ms);
         if at_ms < due {
             return Some(due);
         }

@@ -166,8 +166,7 @@ impl<'a> Plan<'a> {
 
     /// Considers one node.
     pub(crate) fn consider(&mut self, node: NodeId) -> Outcome {
-        if self.sending.nodes.contains(&node) || self.sending_big.nodes.contains(&node) || self.applied.contains(&node)
-        {
+        if self.is_sent(node) || self.applied.contains(&node) {
             return Outcome::Done;
         }
         if self.scene.busy.contains(&node) || self.is_uncertain(node) || (self.scene.held)(node) {
@@ -397,7 +396,10 @@ impl<'a> Plan<'a> {
             sending.nodes.insert(operation.node());
             if let Operation::Create { node, .. } = operation {
                 self.created.insert(*node);
-                self.trees.set_offered(*node, true);
+                // A directory that recovers others is not on this disk yet: its absence is no deletion.
+                if self.trees.local(*node).is_some() {
+                    self.trees.set_offered(*node, true);
+                }
             }
             // A create is the longest operation: three ids, versions, a name, a content id.
             sending.encoded_bytes += 192 + skep_types::Name::BYTES_MAX;

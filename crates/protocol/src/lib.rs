@@ -10,9 +10,11 @@ mod code;
 mod fingerprint;
 mod frame;
 mod message;
+mod over_http;
 
 pub use body::{BodyError, ByteStream, FrameStream, body_of, empty_body};
 pub use code::{Code, ErrorReply};
 pub use fingerprint::{Fingerprint, ParseFingerprintError};
 pub use frame::{Frame, FrameDecoder, FrameError, FrameKind};
 pub use message::{DriveSummary, Entries, Features, FeedRequest, Joined, ManifestFrame, Reply, Request, SnapshotRows};
+pub use over_http::{CALL_PATH, FEED_PATH, FRAMES_TYPE};

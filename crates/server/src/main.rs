@@ -1,2 +1,64 @@
-//! stub
-fn main() {}
+//! `skep-server`: reads the command line, does one thing, ends with its exit code.
+
+use std::env;
+use std::process::ExitCode;
+
+use skep_platform::talk::{Complaint, Exit};
+use skep_server::args::{self, Asked, Command};
+use skep_server::{admin, config, run};
+use tracing_subscriber::EnvFilter;
+
+/// musl's allocator is slow under threads.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // Two providers may be compiled in by dependencies; then rustls refuses to choose.
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        unreachable!("nothing ran before this line");
+    }
+    match serve() {
+        Ok(()) => Exit::Done.into(),
+        Err(complaint) => {
+            eprintln!("{complaint}");
+            complaint.exit.into()
+        }
+    }
+}
+
+fn serve() -> Result<(), Complaint> {
+    let command = match args::parse(env::args_os())? {
+        Asked::Command(command) => command,
+        Asked::Text(text) => {
+            print!("{text}");
+            return Ok(());
+        }
+    };
+    start_log(matches!(command, Command::Run(_)));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime
+        .map_err(|error| Complaint::new(Exit::Failed, "E-INTERNAL", format!("Cannot start threads: {error}.")))?;
+    let done = runtime.block_on(carry_out(command));
+    // A job that hangs on a dead disk must not hold up the end.
+    runtime.shutdown_background();
+    done
+}
+
+async fn carry_out(command: Command) -> Result<(), Complaint> {
+    match command {
+        Command::Run(args) => run::run(config::settings(args)?).await,
+        Command::User(command) => admin::user(command).await,
+        Command::Device(command) => admin::device(command).await,
+        Command::Fingerprint(data) => admin::fingerprint(data),
+        Command::Log(args) => admin::log(args).await,
+    }
+}
+
+/// A server tells its story on standard error; a command says only what went wrong.
+fn start_log(is_server: bool) {
+    let level = if is_server { "info" } else { "warn" };
+    let filter = EnvFilter::try_from_env("SKEP_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr()) && env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
+}

@@ -7,12 +7,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use futures_util::{Stream, StreamExt, stream};
-use skep_protocol::{ByteStream, ErrorReply, Frame, FrameKind, FrameStream, Reply};
+use skep_protocol::{ByteStream, Code, ErrorReply, Frame, FrameKind, FrameStream, Reply};
 
 use crate::connections::CallRecord;
 use crate::error::{body_refusal, signed_out};
 use crate::session::Session;
-use skep_protocol::Code;
 
 /// A payload up to this size is copied behind its header, so that a small answer is one piece.
 const JOINED_BYTES_MAX: usize = 4096;

@@ -143,7 +143,12 @@ impl Plan<'_> {
         if !self.room.apply {
             return Outcome::NoRoomToApply;
         }
-        let copy = ids::conflict_copy(node, remote.content_version, self.scene.who.device);
+        let copies =
+            (0u64..).map(|number| ids::conflict_copy(node, remote.content_version, self.scene.who.device, number));
+        let is_new = |copy: &NodeId| {
+            self.trees.local(*copy).is_none() && self.trees.remote(*copy).is_none() && !self.trees.offered(*copy)
+        };
+        let copy = copies.into_iter().find(is_new).expect("not every number is taken");
         let name = self.free_conflict_name(local.parent, local);
         let purpose = Purpose::Copy { copy, parent: local.parent };
         self.touched.extend([node, copy]);

@@ -13,6 +13,8 @@ use crate::{Source, ids};
 pub(super) struct Draft {
     pub(super) operations: Vec<Operation>,
     pub(super) sources: Vec<(NodeId, Source)>,
+    /// The node that this group will create: others may move into it in the same step.
+    making: Option<NodeId>,
 }
 
 /// Where a node is to stand in the server's tree.
@@ -29,11 +31,14 @@ impl Plan<'_> {
         if let Some(no) = self.lacks_room_to_send(&local) {
             return no;
         }
-        let mut draft = Draft::default();
+        let mut draft = Draft { making: Some(node), ..Draft::default() };
         let Target::Directory(parent) = self.target_directory(local.parent, &mut draft) else { return Outcome::Waits };
         match self.meet(node, &local, parent, &mut draft) {
             Meeting::Free => {}
             Meeting::Decided(outcome) => return outcome,
+        }
+        if self.is_sent(node) {
+            return Outcome::Done;
         }
         let Some(content) = self.content_to_send(node, &local, &mut draft) else { return Outcome::Waits };
         draft.operations.push(Operation::Create { node, parent, name: local.name.clone(), content, mode: local.mode });
@@ -59,6 +64,9 @@ impl Plan<'_> {
                 Meeting::Free => {}
                 Meeting::Decided(outcome) => return outcome,
             }
+            if self.is_sent(node) {
+                return Outcome::Done;
+            }
             draft.operations.push(Operation::Move {
                 node,
                 base: remote.place_version,
@@ -83,6 +91,9 @@ impl Plan<'_> {
         match self.meet(node, local, parent, &mut draft) {
             Meeting::Free => {}
             Meeting::Decided(outcome) => return outcome,
+        }
+        if self.is_sent(node) {
+            return Outcome::Done;
         }
         draft.operations.push(Operation::Move { node, base: remote.place_version, parent, name: local.name.clone() });
         let differs = |same: bool| if same { Verdict::Same } else { Verdict::Send };
@@ -127,6 +138,11 @@ impl Plan<'_> {
         self.was_deleted_here(node, synced.as_ref(), &remote)
     }
 
+    /// Whether the node is in a group already: one that needed its name or its directory took it along.
+    pub(super) fn is_sent(&self, node: NodeId) -> bool {
+        self.sending.nodes.contains(&node) || self.sending_big.nodes.contains(&node)
+    }
+
     fn lacks_room_to_send(&self, local: &Local) -> Option<Outcome> {
         let big = self.is_big(local.file().map_or(0, |file| file.size));
         match if big { self.room.send_big } else { self.room.send } {
@@ -138,7 +154,7 @@ impl Plan<'_> {
 
     /// The directory of the server's tree that stands for the directory `dir` of this disk, made if need be.
     pub(super) fn target_directory(&mut self, dir: NodeId, draft: &mut Draft) -> Target {
-        if dir == NodeId::ROOT || self.created.contains(&dir) {
+        if dir == NodeId::ROOT || self.created.contains(&dir) || draft.making == Some(dir) {
             return Target::Directory(dir);
         }
         match self.standing(dir) {

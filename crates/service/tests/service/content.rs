@@ -79,7 +79,7 @@ async fn one_wrong_block_ends_an_upload_and_is_not_stored() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_chunks_are_entered_as_they_come() {
+async fn more_chunks_than_may_wait_for_their_rows_are_all_entered() {
     let rig = Rig::new().await;
     let ada = rig.device(rig.account(1), 1);
     let chunks: Vec<Vec<u8>> = (0..3000u32).map(|index| index.to_le_bytes().to_vec()).collect();

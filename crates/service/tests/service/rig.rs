@@ -386,7 +386,7 @@ impl Answer {
     pub fn chunks(&self) -> Vec<(ChunkId, Bytes)> {
         assert_eq!(self.reply(), Reply::Done);
         let blocks = self.frames.iter().filter(|frame| frame.kind == FrameKind::Block);
-        blocks.flat_map(|frame| open(frame)).collect()
+        blocks.flat_map(open).collect()
     }
 }
 

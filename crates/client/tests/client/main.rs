@@ -1,0 +1,198 @@
+//! Whole clients against a whole service, in one process: real engine, executor, transfer, state and SQL.
+#![expect(clippy::unwrap_used, reason = "a failing test should say where")]
+
+mod rig;
+
+use skep_client::{Feed, SqliteTrees, StartError, State, WaitOutcome};
+use skep_types::Limits;
+
+use rig::{MINUTE_MS, Rig};
+
+/// Limits so small that a file of a few kilobytes has many chunks and is sent ahead of its commit.
+fn tiny() -> Limits {
+    Limits {
+        chunk_bytes_min: 64,
+        chunk_bytes_average: 128,
+        chunk_bytes_max: 512,
+        block_bytes_max: 1024,
+        block_chunks_max: 4,
+        bundle_bytes_max: 4096,
+        inline_bytes_max: 256,
+        chunk_query_max: 7,
+        feed_entries_max: 5,
+        snapshot_rows_max: 3,
+        ..Limits::SHIPPED
+    }
+}
+
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_is_the_same_on_both_devices() {
+    for limits in [tiny(), Limits::SHIPPED] {
+        let rig = Rig::new(limits).await;
+        let (a, b) = (rig.device("a").await, rig.device("b").await);
+        a.write("small", b"hello");
+        a.write("empty", b"");
+        a.write("big", &noise(1, 40_000));
+        a.disk.user().make_dir("d").unwrap();
+        a.write("d/same", b"hello");
+        a.write("d/run", b"#!");
+        a.disk.user().set_executable("d/run", true).unwrap();
+        a.disk.user().symlink("d/link", b"../small").unwrap();
+        a.equal().await;
+        b.equal().await;
+        assert_eq!(a.tree(), b.tree());
+        assert_eq!(b.tree().len(), 7);
+        let stat = |device: &rig::Device| device.disk.user().stat("big").unwrap().mtime;
+        assert_eq!(stat(&a), stat(&b));
+
+        let mut edited = noise(1, 40_000);
+        edited.splice(20_000..20_010, noise(2, 500));
+        b.write("big", &edited);
+        b.disk.user().rename("d", "e").unwrap();
+        b.disk.user().remove_file("small").unwrap();
+        b.equal().await;
+        a.equal().await;
+        assert_eq!(a.tree(), b.tree());
+        assert_eq!(a.disk.user().read("big").unwrap().as_slice(), edited);
+        assert!(a.tree().contains_key("e/same") && !a.tree().contains_key("small"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_device_gets_what_is_there() {
+    let rig = Rig::new(tiny()).await;
+    let a = rig.device("a").await;
+    for index in 0..40 {
+        a.write(&format!("f{index}"), &noise(index, 30 * index as usize));
+    }
+    a.equal().await;
+    let b = rig.device("b").await;
+    b.equal().await;
+    assert_eq!(a.tree(), b.tree());
+    let status = b.client().status();
+    assert_eq!((status.state, status.files), (State::UpToDate, 40));
+    assert!(status.confirmed.is_some() && status.problems.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happened_while_it_was_off_is_found_at_the_start() {
+    let rig = Rig::new(tiny()).await;
+    let (mut a, b) = (rig.device("a").await, rig.device("b").await);
+    a.write("f", b"one");
+    a.write("gone", b"two");
+    a.equal().await;
+    b.equal().await;
+    let state = {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.db");
+        a.client().stop().await;
+        // The state of a device that was off a long time: it is rebuilt from the folder and the server.
+        drop(SqliteTrees::open(&path).unwrap());
+        SqliteTrees::open(&path).unwrap()
+    };
+    a.write("f", b"edited while off");
+    b.write("g", b"made elsewhere");
+    b.equal().await;
+    a.disk.crash();
+    a.start(state).await.unwrap();
+    a.equal().await;
+    b.equal().await;
+    assert_eq!(a.tree(), b.tree());
+    assert!(a.tree().contains_key("g") && a.tree().contains_key("gone"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_server_changes_wait() {
+    let rig = Rig::new(tiny()).await;
+    let (mut a, b) = (rig.device("a").await, rig.device("b").await);
+    a.equal().await;
+    a.client().stop().await;
+    a.disk.crash();
+    a.cut(true);
+    a.start(SqliteTrees::in_memory().unwrap()).await.unwrap();
+    a.write("f", b"one");
+    a.reaches(State::Offline).await;
+    assert_eq!(a.client().wait_equal(500).await, Ok(WaitOutcome::Offline));
+    a.cut(false);
+    a.equal().await;
+    b.equal().await;
+    assert_eq!(a.tree(), b.tree());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_push_the_server_is_asked() {
+    for (feed, has_feed) in [(Feed::Poll, true), (Feed::Push, false)] {
+        let rig = Rig::new(tiny()).await;
+        let (a, b) = (rig.device("a").await, rig.device_with("b", feed, has_feed).await);
+        b.equal().await;
+        a.write("f", &noise(3, 5000));
+        a.equal().await;
+        b.equal().await;
+        assert_eq!(a.tree(), b.tree());
+        b.write("g", b"back");
+        b.equal().await;
+        a.equal().await;
+        assert_eq!(a.tree(), b.tree());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_is_signed_out_stops_and_deletes_nothing() {
+    let rig = Rig::new(tiny()).await;
+    let a = rig.device("a").await;
+    a.write("f", b"one");
+    a.equal().await;
+    let before = a.tree();
+    rig.server.revoke_device("a").await.unwrap();
+    a.reaches(State::Stopped).await;
+    assert_eq!(a.client().status().problems[0].code, "E-SIGN-IN");
+    assert_eq!(a.tree(), before);
+    assert_eq!(a.wait().await, WaitOutcome::NeedsPerson);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_root_without_its_marker_is_not_looked_at() {
+    let rig = Rig::new(tiny()).await;
+    let (mut a, b) = (rig.device("a").await, rig.device("b").await);
+    a.write("f", b"one");
+    a.equal().await;
+    b.equal().await;
+    a.disk.user().remove_file(".skep/root").unwrap();
+    a.disk.user().remove_file("f").unwrap();
+    a.disk.lose_hints();
+    a.reaches(State::Stopped).await;
+    assert_eq!(a.client().status().problems[0].code, "E-ROOT-MISSING");
+    b.equal().await;
+    a.client().stop().await;
+    a.disk.crash();
+    let refused = a.start(SqliteTrees::in_memory().unwrap()).await;
+    assert!(matches!(refused, Err(StartError::Root(skep_client::RootError::Missing(_)))), "{refused:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_root_has_one_client() {
+    let rig = Rig::new(tiny()).await;
+    let mut a = rig.device("a").await;
+    a.equal().await;
+    a.disk = a.disk.another_process();
+    let refused = a.start(SqliteTrees::in_memory().unwrap()).await;
+    assert_eq!(refused, Err(StartError::Root(skep_client::RootError::InUse)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_path_tells_why_it_is_as_it_is() {
+    let rig = Rig::new(tiny()).await;
+    let a = rig.device("a").await;
+    a.write("f", b"one");
+    a.equal().await;
+    let path = vec![skep_types::Name::try_from("f").unwrap()];
+    let report = a.client().report(path).await.unwrap();
+    assert_eq!((report.path.as_str(), report.state), ("f", "synced"));
+    assert_eq!(a.client().wait_equal(MINUTE_MS).await, Ok(WaitOutcome::Equal));
+}

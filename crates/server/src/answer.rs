@@ -1,0 +1,160 @@
+//! An answer's frames as an HTTP response, and the requests' bodies as streams of bytes.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt, stream};
+use skep_protocol::{BodyError, ByteStream, Code, ErrorReply, FRAMES_TYPE, Frame, FrameDecoder, FrameKind};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+/// So much of a refused call's body is still read, so that the sender gets to see why it was refused instead of a reset.
+const DRAIN_BYTES_MAX: usize = 16 << 20;
+
+/// The response to a call. A refusal in place of the reply is told by the status too, for people, proxies and logs.
+pub async fn response(mut answer: ByteStream, frame_bytes_max: usize) -> Response {
+    let mut begin = BytesMut::new();
+    while !is_telling(&begin) {
+        match answer.next().await {
+            Some(Ok(piece)) => begin.extend_from_slice(&piece),
+            Some(Err(error)) => return refusal(&reply_of(error)),
+            None => return refusal(&ErrorReply::new(Code::Internal, "the server gave no answer")),
+        }
+    }
+    let mut decoder = FrameDecoder::new(frame_bytes_max);
+    decoder.push(&begin);
+    if let Ok(Some(frame)) = decoder.next_frame()
+        && frame.kind == FrameKind::Error
+        && let Ok(error) = frame.read()
+    {
+        return refusal(&error);
+    }
+    let begun = stream::iter([Ok(begin.freeze())]);
+    frames(StatusCode::OK, Body::from_stream(begun.chain(ending_openly(answer))))
+}
+
+/// A response that only says why there is no answer.
+pub fn refusal(error: &ErrorReply) -> Response {
+    let mut response = frames(status_of(error.code), Body::from(Frame::cbor(FrameKind::Error, error).to_bytes()));
+    if let Some(wait_ms) = error.retry_after_ms {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait_ms.div_ceil(1000)));
+    }
+    response
+}
+
+/// A request's body as it comes in. Silence for `quiet` while it is being read cuts it; what nobody read of it when it is
+/// dropped goes to `drain`.
+pub fn incoming(body: Body, quiet: Duration, drain: mpsc::UnboundedSender<ByteStream>) -> ByteStream {
+    let pieces = body.into_data_stream().map(|piece| piece.map_err(|error| BodyError::Cut(error.to_string())));
+    Box::pin(Incoming { pieces: Some(patient(Box::pin(pieces), quiet)), drain })
+}
+
+/// Reads what was left of a body, to its end or the bound.
+pub async fn drain(mut body: ByteStream) {
+    let mut len = 0;
+    while let Some(Ok(piece)) = body.next().await {
+        len += piece.len();
+        if len > DRAIN_BYTES_MAX {
+            return;
+        }
+    }
+}
+
+struct Incoming {
+    pieces: Option<ByteStream>,
+    drain: mpsc::UnboundedSender<ByteStream>,
+}
+
+impl Stream for Incoming {
+    type Item = Result<Bytes, BodyError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Some(pieces) = &mut self.pieces else { return Poll::Ready(None) };
+        let piece = std::task::ready!(pieces.as_mut().poll_next(context));
+        if !matches!(piece, Some(Ok(_))) {
+            self.pieces = None;
+        }
+        Poll::Ready(piece)
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if let Some(rest) = self.pieces.take() {
+            // Without a reader the connection is going down anyway.
+            let _ = self.drain.send(rest);
+        }
+    }
+}
+
+/// The same stream, cut when nothing comes for `quiet` although somebody waits for it.
+fn patient(pieces: ByteStream, quiet: Duration) -> ByteStream {
+    Box::pin(stream::unfold(Some(pieces), move |pieces| async move {
+        let mut pieces = pieces?;
+        match timeout(quiet, pieces.next()).await {
+            Ok(Some(piece)) => Some((piece, Some(pieces))),
+            Ok(None) => None,
+            Err(_) => Some((Err(BodyError::Cut("nothing came for too long".into())), None)),
+        }
+    }))
+}
+
+/// A refusal in the middle of an answer becomes its last frame; anything else cuts it, which the reader notices by the
+/// missing end.
+fn ending_openly(answer: ByteStream) -> impl Stream<Item = Result<Bytes, BodyError>> + Send {
+    answer.map(|piece| match piece {
+        Err(BodyError::Refused(error)) => Ok(Frame::cbor(FrameKind::Error, &error).to_bytes()),
+        other => other,
+    })
+}
+
+/// Whether the beginning of an answer tells if it is a refusal: another kind of frame, or a whole one.
+fn is_telling(begin: &BytesMut) -> bool {
+    match begin.first() {
+        Some(kind) if *kind == FrameKind::Error as u8 => {
+            let len = begin.get(2..6).and_then(|len| len.try_into().ok()).map(u32::from_le_bytes);
+            len.is_some_and(|len| begin.len() >= 6 + len as usize)
+        }
+        Some(_) => true,
+        None => false,
+    }
+}
+
+/// What a failed stream says to the other end.
+pub fn reply_of(error: BodyError) -> ErrorReply {
+    match error {
+        BodyError::Refused(error) => error,
+        BodyError::Frame(error) => ErrorReply::new(Code::BadRequest, error.to_string()),
+        BodyError::Cut(reason) => ErrorReply::new(Code::Internal, reason),
+    }
+}
+
+fn status_of(code: Code) -> StatusCode {
+    match code {
+        Code::BadRequest => StatusCode::BAD_REQUEST,
+        Code::SignIn => StatusCode::UNAUTHORIZED,
+        Code::NotAllowed => StatusCode::FORBIDDEN,
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::NoSpace | Code::Quota => StatusCode::INSUFFICIENT_STORAGE,
+        Code::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        Code::RateLimit => StatusCode::TOO_MANY_REQUESTS,
+        Code::History => StatusCode::GONE,
+        Code::Damaged | Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        Code::Exists => StatusCode::CONFLICT,
+        Code::WrongHash => StatusCode::UNPROCESSABLE_ENTITY,
+    }
+}
+
+fn frames(status: StatusCode, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(FRAMES_TYPE));
+    response
+}

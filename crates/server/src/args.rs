@@ -1,0 +1,218 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use skep_platform::talk::{Complaint, Exit, nearest};
+
+/// The server of Skep: keeps your files and tells your devices what changed.
+#[derive(Debug, Parser)]
+#[command(name = "skep-server", version, args_conflicts_with_subcommands = true, max_term_width = 100)]
+pub struct ServerArgs {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Listen on this port of all interfaces, with defaults for everything else.
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+    /// Let anyone who reaches the server make an account.
+    #[arg(long)]
+    open: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server in the foreground.
+    Run(RunArgs),
+    /// Make and list accounts.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// List devices and sign them out.
+    #[command(subcommand)]
+    Device(DeviceCommand),
+    /// Print the fingerprint by which devices know this server.
+    Fingerprint(DataArgs),
+    /// Show what happened.
+    Log(LogArgs),
+}
+
+/// How to run.
+#[derive(Debug, Clone, Default, Args)]
+pub struct RunArgs {
+    /// Where everything is kept.
+    #[arg(long, value_name = "DIR", env = "SKEP_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Where to listen, as ADDRESS:PORT.
+    #[arg(long, value_name = "ADDRESS", env = "SKEP_HTTP__LISTEN")]
+    pub listen: Option<String>,
+    /// Settings (server.toml).
+    #[arg(long, value_name = "FILE", env = "SKEP_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Let anyone who reaches the server make an account.
+    #[arg(long)]
+    pub open: bool,
+}
+
+/// On which data.
+#[derive(Debug, Clone, Args)]
+pub struct DataArgs {
+    /// Where everything is kept.
+    #[arg(long, value_name = "DIR", env = "SKEP_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// What to do with accounts.
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Make an account.
+    Add {
+        /// Its login name.
+        name: String,
+        /// Read the password from standard input, up to the first line's end.
+        #[arg(long)]
+        password_stdin: bool,
+        /// On which data.
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// List all accounts.
+    Ls {
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+        /// On which data.
+        #[command(flatten)]
+        data: DataArgs,
+    },
+}
+
+/// What to do with devices.
+#[derive(Debug, Subcommand)]
+pub enum DeviceCommand {
+    /// List all devices.
+    Ls {
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+        /// On which data.
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Sign a device out at once.
+    Revoke {
+        /// Its name or id.
+        device: String,
+        /// On which data.
+        #[command(flatten)]
+        data: DataArgs,
+    },
+}
+
+/// Which log, and how.
+#[derive(Debug, Args)]
+pub struct LogArgs {
+    /// Who connected, from where, with which outcome.
+    #[arg(long, required = true)]
+    pub connections: bool,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+    /// So many of the newest lines.
+    #[arg(short = 'n', long, value_name = "LINES", default_value_t = 1000)]
+    pub lines: usize,
+    /// On which data.
+    #[command(flatten)]
+    pub data: DataArgs,
+}
+
+/// What a command line asks for.
+#[derive(Debug)]
+pub enum Asked {
+    /// A command.
+    Command(Command),
+    /// A text for standard output: help or version.
+    Text(String),
+}
+
+/// Understands a command line (with the program's name in front).
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, Complaint> {
+    let args: Vec<OsString> = args.into_iter().collect();
+    match ServerArgs::try_parse_from(&args) {
+        Ok(ServerArgs { command: Some(command), .. }) => Ok(Asked::Command(command)),
+        Ok(ServerArgs { command: None, port, open }) => {
+            let listen = port.map(|port| format!("[::]:{port}"));
+            Ok(Asked::Command(Command::Run(RunArgs { listen, open, ..RunArgs::default() })))
+        }
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            Ok(Asked::Text(error.to_string()))
+        }
+        Err(error) => Err(complaint(&error, &args)),
+    }
+}
+
+fn complaint(error: &clap::Error, args: &[OsString]) -> Complaint {
+    let usage = |what: String| Complaint::new(Exit::Usage, "E-USAGE", what);
+    let command = ServerArgs::command();
+    let verbs: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+    // A word where a port may stand is a command that is not there.
+    if let Some(word) = args.get(1).and_then(|first| first.to_str())
+        && word.starts_with(char::is_alphabetic)
+        && !verbs.contains(&word)
+    {
+        let meant = nearest(word, verbs.iter().copied()).map(|verb| format!(" Did you mean: {verb}?"));
+        return usage(format!("Unknown command \"{word}\".{}", meant.unwrap_or_default()))
+            .hint(format!("Commands: {}, or a port to listen on.", verbs.join(", ")));
+    }
+    let text = error.to_string();
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let what = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    let rest: Vec<&str> = lines.filter(|line| !line.starts_with("For more information")).collect();
+    usage(what).hint(rest.join("\n"))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test should stop at once")]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Asked, Complaint> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn the_contract_for_automation_parses() {
+        for line in [
+            "skep-server",
+            "skep-server --open",
+            "skep-server 7000 --open",
+            "skep-server run --data-dir D --listen 127.0.0.1:1 --config F --open",
+            "skep-server user add maya --password-stdin --data-dir D",
+            "skep-server user ls --json --data-dir D",
+            "skep-server device ls --data-dir D",
+            "skep-server device revoke thinkpad --data-dir D",
+            "skep-server fingerprint --data-dir D",
+            "skep-server log --connections --json --data-dir D",
+        ] {
+            assert!(matches!(parsed(line), Ok(Asked::Command(_))), "{line}: {:?}", parsed(line).err());
+        }
+        let Ok(Asked::Command(Command::Run(run))) = parsed("skep-server 7000") else {
+            panic!("a port runs the server")
+        };
+        assert_eq!(run.listen.unwrap(), "[::]:7000");
+        assert!(matches!(parsed("skep-server --version"), Ok(Asked::Text(_))));
+        assert!(matches!(parsed("skep-server --help"), Ok(Asked::Text(_))));
+    }
+
+    #[test]
+    fn slips_are_explained() {
+        let complaint = parsed("skep-server usr add maya").unwrap_err();
+        assert_eq!(complaint.exit, Exit::Usage);
+        let first_line = complaint.to_string().lines().next().unwrap().to_owned();
+        assert_eq!(first_line, "Unknown command \"usr\". Did you mean: user?   E-USAGE");
+        for line in ["skep-server 0", "skep-server 70000", "skep-server run --lisen x", "skep-server user add"] {
+            assert_eq!(parsed(line).unwrap_err().exit, Exit::Usage, "{line}");
+        }
+    }
+}

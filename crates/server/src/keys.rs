@@ -1,0 +1,177 @@
+//! The server's secrets on disk: its TLS key and certificate, and the master key of its packs.
+//!
+//! Each is made at the first start, in one step and durably, so that of two processes that start together one wins and both
+//! use the same key. A key is never replaced here: devices know the first one, packs are sealed by it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs::Ticketer;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::ParsedCertificate;
+use skep_platform::own_files;
+use skep_platform::{Entropy, runtime::SystemEntropy};
+use skep_protocol::Fingerprint;
+use skep_types::product;
+
+/// Bytes of the master key.
+pub const MASTER_KEY_BYTES: usize = 32;
+
+/// A key cannot be used, or not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The disk failed.
+    #[error("cannot keep `{}`: {source}", path.display())]
+    Disk {
+        /// Which file.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// A key file holds something else.
+    #[error("`{}` holds no usable key: {reason}", path.display())]
+    Unusable {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// There is content, but not the key that opens it.
+    #[error("`{}` is missing, and the packs beside it cannot be read without it", .0.display())]
+    MasterKeyLost(PathBuf),
+}
+
+/// Who this server is to devices.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// For the accept loop.
+    pub tls: Arc<ServerConfig>,
+    /// What devices know the key by.
+    pub fingerprint: Fingerprint,
+}
+
+/// The TLS key and certificate in the directory `keys`; made if they are not there.
+pub fn identity(keys: &Path) -> Result<Identity, KeyError> {
+    let (key_path, certificate_path) = (keys.join("server.key"), keys.join("server.crt"));
+    own_files::make_private_dir(keys).map_err(|source| KeyError::Disk { path: keys.to_owned(), source })?;
+    let key_pem = read_or_create(&key_path, || {
+        KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map(|key| key.serialize_pem().into_bytes())
+    })?;
+    let certificate_pem = read_or_create(&certificate_path, || certificate_for(&key_pem))?;
+
+    let unusable_key = |error: rustls::pki_types::pem::Error| unusable(&key_path, error);
+    let key = PrivateKeyDer::from_pem_slice(&key_pem).map_err(unusable_key)?;
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(&certificate_pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| unusable(&certificate_path, error))?;
+    let first = chain.first().ok_or_else(|| unusable(&certificate_path, "there is no certificate in it"))?;
+    let fingerprint = fingerprint_of(first).map_err(|error| unusable(&certificate_path, error))?;
+    let mut tls = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(|error| unusable(&certificate_path, format!("it does not belong to `server.key`: {error}")))?;
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    tls.ticketer = Ticketer::new().map_err(|error| unusable(&key_path, error))?;
+    Ok(Identity { tls: Arc::new(tls), fingerprint })
+}
+
+/// The master key of the packs in `data_dir`; made if there is none and nothing was ever sealed.
+pub fn master_key(data_dir: &Path) -> Result<[u8; MASTER_KEY_BYTES], KeyError> {
+    let (keys, packs) = (data_dir.join("keys"), data_dir.join("packs"));
+    let path = keys.join("master.key");
+    let disk = |source| KeyError::Disk { path: path.clone(), source };
+    own_files::make_private_dir(&keys).map_err(disk)?;
+    if own_files::read(&path).map_err(disk)?.is_none() && !own_files::is_empty_dir(&packs).map_err(disk)? {
+        return Err(KeyError::MasterKeyLost(path));
+    }
+    let bytes = read_or_create(&path, || Ok(SystemEntropy.bytes::<MASTER_KEY_BYTES>().to_vec()))?;
+    let len = bytes.len();
+    bytes.try_into().map_err(|_| unusable(&path, format!("it has {len} bytes instead of {MASTER_KEY_BYTES}")))
+}
+
+/// What devices know a certificate's key by.
+pub fn fingerprint_of(certificate: &CertificateDer<'_>) -> Result<Fingerprint, rustls::Error> {
+    let key_info = ParsedCertificate::try_from(certificate)?.subject_public_key_info();
+    let hash = digest::digest(&digest::SHA256, &key_info);
+    Ok(Fingerprint(hash.as_ref().try_into().expect("SHA-256 has 32 bytes")))
+}
+
+fn read_or_create(path: &Path, make: impl FnOnce() -> Result<Vec<u8>, rcgen::Error>) -> Result<Vec<u8>, KeyError> {
+    let disk = |source| KeyError::Disk { path: path.to_owned(), source };
+    if let Some(bytes) = own_files::read(path).map_err(disk)? {
+        return Ok(bytes);
+    }
+    let made = make().map_err(|error| unusable(path, error))?;
+    if own_files::create(path, &made).map_err(disk)? {
+        return Ok(made);
+    }
+    // Another process was faster: its key counts.
+    own_files::read(path).map_err(disk)?.ok_or_else(|| unusable(path, "it vanished"))
+}
+
+/// Nobody checks names or dates of a pinned certificate, so it names the machine itself and lasts.
+fn certificate_for(key_pem: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+    let key = KeyPair::from_pem(&String::from_utf8_lossy(key_pem))?;
+    let names = ["localhost", "127.0.0.1", "::1"].map(String::from);
+    let mut certificate = CertificateParams::new(names)?;
+    certificate.distinguished_name = DistinguishedName::new();
+    certificate.distinguished_name.push(DnType::CommonName, product::SERVER);
+    Ok(certificate.self_signed(&key)?.pem().into_bytes())
+}
+
+fn unusable(path: &Path, reason: impl ToString) -> KeyError {
+    KeyError::Unusable { path: path.to_owned(), reason: reason.to_string() }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test should stop at once")]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_and_kept_private() {
+        let data = tempfile::tempdir().unwrap();
+        let keys = data.path().join("keys");
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let first = identity(&keys).unwrap().fingerprint;
+        assert_eq!(identity(&keys).unwrap().fingerprint, first);
+
+        // A certificate made anew for the same key is the same server.
+        fs::remove_file(keys.join("server.crt")).unwrap();
+        assert_eq!(identity(&keys).unwrap().fingerprint, first);
+
+        let master = master_key(data.path()).unwrap();
+        assert_eq!(master_key(data.path()).unwrap(), master);
+        #[cfg(unix)]
+        for file in ["server.key", "master.key"] {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(fs::metadata(keys.join(file)).unwrap().permissions().mode() & 0o777, 0o600, "{file}");
+        }
+    }
+
+    #[test]
+    fn no_new_master_key_is_made_for_packs_that_an_old_one_sealed() {
+        let data = tempfile::tempdir().unwrap();
+        fs::create_dir(data.path().join("packs")).unwrap();
+        fs::write(data.path().join("packs/1.pack"), b"sealed").unwrap();
+        assert!(matches!(master_key(data.path()), Err(KeyError::MasterKeyLost(_))));
+        assert!(!data.path().join("keys/master.key").exists());
+    }
+
+    #[test]
+    fn a_certificate_of_another_key_is_refused() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        identity(one.path()).unwrap();
+        identity(other.path()).unwrap();
+        fs::copy(one.path().join("server.crt"), other.path().join("server.crt")).unwrap();
+        assert!(matches!(identity(other.path()), Err(KeyError::Unusable { .. })));
+    }
+}

@@ -1,0 +1,18 @@
+//! The server's shell: what turns a service into a program that listens, is configured and is administered.
+//!
+//! Invariant: nothing here decides about accounts, drives or content; it carries calls to the service and answers back.
+
+pub mod admin;
+pub mod args;
+pub mod config;
+pub mod run;
+pub mod store;
+
+pub mod answer;
+pub mod answers;
+mod feed;
+pub mod http;
+pub mod keys;
+pub mod listen;
+mod stall;
+pub mod stop;

@@ -1,0 +1,211 @@
+//! The accept loop: TLS and plain HTTP on one port, a bounded number of connections, an orderly end.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use skep_platform::Tasks;
+use skep_types::Limits;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use crate::answer;
+use crate::answers::Answers;
+use crate::http::{Connection, Shell, redirect_to_tls, router};
+use crate::stall::StallGuard;
+use crate::stop::Stopping;
+
+/// Connections at a time; more wait to be accepted.
+const CONNECTIONS_MAX: usize = 16_384;
+/// From the first byte to the end of the TLS handshake.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+/// For a request's head, and for the quiet between two requests of a connection.
+const REQUEST_HEAD_WITHIN: Duration = Duration::from_secs(75);
+/// A connection that takes none of its answer for so long is ended.
+const STALLED_AFTER: Duration = Duration::from_secs(120);
+/// A quiet HTTP/2 connection is asked whether it lives.
+const H2_PING_EVERY: Duration = Duration::from_secs(20);
+/// Requests at a time on one HTTP/2 connection.
+const H2_STREAMS_MAX: u32 = 64;
+/// Windows large enough for long fat networks: at 100 ms the default would hold an upload at 10 MB/s.
+const H2_STREAM_WINDOW_BYTES: u32 = 4 << 20;
+/// The same for the whole connection.
+const H2_CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+/// When stopping, calls in flight may go on so long.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// After a failed accept (no file handles left), wait a little.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// The first byte of a TLS connection: a handshake record.
+const TLS_FIRST_BYTE: u8 = 0x16;
+
+/// Serves until `stopping` is asked and what was in flight has ended.
+pub async fn serve<A: Answers>(
+    listener: TcpListener,
+    tls: Arc<ServerConfig>,
+    answers: A,
+    limits: Limits,
+    tasks: impl Tasks,
+    stopping: Stopping,
+) {
+    // Unbounded, yet never longer than there are requests: each sends at most one rest.
+    let (drain, mut rests) = mpsc::unbounded_channel();
+    let drainers = tasks.clone();
+    tasks.spawn("drain", async move {
+        while let Some(rest) = rests.recv().await {
+            drainers.spawn("drain a body", answer::drain(rest));
+        }
+    });
+    let (alive, mut all_ended) = mpsc::channel(1);
+    let acceptor = TlsAcceptor::from(tls);
+    let server = Server { router: router(Shell { answers, limits, drain }), acceptor, http: http() };
+    accept_all(&listener, server, &tasks, &stopping, alive).await;
+    drop(listener);
+    if timeout(STOP_WITHIN, all_ended.recv()).await.is_err() {
+        tracing::warn!("some calls were still running and are cut");
+    }
+}
+
+#[derive(Clone)]
+struct Server {
+    router: Router,
+    acceptor: TlsAcceptor,
+    http: auto::Builder<TokioExecutor>,
+}
+
+async fn accept_all(
+    listener: &TcpListener,
+    server: Server,
+    tasks: &impl Tasks,
+    stopping: &Stopping,
+    alive: mpsc::Sender<()>,
+) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut stop = stopping.clone();
+    let mut stop = pin!(stop.asked());
+    loop {
+        let next = async {
+            let place = room.clone().acquire_owned().await.expect("the semaphore is never closed");
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            biased;
+            () = &mut stop => return,
+            next = next => next,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let connection = Connection { peer, stopping: stopping.clone(), alive: alive.clone() };
+                tasks.spawn("connection", server.clone().connection(stream, connection, place));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
+            }
+        }
+    }
+}
+
+impl Server {
+    async fn connection(self, stream: TcpStream, connection: Connection, _place: OwnedSemaphorePermit) {
+        // Small frames must not wait for each other. A socket that cannot do it is only slower.
+        let _ = stream.set_nodelay(true);
+        let mut stop = connection.stopping.clone();
+        let peer = connection.peer;
+        let handshake = async {
+            let mut first = [0];
+            stream.peek(&mut first).await?;
+            if first[0] != TLS_FIRST_BYTE {
+                return Ok(Err(stream));
+            }
+            self.acceptor.accept(stream).await.map(Ok)
+        };
+        let shaken = tokio::select! {
+            () = stop.asked() => return,
+            shaken = timeout(HANDSHAKE_WITHIN, handshake) => shaken,
+        };
+        match shaken {
+            Ok(Ok(Ok(stream))) => self.speak(StallGuard::new(stream, STALLED_AFTER), connection).await,
+            Ok(Ok(Err(plain))) => redirect(plain).await,
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "no handshake"),
+            Err(_) => tracing::debug!(%peer, "the handshake took too long"),
+        }
+    }
+
+    async fn speak<S>(self, stream: S, connection: Connection)
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    {
+        let mut stop = connection.stopping.clone();
+        let peer = connection.peer;
+        let routes = TowerToHyperService::new(self.router);
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(connection.clone());
+            routes.call(request)
+        });
+        let mut served = pin!(self.http.serve_connection_with_upgrades(TokioIo::new(stream), service));
+        let ended = tokio::select! {
+            ended = served.as_mut() => ended,
+            () = stop.asked() => {
+                served.as_mut().graceful_shutdown();
+                served.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%peer, %error, "a connection broke");
+        }
+    }
+}
+
+fn http() -> auto::Builder<TokioExecutor> {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1().timer(TokioTimer::new()).header_read_timeout(REQUEST_HEAD_WITHIN);
+    http.http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(H2_PING_EVERY)
+        .keep_alive_timeout(H2_PING_EVERY)
+        .max_concurrent_streams(H2_STREAMS_MAX)
+        .initial_stream_window_size(H2_STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(H2_CONNECTION_WINDOW_BYTES);
+    http
+}
+
+/// Answers one plain HTTP request by where to find the same over TLS.
+async fn redirect(stream: TcpStream) {
+    let Ok(local) = stream.local_addr() else { return };
+    let service = service_fn(move |request: Request<Incoming>| async move {
+        Ok::<_, Infallible>(redirect_to_tls(request.headers(), request.uri(), local))
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HANDSHAKE_WITHIN)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Ok(Err(error)) = timeout(STALLED_AFTER, served).await {
+        tracing::debug!(%error, "a plain connection broke");
+    }
+}
+
+/// Listens at `address`; at all interfaces also where there is no IPv6.
+pub async fn bind(address: &str) -> std::io::Result<(TcpListener, SocketAddr)> {
+    let listener = match (TcpListener::bind(address).await, address.strip_prefix("[::]:")) {
+        (Err(error), Some(port)) if error.kind() != std::io::ErrorKind::AddrInUse => {
+            TcpListener::bind(format!("0.0.0.0:{port}")).await.map_err(|_| error)?
+        }
+        (bound, _) => bound?,
+    };
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}

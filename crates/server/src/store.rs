@@ -1,0 +1,122 @@
+//! The data directory as a service: `skep.db`, `packs/`, `keys/`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use skep_blobstore::{BlobStore, LocalPacks, MemoryBlobs};
+use skep_content::MasterKey;
+use skep_metastore::Sqlite;
+use skep_platform::runtime::{RuntimeClock, RuntimeTasks, SystemEntropy};
+use skep_platform::talk::{Complaint, Exit};
+use skep_platform::{NativeFiles, own_files};
+use skep_protocol::{ByteStream, ErrorReply, FeedRequest};
+use skep_service::{Parts, Service, ServiceError};
+use skep_types::{Limits, product};
+use tokio::runtime::Handle;
+
+use crate::answers::Answers;
+use crate::keys::{self, KeyError};
+
+/// A service on a disk.
+pub type DiskService<B> = Service<Sqlite, B, RuntimeClock, SystemEntropy, RuntimeTasks>;
+/// Where a running server keeps content.
+pub type Packs = LocalPacks<NativeFiles>;
+
+/// What a running server holds.
+pub struct Opened {
+    /// The service.
+    pub service: DiskService<Packs>,
+    /// What it runs its tasks on.
+    pub tasks: RuntimeTasks,
+    // Held as long as the server runs.
+    _lock: own_files::Lock,
+}
+
+/// Opens a data directory to serve it; makes it if it is not there. Only one process can.
+pub async fn open(data_dir: &Path) -> Result<Opened, Complaint> {
+    make_data_dir(data_dir)?;
+    let shown = data_dir.display();
+    let lock = own_files::lock(&data_dir.join("server.lock"))
+        .map_err(|error| failed("E-DATA", format!("Cannot lock `{shown}`: {error}.")))?
+        .ok_or_else(|| {
+            let what = format!("Another server is running on `{shown}`.");
+            failed("E-DATA-IN-USE", what).hint("Stop it first, or name another directory with --data-dir.")
+        })?;
+    let master = MasterKey::from_bytes(keys::master_key(data_dir).map_err(|error| complaint_of_key(&error))?);
+    let files =
+        NativeFiles::open(data_dir).map_err(|error| failed("E-DATA", format!("Cannot open `{shown}`: {error}.")))?;
+    let packs = LocalPacks::open(files, Arc::new(SystemEntropy), master, Limits::SHIPPED)
+        .map_err(|error| failed("E-DATA", format!("Cannot open the packs in `{shown}`: {error}.")))?;
+    let tasks = RuntimeTasks::new(Handle::current());
+    let service = service(data_dir, packs, tasks.clone()).await?;
+    Ok(Opened { service, tasks, _lock: lock })
+}
+
+/// Opens a data directory to administer it, beside a running server or without one. Content is out of reach: two processes
+/// must not write packs.
+pub async fn administer(data_dir: &Path) -> Result<DiskService<MemoryBlobs>, Complaint> {
+    make_data_dir(data_dir)?;
+    service(data_dir, MemoryBlobs::new(), RuntimeTasks::new(Handle::current())).await
+}
+
+async fn service<B: BlobStore>(data_dir: &Path, blobs: B, tasks: RuntimeTasks) -> Result<DiskService<B>, Complaint> {
+    let path = data_dir.join("skep.db");
+    let meta =
+        Sqlite::open(&path).map_err(|error| failed("E-DATA", format!("Cannot open `{}`: {error}.", path.display())))?;
+    let parts = Parts {
+        meta: Arc::new(meta),
+        blobs: Arc::new(blobs),
+        clock: Arc::new(RuntimeClock::start()),
+        entropy: Arc::new(SystemEntropy),
+        tasks,
+        limits: Limits::SHIPPED,
+        server_version: format!("{} {}", product::SERVER, env!("CARGO_PKG_VERSION")),
+    };
+    Service::open(parts).await.map_err(|error| complaint_of(&error))
+}
+
+fn make_data_dir(data_dir: &Path) -> Result<(), Complaint> {
+    own_files::make_private_dir(data_dir).map_err(|error| {
+        failed("E-DATA", format!("Cannot make the directory `{}`: {error}.", data_dir.display()))
+            .hint("Name one that you may write to: --data-dir DIR")
+    })
+}
+
+fn failed(code: &'static str, what: String) -> Complaint {
+    Complaint::new(Exit::Failed, code, what)
+}
+
+/// Why there is no usable key, told to a person.
+pub fn complaint_of_key(error: &KeyError) -> Complaint {
+    let hint = match error {
+        KeyError::MasterKeyLost(_) => "Bring the file back from your backup. Nothing was changed.",
+        KeyError::Disk { .. } | KeyError::Unusable { .. } => "",
+    };
+    failed("E-KEYS", format!("Cannot use the server's keys: {error}.")).hint(hint)
+}
+
+/// Why a command failed, told to a person.
+pub fn complaint_of(error: &ServiceError) -> Complaint {
+    let (exit, code) = match error {
+        ServiceError::Store(skep_metastore::StoreError::Exists(_)) => (Exit::Failed, "E-EXISTS"),
+        ServiceError::Store(skep_metastore::StoreError::NoSpace) => (Exit::Failed, "E-NO-SPACE"),
+        ServiceError::Store(_) | ServiceError::Gone(_) => (Exit::Failed, "E-INTERNAL"),
+        ServiceError::BadUserName { .. } | ServiceError::BadPassword(_) => (Exit::Usage, "E-BAD-REQUEST"),
+        ServiceError::UnknownDevice(_) => (Exit::NotFound, "E-NOT-FOUND"),
+        ServiceError::AmbiguousDevice { .. } => (Exit::Usage, "E-AMBIGUOUS"),
+    };
+    let text = error.to_string();
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    Complaint::new(exit, code, format!("{first}{}.", letters.as_str()))
+}
+
+impl<B: BlobStore> Answers for DiskService<B> {
+    async fn call(&self, token: Option<&str>, peer: &str, body: ByteStream) -> ByteStream {
+        Service::call(self, token, peer, body).await
+    }
+
+    async fn feed(&self, token: &str, peer: &str, request: FeedRequest) -> Result<ByteStream, ErrorReply> {
+        Service::feed(self, token, peer, request).await
+    }
+}
