@@ -51,6 +51,8 @@ struct Shared<M: World> {
     chunker: Chunker,
     cache: Mutex<Cache>,
     watch_degraded: AtomicBool,
+    /// A look found that the folder is no longer in its place.
+    root_lost: Mutex<Option<RootError>>,
 }
 
 /// What was learned and may be needed again soon. Everything in it can be read or fetched again.
@@ -70,6 +72,7 @@ impl<M: World> Executor<M> {
             chunker: Chunker::new(&limits),
             cache: Mutex::new(cache),
             watch_degraded: AtomicBool::new(false),
+            root_lost: Mutex::new(None),
         };
         Executor { shared: Arc::new(shared) }
     }
@@ -118,11 +121,9 @@ impl<M: World> Executor<M> {
         self.shared.watch_degraded.load(Ordering::Relaxed)
     }
 
-    /// Fails if the folder is no longer in its place.
-    pub(crate) async fn check_root(&self) -> Result<(), RootError> {
-        let shared = self.shared.clone();
-        let checked = offload(self.shared.world.tasks(), Lane::Disk, move || shared.root.check_in_place()).await;
-        checked.unwrap_or_else(|_| Err(RootError::Missing("it could not be looked at".into())))
+    /// Why the folder counts as lost, if a look found so.
+    pub(crate) fn root_lost(&self) -> Option<RootError> {
+        self.shared.root_lost.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Looks through the safe; gives back the names in the root under which displaced files came back.
@@ -210,3 +211,6 @@ impl<M: World> Shared<M> {
         self.cache().manifests.put(content, manifest, weight);
     }
 }
+
+#[cfg(test)]
+mod tests;

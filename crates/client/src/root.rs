@@ -11,6 +11,8 @@ use skep_types::{DeviceId, DriveId, Name, product};
 
 /// First line of a marker: this layout.
 const MARKER_HEAD: &str = "skep root 1";
+/// How the names of cookies begin.
+pub(crate) const COOKIE: &str = "cookie-";
 /// A longer marker is not ours.
 const MARKER_BYTES_MAX: u64 = 4096;
 
@@ -146,7 +148,7 @@ pub fn open_root<F: Files>(files: &F, expected: RootId) -> Result<Root<F>, RootE
     let staging = make_and_open(files, &own, &name("staging"))?;
     let safe = make_and_open(files, &own, &name("trash"))?;
     let root = Root { files: files.clone(), dir, own, staging, safe, marker };
-    root.empty_staging()?;
+    root.sweep()?;
     Ok(root)
 }
 
@@ -165,11 +167,17 @@ impl<F: Files> Root<F> {
         }
     }
 
-    /// What is in the staging area was never under a name of the person: files that were displaced lie in the safe.
-    fn empty_staging(&self) -> Result<(), RootError> {
+    /// Removes what a kill left: half-received files (what is in the staging area was never under a name of the person, for files
+    /// that were displaced lie in the safe) and cookies.
+    fn sweep(&self) -> Result<(), RootError> {
         for (entry, stat) in self.files.list(&self.staging)? {
             if stat.kind != Some(skep_types::Kind::Directory) {
                 self.files.remove_file(&self.staging, &entry)?;
+            }
+        }
+        for (entry, stat) in self.files.list(&self.own)? {
+            if stat.kind == Some(skep_types::Kind::File) && entry.as_bytes().starts_with(COOKIE.as_bytes()) {
+                self.files.remove_file(&self.own, &entry)?;
             }
         }
         Ok(())

@@ -29,7 +29,6 @@ pub(super) async fn run<M: World>(driver: Arc<Driver<M>>, feed: Feed) {
             Err(error) => {
                 driver.tell(Signal::Event(Event::Disconnected)).await;
                 if let Some(problem) = halt_by_call(&error, driver.world.clock().now()) {
-                    tracing::warn!(%error, "syncing stops");
                     return driver.tell(Signal::Halt(problem)).await;
                 }
                 tracing::info!(%error, failures, "no connection");

@@ -244,13 +244,12 @@ impl<M: World> Control<M> {
         self.driver.world.tasks().spawn("effect", async move {
             // Nobody closes the semaphores.
             let permit = permits.acquire().await;
-            let is_look_at_root = matches!(&effect, Effect::Look { path, .. } if path.is_empty());
-            if is_look_at_root && let Err(error) = driver.executor.check_root().await {
-                let problem = report::halt_by_root(&error, driver.world.clock().now());
-                driver.tell(Signal::Halt(problem)).await;
-            }
             if let Err(error) = driver.executor.carry_out(effect, cursor, &answers).await {
                 driver.halt_if_final(&error).await;
+            }
+            if let Some(error) = driver.executor.root_lost() {
+                let problem = report::halt_by_root(&error, driver.world.clock().now());
+                driver.tell(Signal::Halt(problem)).await;
             }
             drop(permit);
             driver.tell(Signal::Finished(answers.incarnation)).await;
@@ -260,11 +259,14 @@ impl<M: World> Control<M> {
     async fn answer(&mut self, signal: Signal) -> Result<(), skep_platform::Gone> {
         match signal {
             Signal::Halt(problem) => {
-                self.status.send_modify(|status| {
-                    status.state = crate::status::State::Stopped;
-                    status.problems.insert(0, problem.clone());
-                });
-                self.halted.get_or_insert(problem);
+                if self.halted.is_none() {
+                    tracing::warn!(code = problem.code, "{}", problem.message);
+                    self.status.send_modify(|status| {
+                        status.state = crate::status::State::Stopped;
+                        status.problems.insert(0, problem.clone());
+                    });
+                    self.halted = Some(problem);
+                }
             }
             Signal::Restart => {
                 self.step(vec![Event::Started], false).await?;

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::report::is_equal;
 use super::{Driver, Signal};
+use crate::root::COOKIE;
 use crate::status::WaitOutcome;
 use crate::world::World;
 
@@ -81,7 +82,7 @@ impl<M: World> Driver<M> {
             return false;
         }
         let random: [u8; 8] = self.world.entropy().bytes();
-        let name = Name::new(format!("cookie-{:016x}", u64::from_be_bytes(random)));
+        let name = Name::new(format!("{COOKIE}{:016x}", u64::from_be_bytes(random)));
         let name = name.expect("letters and digits are a name");
         let (seen, was_seen) = oneshot::channel();
         self.tell(Signal::ExpectCookie(name.clone(), seen)).await;

@@ -1,5 +1,6 @@
 //! Looking at directories.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use skep_planner::{LookError, Sight};
@@ -7,7 +8,7 @@ use skep_platform::{FileError, FileErrorKind, Files, Lane, WatchError, Watcher, 
 use skep_types::{Kind, Name, NodeId, Stat};
 
 use super::Shared;
-use crate::root::{Root, own_dir};
+use crate::root::{Root, RootError, own_dir};
 use crate::world::World;
 
 impl<M: World> Shared<M> {
@@ -23,10 +24,7 @@ impl<M: World> Shared<M> {
         let shared = self.clone();
         let looked = offload(self.world.tasks(), Lane::Disk, move || {
             let root = &shared.root;
-            if path.is_empty() && names.is_none() {
-                // What is missing from a folder that is not the root any more is not missing.
-                root.check_in_place().map_err(|_| LookError::Gone)?;
-            }
+            let is_whole_root = path.is_empty() && names.is_none();
             let dir = root.files.open_dir(&root.dir, &path).map_err(look_error)?;
             if watch {
                 match shared.world.watcher().watch(&dir, node) {
@@ -44,9 +42,25 @@ impl<M: World> Shared<M> {
                 None => list(root, &dir, path.is_empty()),
                 Some(names) => names.into_iter().map(|name| sight(root, &dir, name)).collect(),
             };
-            Ok((stat, sights.map_err(look_error)?))
+            let sights = sights.map_err(look_error)?;
+            if is_whole_root || sights.iter().any(|sight| sight.stat.is_none()) {
+                shared.check_root()?;
+            }
+            Ok((stat, sights))
         });
         looked.await.unwrap_or(Err(LookError::Failed))
+    }
+
+    /// What is missing from a folder that is not the root any more is not missing: fails, and keeps why.
+    fn check_root(&self) -> Result<(), LookError> {
+        match self.root.check_in_place() {
+            Ok(()) => Ok(()),
+            Err(error @ (RootError::Missing(_) | RootError::Other)) => {
+                *self.root_lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                Err(LookError::Failed)
+            }
+            Err(_) => Err(LookError::Failed),
+        }
     }
 }
 

@@ -3,6 +3,10 @@
 
 mod rig;
 
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
 use skep_client::{Feed, SqliteTrees, StartError, State, WaitOutcome};
 use skep_types::Limits;
 
@@ -82,29 +86,95 @@ async fn a_new_device_gets_what_is_there() {
 
 #[tokio::test(start_paused = true)]
 async fn what_happened_while_it_was_off_is_found_at_the_start() {
-    let rig = Rig::new(tiny()).await;
-    let (mut a, b) = (rig.device("a").await, rig.device("b").await);
-    a.write("f", b"one");
-    a.write("gone", b"two");
-    a.equal().await;
-    b.equal().await;
-    let state = {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("state.db");
+    for is_state_lost in [false, true] {
+        let rig = Rig::new(tiny()).await;
+        let (mut a, b) = (rig.device("a").await, rig.device("b").await);
+        a.write("f", b"one");
+        a.write("gone", b"two");
+        a.write("moved", b"three");
+        a.equal().await;
+        b.equal().await;
         a.client().stop().await;
-        // The state of a device that was off a long time: it is rebuilt from the folder and the server.
-        drop(SqliteTrees::open(&path).unwrap());
-        SqliteTrees::open(&path).unwrap()
-    };
-    a.write("f", b"edited while off");
-    b.write("g", b"made elsewhere");
-    b.equal().await;
-    a.disk.crash();
-    a.start(state).await.unwrap();
+        a.disk.crash();
+        a.write("f", b"edited while off");
+        a.disk.user().remove_file("gone").unwrap();
+        a.disk.user().rename("moved", "here").unwrap();
+        b.write("g", b"made elsewhere");
+        b.equal().await;
+        let state = if is_state_lost { SqliteTrees::in_memory().unwrap() } else { a.kept_state() };
+        a.start(state).await.unwrap();
+        a.equal().await;
+        b.equal().await;
+        assert_eq!(a.tree(), b.tree());
+        assert!(a.tree().contains_key("g") && a.tree().contains_key("here"));
+        // Without the state, nobody knows that it was ever here: absence is not deletion.
+        assert_eq!(a.tree().contains_key("gone"), is_state_lost);
+        // Nor which of two contents is the newer one: both are kept.
+        let holds_edit = |path: &String| a.disk.user().read(path).is_ok_and(|bytes| *bytes == b"edited while off");
+        let tree = a.tree();
+        let edited: Vec<&String> = tree.keys().filter(|path| holds_edit(path)).collect();
+        assert!(edited.len() == 1 && (is_state_lost || edited == ["f"]), "{is_state_lost} {:?}", a.tree());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_that_is_removed_whole_deletes_nothing_elsewhere() {
+    let rig = Rig::new(tiny()).await;
+    let (a, b) = (rig.device("a").await, rig.device("b").await);
+    a.write("f", b"one");
+    a.disk.user().make_dir("d").unwrap();
+    a.write("d/g", b"two");
     a.equal().await;
     b.equal().await;
+    let before = b.tree();
+    for path in ["f", "d", ".skep"] {
+        a.disk.user().remove_all(path).unwrap();
+    }
+    a.reaches(State::Stopped).await;
+    assert_eq!(a.client().status().problems[0].code, "E-ROOT-MISSING");
+    b.equal().await;
+    assert_eq!(b.tree(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_that_change_all_the_time_arrive_whole() {
+    let rig = Rig::new(tiny()).await;
+    let (a, b) = (rig.device("a").await, rig.device("b").await);
+    let saved = Arc::new(Mutex::new(BTreeSet::from([b"first".to_vec()])));
+    let mixed = Arc::new(Mutex::new(Vec::new()));
+    // At every seventh call of the client, a program saves another version of one of three files.
+    let (user, calls, versions) = (a.disk.user(), AtomicU64::new(0), saved.clone());
+    a.disk.set_hook(Some(Arc::new(move |_| {
+        let call = calls.fetch_add(1, Ordering::Relaxed);
+        if call.is_multiple_of(7) && call < 4_000 {
+            let path = format!("f{}", call % 3);
+            let bytes = noise(call, 200 + 3_000 * (call as usize % 3));
+            versions.lock().unwrap().insert(bytes.clone());
+            let is_in_place = call.is_multiple_of(2);
+            if is_in_place { user.write(&path, &bytes) } else { user.replace(&path, &bytes) }.unwrap();
+        }
+    })));
+    // Whenever the other client does something, whole versions are all that can be seen there.
+    let (user, versions, finds) = (b.disk.user(), saved.clone(), mixed.clone());
+    b.disk.set_hook(Some(Arc::new(move |_| {
+        for path in ["f0", "f1", "f2"] {
+            let bytes = user.read(path).map(|bytes| bytes.to_vec()).unwrap_or(b"first".to_vec());
+            if !versions.lock().unwrap().contains(&bytes) {
+                finds.lock().unwrap().push(path);
+            }
+        }
+    })));
+    a.write("f0", b"first");
+    for _ in 0..20 {
+        a.wait().await;
+        b.wait().await;
+    }
+    a.disk.set_hook(None);
+    a.equal().await;
+    b.equal().await;
+    assert_eq!(mixed.lock().unwrap().as_slice(), [""; 0]);
     assert_eq!(a.tree(), b.tree());
-    assert!(a.tree().contains_key("g") && a.tree().contains_key("gone"));
+    assert!(a.tree().keys().all(|path| !path.contains("two versions")), "{:?}", a.tree());
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use skep_blobstore::MemoryBlobs;
 use skep_client::{
@@ -152,6 +152,7 @@ impl Rig {
             limits: self.limits,
             feed,
             client: None,
+            kept: Arc::default(),
         };
         device.start(SqliteTrees::in_memory().unwrap()).await.unwrap();
         device
@@ -170,10 +171,14 @@ pub struct Device {
     limits: Limits,
     feed: Feed,
     client: Option<Client>,
+    /// What would be on the disk of the state.
+    kept: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Device {
     pub async fn start(&mut self, trees: SqliteTrees) -> Result<(), StartError> {
+        let kept = self.kept.clone();
+        let trees = trees.after_commit(move |trees| *kept.lock().unwrap() = trees.serialize().unwrap());
         let world: World = Machine {
             clock: self.clock,
             entropy: CountingEntropy(self.entropy.clone()),
@@ -193,6 +198,11 @@ impl Device {
         let start = Start { world: Arc::new(world), trees, account, limits: self.limits, feed: self.feed };
         self.client = Some(Client::start(start).await?);
         Ok(())
+    }
+
+    /// The state as it was after the last step.
+    pub fn kept_state(&self) -> SqliteTrees {
+        SqliteTrees::from_bytes(&self.kept.lock().unwrap()).unwrap()
     }
 
     pub fn client(&self) -> &Client {
