@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skep_types::{Content, FileContent, Kind, Limits, Mode, Name, NodeId, Stat, Timestamp};
+use skep_types::{Content, FileContent, Kind, Limits, Mode, Name, NodeId, Stat};
 
 use crate::ids::IdSource;
 use crate::names::is_conflict_copy_of;
