@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skep_types::{Content, FileContent, Kind, Limits, Mode, Name, NodeId, Stat, Timestamp};
+use skep_types::{Content, FileContent, Kind, Limits, Mode, Name, NodeId, Stat};
 
 use crate::ids::IdSource;
 use crate::names::is_conflict_copy_of;
@@ -722,8 +722,10 @@ fn content_may_differ(known: &Stat, seen: &Stat) -> bool {
 /// Whether a change right after the reading could have left the stat as it is.
 fn is_racy(read: &ReadResult, limits: &Limits) -> bool {
     let tick = i128::from(limits.racy_ms) * 1_000_000;
-    let changed: Timestamp = read.stat.ctime.max(read.stat.mtime.min(read.at));
-    read.at.as_nanoseconds() - changed.as_nanoseconds() < tick
+    // Programs can set an mtime, also to the future, but no ctime. A ctime from the future tells of a clock that was set back: the
+    // next change gets another one.
+    let age = read.at.as_nanoseconds() - read.stat.ctime.as_nanoseconds();
+    (0..tick).contains(&age)
 }
 
 fn first_name() -> Name {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use skep_sim::{Listener, Options, Outcome, Random, Violation, run_many, run_world};
+use skep_sim::{Listener, Options, Outcome, Random, Violation, run_all, run_many, run_world};
 use tracing_subscriber::EnvFilter;
 
 /// Runs the whole system in simulated worlds.
@@ -17,10 +17,16 @@ struct Arguments {
     /// The first of them.
     #[arg(long, default_value_t = 1)]
     start: u64,
+    /// Goes on after a violation and tells of each in a line.
+    #[arg(long)]
+    keep_going: bool,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.keep_going {
+        return list(arguments.start, arguments.seeds);
+    }
     let result = match arguments.seed {
         Some(seed) => run_told(seed, Options::draw(&mut Random::new(seed)), Listener::Stderr)
             .map(|outcome| println!("{outcome:?}\n1 seed without a violation")),
@@ -34,6 +40,16 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn list(start: u64, seeds: u64) -> ExitCode {
+    let mut count = 0u64;
+    for violation in run_all(start, seeds) {
+        count += 1;
+        println!("seed {}: {}", violation.seed, violation.what);
+    }
+    println!("{count} of {seeds} seeds with a violation");
+    if count == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Runs one seed and tells everything; with `SKEP_LOG=trace`, also what Skep says in its logs.

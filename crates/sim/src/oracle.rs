@@ -227,14 +227,14 @@ impl World {
 
     /// Every disk shows what the server's tree says.
     pub(crate) fn check_equal(&self) -> Result<(), String> {
-        let server = self.server_tree()?;
-        for machine in 0..self.options.machines {
-            let name = format!("machine {machine}");
-            if let Some(difference) = difference((&name, &self.machine_tree(machine)), ("the server", &server)) {
-                return Err(format!("the trees differ: {difference}"));
-            }
-        }
-        Ok(())
+        (0..self.options.machines).try_for_each(|machine| self.check_machine(machine))
+    }
+
+    /// The disk of a machine shows what the server's tree says.
+    pub(crate) fn check_machine(&self, machine: usize) -> Result<(), String> {
+        let (name, shown, server) = (format!("machine {machine}"), self.machine_tree(machine), self.server_tree()?);
+        let difference = difference((&name, &shown), ("the server", &server));
+        difference.map_or(Ok(()), |difference| Err(format!("the trees differ: {difference}")))
     }
 
     /// What people saved is somewhere.

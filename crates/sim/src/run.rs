@@ -97,6 +97,11 @@ pub fn run_many(start: u64, seeds: u64) -> Result<Figures, Violation> {
     Ok(figures)
 }
 
+/// Runs so many seeds from `start` on, all of them, and gives those in which something was violated.
+pub fn run_all(start: u64, seeds: u64) -> impl Iterator<Item = Violation> {
+    (start..start.saturating_add(seeds)).filter_map(|seed| run_seed(seed).err())
+}
+
 /// Runs a world with these options; the rest follows from the seed.
 pub fn run_world(seed: u64, options: Options, listener: Listener) -> Result<Outcome, Violation> {
     let world = World::new(seed, options, listener);
@@ -137,8 +142,10 @@ async fn play(world: &Arc<World>) -> Result<(), String> {
     let executor = &world.executor;
     executor.spawn(world.process, "take care", Arc::clone(world).take_care());
     executor.spawn(world.process, "strike", Arc::clone(world).strike());
+    executor.spawn(world.process, "audit", Arc::clone(world).audit());
     let people = (0..world.options.machines).map(|machine| live(world, machine));
     futures_util::future::join_all(people).await;
+    world.until_people_may_act().await;
     (0..world.options.machines).for_each(|machine| world.close_files(machine));
     world.calm_down();
     settle(world).await?;
@@ -163,6 +170,7 @@ async fn live(world: &Arc<World>, machine: usize) {
     for _ in 0..world.options.actions {
         let pause_us = world.draw_pause_us();
         world.executor.sleep_until_us(world.executor.now_us() + pause_us).await;
+        world.until_people_may_act().await;
         world.act(machine);
     }
 }

@@ -128,7 +128,8 @@ fn draw_limits(random: &mut Random) -> Limits {
         block_bytes_max: *random.pick(&[chunk_bytes_max, 2 * chunk_bytes_max, 1024]),
         block_chunks_max: random.range(1..=8) as usize,
         pack_bytes_target: random.range(200..=4_000),
-        commit_operations_max: random.range(1..=12) as usize,
+        // A group cannot be split, and a person can make one of some size.
+        commit_operations_max: random.range(24..=60) as usize,
         bundle_bytes_max: random.range(64..=600) as usize,
         bundle_files_max: random.range(1..=6) as usize,
         inline_bytes_max: *random.pick(&[0, 32, 64, 256]),

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
+use skep_client::WaitOutcome;
 use skep_platform::FileErrorKind;
 
 use super::{End, World};
@@ -12,6 +13,13 @@ const CALL_US_MAX: u64 = 30;
 const DOWN_MS_MAX: u64 = 3_000;
 /// Longest time without a network.
 const PARTITION_MS_MAX: u64 = 90_000;
+
+/// Longest pause between two audits.
+const AUDIT_EVERY_MS_MAX: u64 = 8_000;
+/// How long a client is given to say that it is equal.
+const AUDIT_WAIT_MS: u64 = 20_000;
+/// How often people who stand still look whether they still have to.
+const STILL_LOOK_MS: u64 = 50;
 
 /// What may happen just before a call of a disk.
 enum Strike {
@@ -163,6 +171,39 @@ impl World {
                     self.executor.spawn(self.process, "heal", heal);
                 }
             }
+        }
+    }
+
+    /// Asks clients now and then whether they are equal to the server, and looks whether it is true; until the world is calm.
+    pub(crate) async fn audit(self: Arc<World>) {
+        loop {
+            let pause_ms = self.state().random.range(1..=AUDIT_EVERY_MS_MAX);
+            self.executor.sleep_ms(pause_ms).await;
+            let Some(machine) = self.begin_audit() else { return };
+            let head = self.head();
+            let outcome = self.wait_equal(machine, AUDIT_WAIT_MS).await;
+            // Another machine's commit would be on its way to this one by now.
+            if outcome == Some(WaitOutcome::Equal) && head == self.head() {
+                if let Err(difference) = self.check_machine(machine) {
+                    self.violate(format!("a client says that it is up to date, but {difference}"));
+                }
+                self.executor.note(b"audited");
+            }
+            self.state().are_people_still = false;
+        }
+    }
+
+    /// People stand still; which machine is audited, or `None` when the world is calm.
+    fn begin_audit(&self) -> Option<usize> {
+        let mut state = self.state();
+        state.are_people_still = !state.is_calm;
+        (!state.is_calm).then(|| state.random.index(self.options.machines))
+    }
+
+    /// Completes when people may do something.
+    pub(crate) async fn until_people_may_act(&self) {
+        while self.state().are_people_still {
+            self.executor.sleep_ms(STILL_LOOK_MS).await;
         }
     }
 
