@@ -9,7 +9,7 @@ mod send;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skep_types::{Group, Kind, Limits, NodeId, NodeState, Operation, Seq, Version};
+use skep_types::{Group, Kind, Limits, NodeId, NodeState, Operation, Seq, Stat, Version};
 
 use crate::engine::Identity;
 use crate::observe::Observer;
@@ -296,8 +296,14 @@ impl<'a> Plan<'a> {
             state.mode_version = remote.mode_version;
         }
         if state != synced.state {
-            let same = merged.content == Verdict::Same && merged.mode == Verdict::Same;
-            let shown = if same { local.stat } else { synced.shown };
+            // What was shown goes with what was agreed, field by field, or a later look would compare with the wrong one.
+            let mut shown = synced.shown;
+            if merged.content == Verdict::Same {
+                shown = Stat { executable: shown.executable, ..local.stat };
+            }
+            if merged.mode == Verdict::Same {
+                shown.executable = local.stat.executable;
+            }
             self.trees.set_synced(node, Some(Synced { state, shown }));
         }
     }
