@@ -47,6 +47,16 @@ struct Busy {
     retry_at_ms: u64,
 }
 
+/// The `retry_at_ms` of a file whose time has come and that was not read since.
+const NOT_WAITING: u64 = u64::MAX;
+
+impl Busy {
+    /// Whether it is left alone for the moment.
+    fn waits(&self) -> bool {
+        self.retry_at_ms != NOT_WAITING
+    }
+}
+
 /// What observing came to, for the engine.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
@@ -158,7 +168,7 @@ impl Observer {
             && self.missing.is_empty()
             && self.arrivals.is_empty()
             && self.reading.is_empty()
-            && self.busy.is_empty()
+            && !self.busy.values().any(Busy::waits)
             && self.racy.is_empty()
     }
 
@@ -617,6 +627,8 @@ impl Observer {
             self.watched.remove(&node);
             self.missing.remove(&node);
             self.dirty.remove(&node);
+            self.busy.remove(&node);
+            self.racy.remove(&node);
             findings.touched.insert(node);
         }
     }
@@ -634,7 +646,7 @@ impl Observer {
         }
         for node in due(&self.busy, at_ms, |busy| busy.retry_at_ms) {
             if let Some(busy) = self.busy.get_mut(&node) {
-                busy.retry_at_ms = u64::MAX;
+                busy.retry_at_ms = NOT_WAITING;
             }
             // Its look asks for the read.
             if let Some(local) = trees.local(node) {
@@ -644,13 +656,13 @@ impl Observer {
                 self.busy.remove(&node);
             }
         }
-        let busy = self.busy.values().map(|busy| busy.retry_at_ms).filter(|at| *at != u64::MAX);
+        let busy = self.busy.values().filter(|busy| busy.waits()).map(|busy| busy.retry_at_ms);
         self.racy.values().copied().chain(busy).min()
     }
 
     /// Whether a read of the node may be asked for now.
     pub(crate) fn may_read(&self, node: NodeId) -> bool {
-        !self.reading.contains(&node) && self.busy.get(&node).is_none_or(|busy| busy.retry_at_ms == u64::MAX)
+        !self.reading.contains(&node) && !self.busy.get(&node).is_some_and(Busy::waits)
     }
 
     /// Takes what reading a file found.
