@@ -129,6 +129,11 @@ impl Engine {
         let mut wake = self.observer.settle(trees, &mut self.ids, &self.limits, self.at_ms, &mut findings);
         self.take_findings(findings);
         let expired = self.holds.expire(self.at_ms);
+        for node in &expired {
+            if self.holds.is_unreadable(*node) {
+                self.look_again(trees, *node);
+            }
+        }
         unblock |= !expired.is_empty();
         self.touched.extend(expired);
         if unblock || self.is_idle() {
@@ -144,6 +149,16 @@ impl Engine {
         let wake = [wake, self.holds.next()].into_iter().flatten().min();
         effects.extend(wake.map(|at_ms| Effect::WakeAt { at_ms: at_ms.max(self.at_ms + 1) }));
         effects
+    }
+
+    /// What could not be read is looked at again: a directory as a whole, a file by its name.
+    fn look_again(&mut self, trees: &dyn Trees, node: NodeId) {
+        match trees.local(node) {
+            Some(local) if local.kind() == Kind::File => self.observer.hint(local.parent, local.name),
+            Some(_) => self.observer.look_anew(node),
+            None if node == NodeId::ROOT => self.observer.look_anew(node),
+            None => self.holds.forget(node),
+        }
     }
 
     /// Whether nothing is under way whose end would bring an event.
@@ -213,7 +228,6 @@ impl Engine {
         }
         for dir in findings.unlistable {
             self.holds.unreadable(dir, ReadError::Denied, self.now, self.at_ms);
-            self.observer.retry_directory(dir);
         }
     }
 

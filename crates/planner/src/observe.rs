@@ -108,11 +108,6 @@ impl Observer {
         self.dirty.insert(dir, Dirty::Deep);
     }
 
-    /// A directory could not be listed: it is looked at again with the next scan, or when something hints at it.
-    pub(crate) fn retry_directory(&mut self, dir: NodeId) {
-        self.watched.remove(&dir);
-    }
-
     /// Apply operations begin to work on these places.
     pub(crate) fn freeze(&mut self, places: &BTreeSet<(NodeId, Name)>) {
         self.frozen.extend(places.iter().cloned());
@@ -264,6 +259,7 @@ impl Observer {
             // Another directory stands there: whoever looks at the one above finds out.
             return self.lost_directory(known, dir, dirty);
         }
+        findings.readable.push(dir);
         let mut unseen: BTreeMap<Name, NodeId> = match &dirty {
             Dirty::Deep => trees.local_children(dir).into_iter().collect(),
             Dirty::Names(_) => BTreeMap::new(),

@@ -33,6 +33,8 @@ pub(super) struct Hold {
     tries: u32,
     /// It only waits for a connection.
     link: bool,
+    /// It could not be read.
+    reading: bool,
     expired: bool,
 }
 
@@ -78,9 +80,16 @@ impl Holds {
         self.holds.remove(&node);
     }
 
-    /// The file could be read after all.
+    /// The file or directory could be read after all.
     pub(super) fn forget_reading(&mut self, node: NodeId) {
-        self.forget(node);
+        if self.is_unreadable(node) {
+            self.forget(node);
+        }
+    }
+
+    /// Whether the node is left alone because it could not be read.
+    pub(super) fn is_unreadable(&self, node: NodeId) -> bool {
+        self.holds.get(&node).is_some_and(|hold| hold.reading)
     }
 
     /// There is a connection: what waited for one is tried again.
@@ -129,6 +138,9 @@ impl Holds {
             },
         };
         self.problem(node, trouble, String::new(), now, at_ms);
+        if let Some(hold) = self.holds.get_mut(&node) {
+            hold.reading = true;
+        }
     }
 
     /// An apply operation failed.
@@ -184,6 +196,9 @@ impl Holds {
     ) {
         let since = self.holds.get(&node).filter(|hold| hold.trouble.is_some()).map_or(now, |hold| hold.since);
         let until_ms = at_ms + wait_ms;
-        self.holds.insert(node, Hold { trouble, detail, since, until_ms, tries, link: false, expired: wait_ms == 0 });
+        self.holds.insert(
+            node,
+            Hold { trouble, detail, since, until_ms, tries, link: false, reading: false, expired: wait_ms == 0 },
+        );
     }
 }
