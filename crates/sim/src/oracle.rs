@@ -17,6 +17,8 @@ const ROWS_MAX: usize = 1_000;
 const OWN_DIR: &[u8] = b".skep";
 /// Stands in the name of every conflict copy.
 const CONFLICT_MARK: &[u8] = b" (two versions, ";
+/// Stands in the name of what a program wrote to a displaced file that it held open: no conflict between machines.
+const KEPT_MARK: &[u8] = b" (two versions, kept ";
 
 /// What a tree shows at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -256,7 +258,10 @@ impl World {
             return Ok(());
         }
         let server = self.server_tree()?;
-        let copy = server.keys().find(|path| path.windows(CONFLICT_MARK.len()).any(|part| part == CONFLICT_MARK));
+        let has = |path: &[u8], mark: &[u8]| path.windows(mark.len()).any(|part| part == mark);
+        let may_keep = self.options.keeps_files_open();
+        let mut paths = server.keys().filter(|path| !may_keep || !has(path, KEPT_MARK));
+        let copy = paths.find(|path| has(path, CONFLICT_MARK));
         copy.map_or(Ok(()), |path| Err(format!("a needless conflict copy: `{}`", show(path))))
     }
 
