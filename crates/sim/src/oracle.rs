@@ -239,15 +239,19 @@ impl World {
         difference.map_or(Ok(()), |difference| Err(format!("the trees differ: {difference}")))
     }
 
-    /// What people saved is somewhere.
+    /// What people saved is where they can find it.
     pub(crate) fn check_nothing_lost(&self) -> Result<(), String> {
         let (meta, drive) = (self.meta(), self.drive());
         let disks: Vec<SimDisk> = (0..self.options.machines).map(|machine| self.machine_disk(machine)).collect();
         let mut ledger = self.ledger();
         ledger.read_history(&*meta, drive).map_err(words)?;
-        let mut found: BTreeSet<ContentId> = disks.iter().flat_map(|disk| ledger.contents_of(disk)).collect();
-        found.extend(ledger.history());
-        let lost = ledger.lost(&found);
+        let safes: BTreeSet<ContentId> = disks.iter().flat_map(|disk| ledger.contents_of(disk)).collect();
+        let trees = disks.iter().flat_map(|disk| disk_tree(disk, &ledger).into_values());
+        let folders = trees.filter_map(|shown| match shown {
+            Shown::File { content, .. } => Some(content),
+            _ => None,
+        });
+        let lost = ledger.lost(&folders.collect(), &safes);
         drop(ledger);
         if lost.is_empty() { Ok(()) } else { Err(format!("lost what was saved: {}", lost.join("; "))) }
     }
