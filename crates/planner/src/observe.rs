@@ -259,7 +259,10 @@ impl Observer {
             // Another directory stands there: whoever looks at the one above finds out.
             return self.lost_directory(known, dir, dirty);
         }
-        findings.readable.push(dir);
+        // Only a complete look makes up for one that failed.
+        if dirty == Dirty::Deep {
+            findings.readable.push(dir);
+        }
         let mut unseen: BTreeMap<Name, NodeId> = match &dirty {
             Dirty::Deep => trees.local_children(dir).into_iter().collect(),
             Dirty::Names(_) => BTreeMap::new(),
