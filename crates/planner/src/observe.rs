@@ -125,6 +125,11 @@ impl Observer {
         }
     }
 
+    /// Whether apply operations are working on entries of the directory.
+    pub(crate) fn has_frozen(&self, dir: NodeId) -> bool {
+        self.frozen.range((dir, first_name())..).next().is_some_and(|(frozen, _)| *frozen == dir)
+    }
+
     /// Whether it is not known what stands there.
     pub(crate) fn is_pending(&self, dir: NodeId, name: &Name) -> bool {
         let covers = |dirty: &Dirty| match dirty {
@@ -232,7 +237,7 @@ impl Observer {
 
     fn is_frozen(&self, dir: NodeId, dirty: &Dirty) -> bool {
         match dirty {
-            Dirty::Deep => self.frozen.range((dir, first_name())..).next().is_some_and(|(frozen, _)| *frozen == dir),
+            Dirty::Deep => self.has_frozen(dir),
             Dirty::Names(names) => names.iter().any(|name| self.frozen.contains(&(dir, name.clone()))),
         }
     }
@@ -530,6 +535,11 @@ impl Observer {
         let mut next = None;
         for (place, arrival) in self.arrivals.clone() {
             let (dir, name) = place.clone();
+            if dir != NodeId::ROOT && trees.local(dir).is_none() {
+                // The directory became another node, which is looked at anew.
+                self.arrivals.remove(&place);
+                continue;
+            }
             let candidate = trees.local(arrival.candidate);
             let free_since = candidate.as_ref().and_then(|_| self.missing_since(trees, arrival.candidate));
             if let (Some(local), None) = (candidate, free_since)

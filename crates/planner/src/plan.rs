@@ -13,6 +13,7 @@ use skep_types::{Group, Kind, Limits, NodeId, NodeState, Operation, Seq, Version
 
 use crate::engine::Identity;
 use crate::observe::Observer;
+use crate::names::swap_name;
 use crate::reconcile::{Merge, Verdict, merge};
 use crate::shape::Shape;
 use crate::trees::{Local, LocalContent, Synced, Trees};
@@ -132,6 +133,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) applied: BTreeSet<NodeId>,
     /// Nodes that the commits of this pass create.
     pub(super) created: BTreeSet<NodeId>,
+    /// Where the commits of this pass put nodes.
+    pub(super) sent_parents: BTreeMap<NodeId, NodeId>,
     visiting: BTreeSet<NodeId>,
     standings: BTreeMap<NodeId, Standing>,
     kept: Option<BTreeSet<NodeId>>,
@@ -153,6 +156,7 @@ impl<'a> Plan<'a> {
             shape: Shape::default(),
             applied: BTreeSet::new(),
             created: BTreeSet::new(),
+            sent_parents: BTreeMap::new(),
             visiting: BTreeSet::new(),
             standings: BTreeMap::new(),
             kept: None,
@@ -251,14 +255,14 @@ impl<'a> Plan<'a> {
             Some(synced) => (&synced.state.place, &synced.state.content),
             None => (&remote.place, &remote.content),
         };
-        let moved = (local.parent, &local.name) != (place.parent, &place.name);
+        let moved = (local.parent, &local.name) != (place.parent, &place.name) && local.name != swap_name(node);
         let edited = local.content.known().is_some_and(|known| !known.same_bytes(content));
         if moved || edited { self.send_restored(node, &local, &remote) } else { self.remove_here(node, &local) }
     }
 
     /// On both sides: field group by field group.
     fn on_both_sides(&mut self, node: NodeId, synced: Option<Synced>, local: Local, remote: NodeState) -> Outcome {
-        let merged = merge(synced.as_ref(), &local, &remote, self.scene.who.device);
+        let merged = self.merge(node, synced.as_ref(), &local, &remote);
         let all = [merged.place, merged.content, merged.mode];
         if all == [Verdict::Same; 3] {
             self.trees.set_synced(node, Some(Synced { state: remote, shown: local.stat }));
@@ -278,6 +282,12 @@ impl<'a> Plan<'a> {
             Verdict::Apply => self.move_here(node, &local, &remote),
             _ => self.change_here(node, &local, &remote, &merged),
         }
+    }
+
+    /// [`merge`], but that a name which only served to pass a circle of names on is nobody's wish.
+    pub(super) fn merge(&self, node: NodeId, synced: Option<&Synced>, local: &Local, remote: &NodeState) -> Merge {
+        let merged = merge(synced, local, remote, self.scene.who.device);
+        if local.name == swap_name(node) { Merge { place: Verdict::Apply, ..merged } } else { merged }
     }
 
     /// The field groups on which both sides agree are settled, so that the next change of one of them has a base.
@@ -394,6 +404,9 @@ impl<'a> Plan<'a> {
         let sending = if big { &mut self.sending_big } else { &mut self.sending };
         for operation in &operations {
             sending.nodes.insert(operation.node());
+            if let Some(parent) = send::new_parent(operation) {
+                self.sent_parents.insert(operation.node(), parent);
+            }
             if let Operation::Create { node, .. } = operation {
                 self.created.insert(*node);
                 // A directory that recovers others is not on this disk yet: its absence is no deletion.

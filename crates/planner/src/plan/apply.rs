@@ -5,7 +5,7 @@ use skep_types::{Content, Kind, Name, NodeId, NodeState};
 use super::{Outcome, Plan, Purpose, Standing};
 use crate::ApplyKind;
 use crate::ids;
-use crate::names::conflict_name;
+use crate::names::{conflict_name, swap_name};
 use crate::reconcile::{Merge, Verdict};
 use crate::trees::Local;
 
@@ -214,11 +214,11 @@ impl Plan<'_> {
     /// the next step, the node is found there by its inode and led on.
     fn step_off(&mut self, node: NodeId) -> bool {
         let (Some(local), Some(remote)) = (self.trees.local(node), self.trees.remote(node)) else { return false };
-        if self.scene.busy.contains(&node) || (local.parent, &local.name) == (remote.place.parent, &remote.place.name) {
+        let merged = self.merge(node, self.trees.synced(node).as_ref(), &local, &remote);
+        if self.scene.busy.contains(&node) || merged.place != Verdict::Apply {
             return false;
         }
-        let name = Name::new(format!(".{node}.skep-swap")).expect("a short text without separators is a name");
-        self.rename_here(node, &local, local.parent, name, Purpose::Place { parent: local.parent }) == Outcome::Done
+        self.rename_here(node, &local, local.parent, swap_name(node), Purpose::Place { parent: local.parent }) == Outcome::Done
     }
 
     /// If `new` is the directory that recovers what lived on under `old`, which went to the trash, then what stands here as `old`
@@ -229,6 +229,7 @@ impl Plan<'_> {
         if ids::recovered_directory(old, by) != new
             || self.scene.busy.contains(&old)
             || self.is_uncertain(old)
+            || self.scene.observer.has_frozen(old)
             || !self.trees.local(old).is_some_and(is_directory)
         {
             return false;
