@@ -67,6 +67,8 @@ pub(crate) struct Observer {
     looks: BTreeMap<LookId, (NodeId, Dirty)>,
     looks_asked: u64,
     watched: BTreeSet<NodeId>,
+    /// Directories that became other nodes: watches that were set before still tell of the old ones.
+    renamed: BTreeMap<NodeId, NodeId>,
     missing: BTreeMap<NodeId, Missing>,
     missing_changed_ms: u64,
     arrivals: BTreeMap<(NodeId, Name), Arrival>,
@@ -94,6 +96,10 @@ impl Observer {
 
     /// An entry may have changed.
     pub(crate) fn hint(&mut self, dir: NodeId, name: Name) {
+        let mut dir = dir;
+        while let Some(now) = self.renamed.get(&dir) {
+            dir = *now;
+        }
         match self.dirty.entry(dir).or_insert_with(|| Dirty::Names(BTreeSet::new())) {
             Dirty::Deep => {}
             Dirty::Names(names) => {
@@ -102,7 +108,15 @@ impl Observer {
         }
     }
 
-    /// A directory became another node: it is watched anew and looked at as a whole.
+    /// A directory became another node.
+    pub(crate) fn renamed(&mut self, old: NodeId, new: NodeId) {
+        // What was renamed back leads nowhere else.
+        self.renamed.remove(&new);
+        self.renamed.insert(old, new);
+        self.look_anew(new);
+    }
+
+    /// The directory is watched anew and looked at as a whole.
     pub(crate) fn look_anew(&mut self, dir: NodeId) {
         self.watched.remove(&dir);
         self.dirty.insert(dir, Dirty::Deep);
@@ -273,6 +287,11 @@ impl Observer {
             Dirty::Deep => trees.local_children(dir).into_iter().collect(),
             Dirty::Names(_) => BTreeMap::new(),
         };
+        // What was seen here before is seen again, or no more.
+        match &dirty {
+            Dirty::Deep => self.arrivals.retain(|(arrived, _), _| *arrived != dir),
+            Dirty::Names(names) => self.arrivals.retain(|(arrived, name), _| *arrived != dir || !names.contains(name)),
+        }
         for sight in sights {
             unseen.remove(&sight.name);
             self.see(trees, ids, dir, sight, dirty == Dirty::Deep, at_ms, findings);

@@ -13,6 +13,7 @@ use skep_types::{Group, Kind, Limits, NodeId, NodeState, Operation, Seq, Version
 
 use crate::engine::Identity;
 use crate::observe::Observer;
+use crate::ids;
 use crate::names::swap_name;
 use crate::reconcile::{Merge, Verdict, merge};
 use crate::shape::Shape;
@@ -284,10 +285,29 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// [`merge`], but that a name which only served to pass a circle of names on is nobody's wish.
-    pub(super) fn merge(&self, node: NodeId, synced: Option<&Synced>, local: &Local, remote: &NodeState) -> Merge {
+    /// [`merge`], but for two kinds of place that are nobody's wish: a name which only served to pass a circle of names on, and the
+    /// trashed directory that the one where the server has the node recovers.
+    pub(super) fn merge(&mut self, node: NodeId, synced: Option<&Synced>, local: &Local, remote: &NodeState) -> Merge {
         let merged = merge(synced, local, remote, self.scene.who.device);
-        if local.name == swap_name(node) { Merge { place: Verdict::Apply, ..merged } } else { merged }
+        let is_left = merged.place == Verdict::Send
+            && (local.name == swap_name(node)
+                || (local.name == remote.place.name
+                    && local.parent != remote.place.parent
+                    && self.recovered(local.parent) == Some(remote.place.parent)));
+        if is_left { Merge { place: Verdict::Apply, ..merged } } else { merged }
+    }
+
+    /// The live directory that recovers a trashed one, if there is one.
+    fn recovered(&mut self, dir: NodeId) -> Option<NodeId> {
+        let mut at = dir;
+        for _ in 0..CHAIN_MAX {
+            match self.standing(at) {
+                Standing::Trashed { by, .. } => at = ids::recovered_directory(at, by),
+                Standing::Live => return Some(at),
+                Standing::Unknown => return None,
+            }
+        }
+        None
     }
 
     /// The field groups on which both sides agree are settled, so that the next change of one of them has a base.

@@ -214,7 +214,8 @@ impl Plan<'_> {
     /// the next step, the node is found there by its inode and led on.
     fn step_off(&mut self, node: NodeId) -> bool {
         let (Some(local), Some(remote)) = (self.trees.local(node), self.trees.remote(node)) else { return false };
-        let merged = self.merge(node, self.trees.synced(node).as_ref(), &local, &remote);
+        let synced = self.trees.synced(node);
+        let merged = self.merge(node, synced.as_ref(), &local, &remote);
         if self.scene.busy.contains(&node) || merged.place != Verdict::Apply {
             return false;
         }
@@ -262,7 +263,7 @@ impl Plan<'_> {
                 self.touched.insert(child);
             }
         }
-        self.scene.observer.look_anew(new);
+        self.scene.observer.renamed(old, new);
     }
 }
 

@@ -48,7 +48,8 @@ impl Plan<'_> {
         state: &NodeState,
         draft: &mut Draft,
     ) -> Meeting {
-        let merged = self.merge(holder, self.trees.synced(holder).as_ref(), there, state);
+        let synced = self.trees.synced(holder);
+        let merged = self.merge(holder, synced.as_ref(), there, state);
         if merged.place != Verdict::Send {
             // The server gave the name to a node that is on its way to it here.
             return Meeting::Decided(self.step_aside(node, local));
