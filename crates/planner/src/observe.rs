@@ -481,6 +481,22 @@ impl Observer {
         findings.touched.insert(node);
     }
 
+    /// What the node is now that it was renamed here: as it was, but for what happened to it between the last look and the rename.
+    pub(crate) fn renamed_here(
+        &self,
+        trees: &dyn Trees,
+        node: NodeId,
+        known: Local,
+        place: (NodeId, Name),
+        stat: Stat,
+    ) -> Local {
+        let same_bytes = (known.stat.size, known.stat.mtime, known.stat.inode) == (stat.size, stat.mtime, stat.inode);
+        let unread = known.kind() == Kind::File && !same_bytes;
+        let content = if unread { LocalContent::Unread } else { known.content.clone() };
+        let mode = self.mode_of(trees, node, &known, &stat);
+        Local { parent: place.0, name: place.1, content, mode, stat }
+    }
+
     /// A node stands in another place.
     #[expect(clippy::too_many_arguments, reason = "one sight needs the whole scene")]
     fn moved(
@@ -700,6 +716,11 @@ impl Observer {
         };
         findings.touched.insert(node);
         match result {
+            // By now, the path that was read belongs to another file: a look tells which.
+            Ok(read) if read.stat.inode != local.stat.inode => {
+                self.busy.remove(&node);
+                self.hint(local.parent, local.name);
+            }
             Ok(read) => {
                 self.busy.remove(&node);
                 findings.readable.push(node);

@@ -9,7 +9,7 @@ mod send;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skep_types::{Group, Kind, Limits, NodeId, NodeState, Operation, Seq, Version};
+use skep_types::{Group, Kind, Limits, NodeId, NodeState, Operation, Seq, Stat, Version};
 
 use crate::engine::Identity;
 use crate::observe::Observer;
@@ -317,17 +317,19 @@ impl<'a> Plan<'a> {
             state.place = remote.place.clone();
             state.place_version = remote.place_version;
         }
+        // What this disk showed goes with the field group that it stands for.
+        let mut shown = synced.shown;
         if merged.content == Verdict::Same {
             state.content = remote.content.clone();
             state.content_version = remote.content_version;
+            shown = Stat { executable: shown.executable, ..local.stat };
         }
         if merged.mode == Verdict::Same {
             state.mode = remote.mode;
             state.mode_version = remote.mode_version;
+            shown.executable = local.stat.executable;
         }
         if state != synced.state {
-            let same = merged.content == Verdict::Same && merged.mode == Verdict::Same;
-            let shown = if same { local.stat } else { synced.shown };
             self.trees.set_synced(node, Some(Synced { state, shown }));
         }
     }

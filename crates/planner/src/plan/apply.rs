@@ -50,10 +50,20 @@ impl Plan<'_> {
         }
         match self.clear(node, parent, &name) {
             Cleared::Free => {}
+            Cleared::Taken if self.stands_in_its_own_way(node, parent, &name) => {
+                return self.rename_here(node, local, parent, swap_name(node), Purpose::Place { parent });
+            }
             Cleared::Taken => return Outcome::Waits,
             Cleared::Changed => return self.decide(node),
         }
         self.rename_here(node, local, parent, name, Purpose::Place { parent })
+    }
+
+    /// Whether the node lies in a directory that will leave, and takes that directory's place: it must get out first.
+    fn stands_in_its_own_way(&mut self, node: NodeId, parent: NodeId, name: &Name) -> bool {
+        self.shape.child(self.trees, parent, name).is_some_and(|other| {
+            self.shape.is_beneath(self.trees, node, other) && matches!(self.standing(other), Standing::Trashed { .. })
+        }) && self.trees.local(node).is_some_and(|local| local.name != swap_name(node))
     }
 
     /// The directory `dir` lies beneath `node`, which is to move into it: something between the two must get out first.
