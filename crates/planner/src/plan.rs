@@ -9,7 +9,7 @@ mod send;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skep_types::{Group, Kind, Limits, NodeId, NodeState, Operation, Seq, Stat, Version};
+use skep_types::{Content, Group, Kind, Limits, NodeId, NodeState, Operation, Seq, Stat, Version};
 
 use crate::engine::Identity;
 use crate::observe::Observer;
@@ -297,17 +297,26 @@ impl<'a> Plan<'a> {
         if is_left { Merge { place: Verdict::Apply, ..merged } } else { merged }
     }
 
-    /// The live directory that recovers a trashed one, if there is one.
-    fn recovered(&mut self, dir: NodeId) -> Option<NodeId> {
-        let mut at = dir;
-        for _ in 0..CHAIN_MAX {
-            match self.standing(at) {
-                Standing::Trashed { by, .. } => at = ids::recovered_directory(at, by),
-                Standing::Live => return Some(at),
-                Standing::Unknown => return None,
+    /// The live directory of the server that takes what lives on in `dir`: itself, or if it is in the trash the one that recovers
+    /// it, or one that has its name by now; `None` if it is still to be made.
+    pub(super) fn recovered(&mut self, dir: NodeId) -> Option<NodeId> {
+        if dir == NodeId::ROOT {
+            return Some(dir);
+        }
+        match self.standing(dir) {
+            Standing::Live => Some(dir),
+            Standing::Unknown => None,
+            Standing::Trashed { by, .. } => {
+                let made = ids::recovered_directory(dir, by);
+                if self.trees.remote(made).is_some() {
+                    return self.recovered(made);
+                }
+                let place = self.trees.remote(dir)?.place;
+                let parent = self.recovered(place.parent)?;
+                let there = self.trees.remote_child(parent, &place.name)?;
+                self.trees.remote(there).filter(|state| state.content == Content::Directory).map(|state| state.node)
             }
         }
-        None
     }
 
     /// The field groups on which both sides agree are settled, so that the next change of one of them has a base.

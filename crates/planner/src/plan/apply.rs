@@ -232,12 +232,14 @@ impl Plan<'_> {
         self.rename_here(node, &local, local.parent, swap_name(node), Purpose::Place { parent: local.parent }) == Outcome::Done
     }
 
-    /// If `new` is the directory that recovers what lived on under `old`, which went to the trash, then what stands here as `old`
+    /// If `new` is the directory that takes what lived on under `old`, which went to the trash, then what stands here as `old`
     /// is `new` from now on. What did not live on leaves it as a child of `new`.
     fn recover_directory(&mut self, old: NodeId, new: NodeId) -> bool {
-        let Standing::Trashed { by, .. } = self.standing(old) else { return false };
+        if !matches!(self.standing(old), Standing::Trashed { .. }) {
+            return false;
+        }
         let is_directory = |local: Local| local.kind() == Kind::Directory;
-        if ids::recovered_directory(old, by) != new
+        if self.recovered(old) != Some(new)
             || self.scene.busy.contains(&old)
             || self.is_uncertain(old)
             || self.scene.observer.has_frozen(old)

@@ -176,12 +176,13 @@ impl Plan<'_> {
 
     /// The directory that recovers what lives on under a trashed one: same name, same place, made by whoever needs it first.
     fn recovered_target(&mut self, dir: NodeId, by: skep_types::Version, draft: &mut Draft) -> Target {
+        if let Some(recovered) = self.recovered(dir) {
+            return Target::Directory(recovered);
+        }
         let recovered = ids::recovered_directory(dir, by);
-        match self.standing(recovered) {
-            Standing::Live => return Target::Directory(recovered),
-            // It went to the trash as well, after this: what recovers it takes over.
-            Standing::Trashed { by, .. } => return self.recovered_target(recovered, by, draft),
-            Standing::Unknown => {}
+        // It may have gone to the trash as well: what recovers it takes over.
+        if let Standing::Trashed { by, .. } = self.standing(recovered) {
+            return self.recovered_target(recovered, by, draft);
         }
         let Some(state) = self.trees.remote(dir) else { return Target::Waits };
         let parent = match self.target_directory(state.place.parent, draft) {
