@@ -472,6 +472,11 @@ fn run_case(seed: u64) {
         for line in &world.trace[skip..] {
             eprintln!("{line}");
         }
+        for client in &world.clients {
+            if skip == 0 {
+                eprintln!("{} {:#?}", client.name, client.engine);
+            }
+        }
         eprintln!("seed {seed}");
         std::panic::resume_unwind(panic);
     }
