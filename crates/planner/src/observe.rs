@@ -56,6 +56,8 @@ pub(crate) struct Findings {
     pub(crate) unreadable: Vec<(NodeId, ReadError)>,
     /// Directories that cannot be listed.
     pub(crate) unlistable: Vec<NodeId>,
+    /// Directories that were listed, or are there no more.
+    pub(crate) listed: Vec<NodeId>,
     /// Nodes that were read well.
     pub(crate) readable: Vec<NodeId>,
 }
@@ -120,11 +122,6 @@ impl Observer {
     pub(crate) fn look_anew(&mut self, dir: NodeId) {
         self.watched.remove(&dir);
         self.dirty.insert(dir, Dirty::Deep);
-    }
-
-    /// A directory could not be listed: it is looked at again with the next scan, or when something hints at it.
-    pub(crate) fn retry_directory(&mut self, dir: NodeId) {
-        self.watched.remove(&dir);
     }
 
     /// Apply operations begin to work on these places.
@@ -267,6 +264,9 @@ impl Observer {
         findings: &mut Findings,
     ) {
         let Some((dir, dirty)) = self.looks.remove(&look) else { return };
+        if result.is_ok() {
+            findings.listed.push(dir);
+        }
         let known = trees.local(dir);
         if dir != NodeId::ROOT && known.is_none() {
             return;
@@ -660,6 +660,7 @@ impl Observer {
         while let Some(node) = left.pop() {
             left.extend(trees.local_children(node).into_iter().map(|(_, child)| child));
             trees.set_local(node, None);
+            findings.listed.push(node);
             self.watched.remove(&node);
             self.missing.remove(&node);
             self.dirty.remove(&node);
