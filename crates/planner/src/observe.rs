@@ -679,6 +679,8 @@ impl Observer {
                 findings.touched.insert(node);
             }
         }
+        let is_unread = |node: &NodeId| trees.local(*node).is_some_and(|local| local.content == LocalContent::Unread);
+        self.busy.retain(|node, _| is_unread(node));
         for node in due(&self.busy, at_ms, |busy| busy.retry_at_ms) {
             if let Some(busy) = self.busy.get_mut(&node) {
                 busy.retry_at_ms = u64::MAX;
@@ -687,8 +689,6 @@ impl Observer {
             if let Some(local) = trees.local(node) {
                 self.hint(local.parent, local.name);
                 findings.touched.insert(node);
-            } else {
-                self.busy.remove(&node);
             }
         }
         let busy = self.busy.values().map(|busy| busy.retry_at_ms).filter(|at| *at != u64::MAX);
