@@ -66,6 +66,8 @@ pub(crate) struct Findings {
     pub(crate) unreadable: Vec<(NodeId, ReadError)>,
     /// Directories that cannot be listed.
     pub(crate) unlistable: Vec<NodeId>,
+    /// Directories that were listed, or are there no more.
+    pub(crate) listed: Vec<NodeId>,
     /// Nodes that were read well.
     pub(crate) readable: Vec<NodeId>,
 }
@@ -272,6 +274,9 @@ impl Observer {
         findings: &mut Findings,
     ) {
         let Some((dir, dirty)) = self.looks.remove(&look) else { return };
+        if result.is_ok() {
+            findings.listed.push(dir);
+        }
         let known = trees.local(dir);
         if dir != NodeId::ROOT && known.is_none() {
             return;
@@ -287,10 +292,6 @@ impl Observer {
         if known.as_ref().is_some_and(|local| local.stat.inode != stat.inode) {
             // Another directory stands there: whoever looks at the one above finds out.
             return self.lost_directory(known, dir, dirty);
-        }
-        // Only a complete look makes up for one that failed.
-        if dirty == Dirty::Deep {
-            findings.readable.push(dir);
         }
         let mut unseen: BTreeMap<Name, NodeId> = match &dirty {
             Dirty::Deep => trees.local_children(dir).into_iter().collect(),
@@ -669,6 +670,7 @@ impl Observer {
         while let Some(node) = left.pop() {
             left.extend(trees.local_children(node).into_iter().map(|(_, child)| child));
             trees.set_local(node, None);
+            findings.listed.push(node);
             self.watched.remove(&node);
             self.missing.remove(&node);
             self.dirty.remove(&node);
@@ -689,6 +691,8 @@ impl Observer {
                 findings.touched.insert(node);
             }
         }
+        let is_unread = |node: &NodeId| trees.local(*node).is_some_and(|local| local.content == LocalContent::Unread);
+        self.busy.retain(|node, _| is_unread(node));
         for node in due(&self.busy, at_ms, |busy| busy.retry_at_ms) {
             if let Some(busy) = self.busy.get_mut(&node) {
                 busy.retry_at_ms = NOT_WAITING;
@@ -697,8 +701,6 @@ impl Observer {
             if let Some(local) = trees.local(node) {
                 self.hint(local.parent, local.name);
                 findings.touched.insert(node);
-            } else {
-                self.busy.remove(&node);
             }
         }
         let busy = self.busy.values().filter(|busy| busy.waits()).map(|busy| busy.retry_at_ms);

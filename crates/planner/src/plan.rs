@@ -129,6 +129,8 @@ pub(crate) struct Plan<'a> {
     read_bytes: u64,
     /// Nodes to be considered after this pass, because something about them was decided.
     pub(crate) touched: BTreeSet<NodeId>,
+    /// Nodes on which all sides agree.
+    pub(crate) agreed: Vec<NodeId>,
     pub(super) shape: Shape,
     /// Nodes with a planned apply operation.
     pub(crate) applied: BTreeSet<NodeId>,
@@ -154,6 +156,7 @@ impl<'a> Plan<'a> {
             reads: Vec::new(),
             read_bytes: 0,
             touched: BTreeSet::new(),
+            agreed: Vec::new(),
             shape: Shape::default(),
             applied: BTreeSet::new(),
             created: BTreeSet::new(),
@@ -201,6 +204,7 @@ impl<'a> Plan<'a> {
         }
         match (local, remote, standing) {
             (None, None, _) => {
+                self.agreed.push(node);
                 self.trees.set_synced(node, None);
                 Outcome::Done
             }
@@ -218,6 +222,7 @@ impl<'a> Plan<'a> {
         if synced.is_some() {
             self.trees.set_synced(node, None);
         }
+        self.agreed.push(node);
         self.trees.set_offered(node, false);
         self.trees.rest(node, true);
         let beneath = self.trees.remote_children(node);
@@ -266,6 +271,7 @@ impl<'a> Plan<'a> {
         let merged = self.merge(node, synced.as_ref(), &local, &remote);
         let all = [merged.place, merged.content, merged.mode];
         if all == [Verdict::Same; 3] {
+            self.agreed.push(node);
             self.trees.set_synced(node, Some(Synced { state: remote, shown: local.stat }));
             self.trees.set_offered(node, false);
             return Outcome::Done;

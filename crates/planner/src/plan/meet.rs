@@ -25,6 +25,8 @@ impl Plan<'_> {
         }
         let Some(state) = self.trees.remote(holder) else { return Meeting::Free };
         match self.trees.local(holder) {
+            // It leaves in this very commit.
+            None if self.is_sent(holder) => Meeting::Free,
             None if self.may_be_one(node, local, holder, &state) => Meeting::Decided(self.become_one(node, holder)),
             None if self.will_be_trashed(holder) => {
                 // What had the name was deleted here, and this took its place: one step for everybody else.
