@@ -197,7 +197,8 @@ impl Plan<'_> {
 
     /// Sees to it that nothing stands in the way of `node` at a place.
     fn clear(&mut self, node: NodeId, parent: NodeId, name: &Name) -> Cleared {
-        if self.scene.observer.is_pending(parent, name) {
+        let is_here = parent == NodeId::ROOT || self.trees.local(parent).is_some();
+        if (is_here && self.scene.observer.is_unseen(parent)) || self.scene.observer.is_pending(parent, name) {
             return Cleared::Taken;
         }
         let Some(other) = self.shape.child(self.trees, parent, name).filter(|other| *other != node) else {
