@@ -67,8 +67,8 @@ pub(crate) enum Outcome {
 pub(crate) enum Purpose {
     /// The node becomes this, wholly.
     Become(Box<NodeState>),
-    /// The node moves there.
-    Place { parent: NodeId },
+    /// The node moves there; to where the server had it with this version, if one is given.
+    Place { parent: NodeId, agreed: Option<Version> },
     /// What stands there moves there and becomes another node: this device's version of a file that has two.
     Copy { copy: NodeId, parent: NodeId },
     /// The node leaves this disk.

@@ -129,6 +129,6 @@ impl Plan<'_> {
         }
         let name = self.free_conflict_name(local.parent, local);
         self.touched.insert(node);
-        self.rename_here(node, local, local.parent, name, Purpose::Place { parent: local.parent })
+        self.rename_here(node, local, local.parent, name, Purpose::Place { parent: local.parent, agreed: None })
     }
 }
