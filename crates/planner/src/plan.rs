@@ -21,7 +21,7 @@ use crate::trees::{LIMBO, Local, LocalContent, Synced, Trees};
 use crate::{ApplyKind, ApplyOperation, Location, ReadRequest, Source};
 
 /// Deepest chain of parents that is followed.
-const CHAIN_MAX: usize = 4096;
+pub(crate) const CHAIN_MAX: usize = 4096;
 /// Files in one read effect, and bytes in it.
 const READ_FILES_MAX: usize = 128;
 const READ_BYTES_MAX: u64 = 16 << 20;
