@@ -12,7 +12,7 @@ use skep_types::{
 
 use crate::ids::IdSource;
 use crate::observe::{Findings, Observer};
-use crate::plan::{Applying, Outcome, Plan, Purpose, Room, Scene, Sending};
+use crate::plan::{Applying, CHAIN_MAX, Outcome, Plan, Purpose, Room, Scene, Sending};
 use crate::trees::Trees;
 use crate::{ApplyOperation, BatchId, Effect, Event, Input};
 
@@ -252,21 +252,17 @@ impl Engine {
 
     fn take_entry(&mut self, trees: &mut dyn Trees, entry: Entry) {
         let node = entry.state.node;
-        let before = trees.remote(node);
-        let came_back = entry.state.kind() == Kind::Directory
-            && before.as_ref().is_some_and(|before| before.place != entry.state.place);
+        let rested =
+            entry.state.kind() == Kind::Directory && trees.remote(node).is_some() && !is_live_remotely(trees, node);
         trees.set_remote(node, Some(entry.state));
         self.touched.insert(node);
-        if came_back {
-            // What rested beneath it in the trash may live again, or what lived is in the trash now.
+        if rested {
+            // It was in the trash, by itself or with a directory above it: what rests beneath it may live again.
             let mut left = trees.remote_children(node);
             while let Some(child) = left.pop() {
-                let resting = trees.synced(child).is_none() && trees.local(child).is_none();
-                if resting {
-                    trees.rest(child, false);
-                    self.touched.insert(child);
-                    left.extend(trees.remote_children(child));
-                }
+                trees.rest(child, false);
+                self.touched.insert(child);
+                left.extend(trees.remote_children(child));
             }
         }
     }
@@ -401,6 +397,19 @@ impl Engine {
         self.batches.insert(batch, under_way);
         Some(Effect::Apply { batch, operations })
     }
+}
+
+/// Whether neither the node nor a directory above it is in the trash on the server.
+fn is_live_remotely(trees: &dyn Trees, node: NodeId) -> bool {
+    let mut at = node;
+    for _ in 0..CHAIN_MAX {
+        match trees.remote(at) {
+            _ if at == NodeId::ROOT => return true,
+            Some(state) if !state.place.trashed => at = state.place.parent,
+            _ => return false,
+        }
+    }
+    false
 }
 
 /// Where the nodes of a pass go that could not be done.

@@ -146,6 +146,11 @@ impl Observer {
         }
     }
 
+    /// Whether the directory was not looked at as a whole since the start: before that, what is known of it is of another time.
+    pub(crate) fn is_unseen(&self, dir: NodeId) -> bool {
+        !self.watched.contains(&dir)
+    }
+
     /// Whether apply operations are working on entries of the directory.
     pub(crate) fn has_frozen(&self, dir: NodeId) -> bool {
         self.frozen.range((dir, first_name())..).next().is_some_and(|(frozen, _)| *frozen == dir)

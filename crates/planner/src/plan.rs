@@ -9,7 +9,7 @@ mod send;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skep_types::{Content, Group, Kind, Limits, NodeId, NodeState, Operation, Seq, Stat, Version};
+use skep_types::{Content, Group, Kind, Limits, NodeId, NodeState, Operation, Place, Seq, Stat, Version};
 
 use crate::engine::Identity;
 use crate::ids;
@@ -17,11 +17,11 @@ use crate::names::swap_name;
 use crate::observe::Observer;
 use crate::reconcile::{Merge, Verdict, merge};
 use crate::shape::Shape;
-use crate::trees::{Local, LocalContent, Synced, Trees};
+use crate::trees::{LIMBO, Local, LocalContent, Synced, Trees};
 use crate::{ApplyKind, ApplyOperation, Location, ReadRequest, Source};
 
 /// Deepest chain of parents that is followed.
-const CHAIN_MAX: usize = 4096;
+pub(crate) const CHAIN_MAX: usize = 4096;
 /// Files in one read effect, and bytes in it.
 const READ_FILES_MAX: usize = 128;
 const READ_BYTES_MAX: u64 = 16 << 20;
@@ -67,8 +67,8 @@ pub(crate) enum Outcome {
 pub(crate) enum Purpose {
     /// The node becomes this, wholly.
     Become(Box<NodeState>),
-    /// The node moves there.
-    Place { parent: NodeId },
+    /// The node moves there; to where the server had it with this version, if one is given.
+    Place { parent: NodeId, agreed: Option<Version> },
     /// What stands there moves there and becomes another node: this device's version of a file that has two.
     Copy { copy: NodeId, parent: NodeId },
     /// The node leaves this disk.
@@ -190,8 +190,12 @@ impl<'a> Plan<'a> {
 
     /// Whether it is not known where the node is, or what stands there.
     pub(super) fn is_uncertain(&self, node: NodeId) -> bool {
-        self.scene.observer.is_missing(node)
-            || self.trees.local(node).is_some_and(|local| self.scene.observer.is_pending(local.parent, &local.name))
+        let observer = &self.scene.observer;
+        observer.is_missing(node)
+            || self.trees.local(node).is_some_and(|local| {
+                (local.parent != LIMBO && observer.is_unseen(local.parent))
+                    || observer.is_pending(local.parent, &local.name)
+            })
     }
 
     fn decide(&mut self, node: NodeId) -> Outcome {
@@ -261,8 +265,11 @@ impl<'a> Plan<'a> {
             Some(synced) => (&synced.state.place, &synced.state.content),
             None => (&remote.place, &remote.content),
         };
-        let moved = (local.parent, &local.name) != (place.parent, &place.name) && local.name != swap_name(node);
-        let edited = local.content.known().is_some_and(|known| !known.same_bytes(content));
+        // What the server had when it went to the trash was brought here by the server, whether or not Synced got to know.
+        let stands_at = |place: &Place| (local.parent, &local.name) == (place.parent, &place.name);
+        let moved = !stands_at(place) && !stands_at(&remote.place) && local.name != swap_name(node);
+        let holds = |content: &Content| local.content.known().is_none_or(|known| known.same_bytes(content));
+        let edited = !holds(content) && !holds(&remote.content);
         if moved || edited { self.send_restored(node, &local, &remote) } else { self.remove_here(node, &local) }
     }
 

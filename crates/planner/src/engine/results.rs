@@ -1,6 +1,6 @@
 //! What came of commits and batches.
 
-use skep_types::{CommitId, CommitReply, Content, GroupResult, NodeId, NodeState, Stat};
+use skep_types::{CommitId, CommitReply, Content, GroupResult, NodeId, NodeState, Place, Stat};
 
 use super::Engine;
 use super::hold::Trouble;
@@ -136,10 +136,17 @@ impl Engine {
         match (purpose, stat) {
             (Purpose::Leave, _) => trees.set_local(node, None),
             (Purpose::Become(state), Some(stat)) => self.became(trees, *state, &kind, stat, findings),
-            (Purpose::Place { parent }, Some(stat)) => {
+            (Purpose::Place { parent, agreed }, Some(stat)) => {
                 let (ApplyKind::Rename { to, .. }, Some(local)) = (kind, trees.local(node)) else { return };
                 self.make_way(trees, parent, &to.name, node, findings);
                 let local = self.observer.renamed_here(trees, node, local, (parent, to.name), stat);
+                // The server may have moved it on meanwhile: then this is the place from which it went.
+                if let (Some(place_version), Some(mut synced)) = (agreed, trees.synced(node)) {
+                    let name = local.name.clone();
+                    synced.state.place = Place { parent, name, trashed: false };
+                    synced.state.place_version = place_version;
+                    trees.set_synced(node, Some(synced));
+                }
                 trees.set_local(node, Some(local));
             }
             (Purpose::Copy { copy, parent }, Some(stat)) => {
@@ -174,15 +181,29 @@ impl Engine {
         };
         self.make_way(trees, parent, &name, node, findings);
         let content = LocalContent::Known(state.content.clone());
-        let settled = mode == state.mode && (parent, &name) == (state.place.parent, &state.place.name);
+        let in_place = (parent, &name) == (state.place.parent, &state.place.name);
         if state.content == Content::Directory {
             self.observer.look_anew(node);
         }
         trees.set_local(node, Some(Local { parent, name, content, mode, stat }));
-        if settled {
-            trees.set_synced(node, Some(Synced { state, shown: stat }));
-            trees.set_offered(node, false);
-        }
+        let before = trees.synced(node).map(|synced| synced.state);
+        let state = match before {
+            // A place or mode that waits to be sent has the base that it had.
+            Some(before) if !in_place || mode != state.mode => {
+                let mut agreed = state;
+                if !in_place {
+                    (agreed.place, agreed.place_version) = (before.place, before.place_version);
+                }
+                if mode != agreed.mode {
+                    (agreed.mode, agreed.mode_version) = (before.mode, before.mode_version);
+                }
+                agreed
+            }
+            None if !in_place || mode != state.mode => return,
+            _ => state,
+        };
+        trees.set_synced(node, Some(Synced { state, shown: stat }));
+        trees.set_offered(node, false);
     }
 
     /// Local never shows two nodes at one place.

@@ -51,12 +51,13 @@ impl Plan<'_> {
         match self.clear(node, parent, &name) {
             Cleared::Free => {}
             Cleared::Taken if self.stands_in_its_own_way(node, parent, &name) => {
-                return self.rename_here(node, local, parent, swap_name(node), Purpose::Place { parent });
+                return self.rename_here(node, local, parent, swap_name(node), Purpose::Place { parent, agreed: None });
             }
             Cleared::Taken => return Outcome::Waits,
             Cleared::Changed => return self.decide(node),
         }
-        self.rename_here(node, local, parent, name, Purpose::Place { parent })
+        let agreed = Some(remote.place_version);
+        self.rename_here(node, local, parent, name, Purpose::Place { parent, agreed })
     }
 
     /// Whether the node lies in a directory that will leave, and takes that directory's place: it must get out first.
@@ -197,7 +198,8 @@ impl Plan<'_> {
 
     /// Sees to it that nothing stands in the way of `node` at a place.
     fn clear(&mut self, node: NodeId, parent: NodeId, name: &Name) -> Cleared {
-        if self.scene.observer.is_pending(parent, name) {
+        let is_here = parent == NodeId::ROOT || self.trees.local(parent).is_some();
+        if (is_here && self.scene.observer.is_unseen(parent)) || self.scene.observer.is_pending(parent, name) {
             return Cleared::Taken;
         }
         let Some(other) = self.shape.child(self.trees, parent, name).filter(|other| *other != node) else {
@@ -229,8 +231,13 @@ impl Plan<'_> {
         if self.scene.busy.contains(&node) || merged.place != Verdict::Apply {
             return false;
         }
-        self.rename_here(node, &local, local.parent, swap_name(node), Purpose::Place { parent: local.parent })
-            == Outcome::Done
+        self.rename_here(
+            node,
+            &local,
+            local.parent,
+            swap_name(node),
+            Purpose::Place { parent: local.parent, agreed: None },
+        ) == Outcome::Done
     }
 
     /// If `new` is the directory that takes what lived on under `old`, which went to the trash, then what stands here as `old`

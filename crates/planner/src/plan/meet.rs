@@ -73,8 +73,17 @@ impl Plan<'_> {
             name: there.name.clone(),
         });
         if self.closes_cycle(holder, draft) {
-            // It will have to come back, to its name.
-            return Meeting::Decided(self.step_aside(node, local));
+            self.consider_above(there.parent);
+            if self.is_sent(node) || self.is_sent(holder) {
+                return Meeting::Decided(if self.is_sent(node) { Outcome::Done } else { Outcome::Waits });
+            }
+            if self.wants_cycle(holder) {
+                // It will have to come back, to its name.
+                return Meeting::Decided(self.step_aside(node, local));
+            }
+            if self.closes_cycle(holder, draft) {
+                return Meeting::Decided(Outcome::Waits);
+            }
         }
         match self.meet_chain(holder, there, parent, draft) {
             true => Meeting::Free,
@@ -129,6 +138,6 @@ impl Plan<'_> {
         }
         let name = self.free_conflict_name(local.parent, local);
         self.touched.insert(node);
-        self.rename_here(node, local, local.parent, name, Purpose::Place { parent: local.parent })
+        self.rename_here(node, local, local.parent, name, Purpose::Place { parent: local.parent, agreed: None })
     }
 }

@@ -68,9 +68,12 @@ impl Plan<'_> {
                 if self.is_sent(node) {
                     return Outcome::Done;
                 }
-                if self.closes_cycle(node, &draft) {
-                    // It did not: whoever moved first has won.
+                if self.wants_cycle(node) {
+                    // Another device moved the one, this one the other: whoever moved first has won.
                     return self.move_here(node, local, remote);
+                }
+                if self.closes_cycle(node, &draft) {
+                    return Outcome::Waits;
                 }
             }
             match self.meet(node, local, parent, &mut draft) {
@@ -229,6 +232,31 @@ impl Plan<'_> {
         true
     }
 
+    /// Whether the node would lie beneath itself even when all that moved here was sent.
+    pub(super) fn wants_cycle(&mut self, node: NodeId) -> bool {
+        let mut at = node;
+        for _ in 0..super::CHAIN_MAX {
+            let (synced, local, remote) = (self.trees.synced(at), self.trees.local(at), self.trees.remote(at));
+            let parent = match (local, remote) {
+                (Some(local), Some(remote)) => match self.merge(at, synced.as_ref(), &local, &remote).place {
+                    Verdict::Send => local.parent,
+                    _ => remote.place.parent,
+                },
+                (Some(local), None) => local.parent,
+                (None, Some(remote)) => remote.place.parent,
+                (None, None) => return false,
+            };
+            if parent == NodeId::ROOT {
+                return false;
+            }
+            if parent == node {
+                return true;
+            }
+            at = parent;
+        }
+        true
+    }
+
     /// The directory that holds the node on the server, once the groups so far and this one are done.
     fn parent_when_sent(&self, node: NodeId, draft: &Draft) -> Option<NodeId> {
         let drafted = draft.operations.iter().filter(|operation| operation.node() == node).find_map(new_parent);
@@ -240,7 +268,7 @@ impl Plan<'_> {
     }
 
     /// Considers the directories of this disk from `dir` up to the root.
-    fn consider_above(&mut self, dir: NodeId) {
+    pub(super) fn consider_above(&mut self, dir: NodeId) {
         let mut at = dir;
         for _ in 0..super::CHAIN_MAX {
             let Some(local) = self.trees.local(at) else { return };

@@ -16,6 +16,8 @@ pub struct Faults {
     pub applies: usize,
     pub crashes: usize,
     pub rollbacks: bool,
+    /// A crash loses no answers of applies: what was applied is known afterwards.
+    pub whole_applies: bool,
 }
 
 impl Faults {
@@ -31,6 +33,7 @@ impl Faults {
             applies: rate([0, 0, 3, 8]),
             crashes: rate([0, 0, 40, 200]),
             rollbacks: rate([0, 0, 0, 1]) == 1,
+            whole_applies: false,
         }
     }
 
@@ -66,6 +69,12 @@ pub fn refusal() -> CommitFailure {
 impl World {
     /// The program ends without warning and starts again. What was under way may have been done, its answer is lost.
     pub fn crash(&mut self, number: usize) {
+        if self.faults.whole_applies {
+            let client = &mut self.clients[number];
+            client.inbox.retain(|event| matches!(event, Event::Applied { .. }));
+            self.deliver_all(number);
+            self.clients[number].effects.retain(|effect| matches!(effect, Effect::Commit { .. }));
+        }
         for effect in std::mem::take(&mut self.clients[number].effects) {
             match effect {
                 Effect::Commit { commit, .. } if self.random.below(2) == 0 && !self.clients[number].offline => {

@@ -152,7 +152,7 @@ fn found_before() {
 fn each_in_a_directory_of_its_own_never_meets_the_others() {
     for seed in seeds(1_000) {
         replayable(seed, 2 + (seed % 3 == 0) as usize, |world| {
-            let faults = Faults { rollbacks: false, ..Faults::draw(&mut world.random) };
+            let faults = Faults { rollbacks: false, whole_applies: true, ..Faults::draw(&mut world.random) };
             let tops: Vec<u64> = (0..world.clients.len()).map(|number| own_directory(world, number)).collect();
             world.run();
             for _ in 0..2 {

@@ -150,6 +150,15 @@ impl World {
     /// Gives some of the waiting events to the engine.
     pub fn deliver(&mut self, number: usize) -> bool {
         let count = 1 + self.random.below(5);
+        self.deliver_some(number, count)
+    }
+
+    /// Gives all waiting events to the engine.
+    pub fn deliver_all(&mut self, number: usize) {
+        self.deliver_some(number, usize::MAX);
+    }
+
+    fn deliver_some(&mut self, number: usize, count: usize) -> bool {
         let (at_ms, client) = (self.at_ms, &mut self.clients[number]);
         let now = Timestamp::default().plus_milliseconds(at_ms);
         let due = client.wake_at_ms.is_some_and(|wake| wake <= at_ms);

@@ -164,7 +164,10 @@ impl Core {
             && !slot.is_ready
         {
             slot.is_ready = true;
-            self.ready.push(task);
+            // Sorted, so that what runs next does not depend on the order in which a primitive wakes those that wait for it: some
+            // of them draw it from a generator of their own.
+            let at = self.ready.partition_point(|other| *other < task);
+            self.ready.insert(at, task);
         }
     }
 
@@ -172,7 +175,7 @@ impl Core {
     pub(super) fn pick(&mut self) -> Option<(TaskId, &'static str, Work)> {
         while !self.ready.is_empty() {
             let at = self.random.index(self.ready.len());
-            let id = self.ready.swap_remove(at);
+            let id = self.ready.remove(at);
             let Some(slot) = self.tasks.get_mut(&id) else { continue };
             slot.is_ready = false;
             let work = match &mut slot.body {
