@@ -26,18 +26,13 @@ pub(crate) struct Holding {
     pub(crate) anywhere: BTreeSet<ContentId>,
 }
 
-/// A content that a person saved.
-pub(crate) struct Saved {
-    /// What it is called in the log.
-    words: String,
-    /// The person has removed or overwritten it on a machine where it stood: from then on it need not stand in a folder.
-    was_removed: bool,
-}
-
 /// What was saved, and what the server knows.
 pub(crate) struct Ledger {
     chunker: Chunker,
-    saved: BTreeMap<ContentId, Saved>,
+    /// With a few words for people.
+    saved: BTreeMap<ContentId, String>,
+    /// What a person has removed or overwritten on a machine where it stood: from then on it need not stand in a folder.
+    removed: BTreeSet<ContentId>,
     history: BTreeSet<ContentId>,
     history_to: Seq,
 }
@@ -47,6 +42,7 @@ impl Ledger {
         Ledger {
             chunker: Chunker::new(limits),
             saved: BTreeMap::new(),
+            removed: BTreeSet::new(),
             history: BTreeSet::new(),
             history_to: Seq::START,
         }
@@ -92,9 +88,8 @@ impl Ledger {
         others: impl FnOnce(&Ledger) -> BTreeSet<ContentId>,
     ) {
         let fewer = before.in_folder.iter().filter(|(id, count)| after.in_folder.get(id).unwrap_or(&0) < count);
-        for (id, _) in fewer {
-            self.saved.entry(*id).and_modify(|saved| saved.was_removed = true);
-        }
+        // Also what is saved only later: a file that a program still holds open may be removed on another machine already.
+        self.removed.extend(fewer.map(|(id, _)| *id));
         let gone = before.anywhere.difference(&after.anywhere);
         let gone: Vec<ContentId> = gone.filter(|id| self.saved.contains_key(id)).copied().collect();
         if !gone.is_empty() {
@@ -107,7 +102,7 @@ impl Ledger {
             let id = self.content_id(bytes);
             // There is nothing to lose in an empty file.
             if after.anywhere.contains(&id) && !bytes.is_empty() {
-                self.saved.insert(id, Saved { words: name_of(bytes), was_removed: false });
+                self.saved.insert(id, name_of(bytes));
             }
         }
     }
@@ -115,11 +110,11 @@ impl Ledger {
     /// What was saved and is not kept: it must stand in one of the `folders`, and may lie in the history or in one of the `safes`
     /// only once a person has removed it. So whoever loses a race with another machine still finds what he wrote.
     pub(crate) fn lost(&self, folders: &BTreeSet<ContentId>, safes: &BTreeSet<ContentId>) -> Vec<String> {
-        let is_kept = |id: &ContentId, saved: &Saved| {
-            folders.contains(id) || (saved.was_removed && (self.history.contains(id) || safes.contains(id)))
+        let is_kept = |id: &ContentId| {
+            folders.contains(id) || (self.removed.contains(id) && (self.history.contains(id) || safes.contains(id)))
         };
-        let lost = self.saved.iter().filter(|(id, saved)| !is_kept(id, saved));
-        lost.map(|(_, saved)| saved.words.clone()).collect()
+        let lost = self.saved.iter().filter(|(id, _)| !is_kept(id));
+        lost.map(|(_, words)| words.clone()).collect()
     }
 
     /// How many contents must be somewhere.
