@@ -14,7 +14,7 @@ use crate::ids::IdSource;
 use crate::observe::{Findings, Observer};
 use crate::plan::{Applying, Outcome, Plan, Purpose, Room, Scene, Sending};
 use crate::trees::Trees;
-use crate::{ApplyOperation, BatchId, Effect, Event, Input, ReadError};
+use crate::{ApplyOperation, BatchId, Effect, Event, Input};
 
 pub use report::{EngineProblem, Progress};
 
@@ -129,10 +129,8 @@ impl Engine {
         let mut wake = self.observer.settle(trees, &mut self.ids, &self.limits, self.at_ms, &mut findings);
         self.take_findings(findings);
         let expired = self.holds.expire(self.at_ms);
-        for node in &expired {
-            if self.holds.is_unreadable(*node) {
-                self.look_again(trees, *node);
-            }
+        for dir in expired.iter().filter(|node| self.holds.is_unlistable(**node)) {
+            self.observer.look_anew(*dir);
         }
         unblock |= !expired.is_empty();
         self.touched.extend(expired);
@@ -149,16 +147,6 @@ impl Engine {
         let wake = [wake, self.holds.next()].into_iter().flatten().min();
         effects.extend(wake.map(|at_ms| Effect::WakeAt { at_ms: at_ms.max(self.at_ms + 1) }));
         effects
-    }
-
-    /// What could not be read is looked at again: a directory as a whole, a file by its name.
-    fn look_again(&mut self, trees: &dyn Trees, node: NodeId) {
-        match trees.local(node) {
-            Some(local) if local.kind() == Kind::File => self.observer.hint(local.parent, local.name),
-            Some(_) => self.observer.look_anew(node),
-            None if node == NodeId::ROOT => self.observer.look_anew(node),
-            None => self.holds.forget(node),
-        }
     }
 
     /// Whether nothing is under way whose end would bring an event.
@@ -226,8 +214,11 @@ impl Engine {
         for (node, error) in findings.unreadable {
             self.holds.unreadable(node, error, self.now, self.at_ms);
         }
+        for dir in findings.listed {
+            self.holds.listed(dir);
+        }
         for dir in findings.unlistable {
-            self.holds.unreadable(dir, ReadError::Denied, self.now, self.at_ms);
+            self.holds.unlistable(dir, self.now, self.at_ms);
         }
     }
 
@@ -340,7 +331,11 @@ impl Engine {
         let sendings = [(std::mem::take(&mut plan.sending), false), (std::mem::take(&mut plan.sending_big), true)];
         let applyings = [(std::mem::take(&mut plan.applying), false), (std::mem::take(&mut plan.applying_big), true)];
         let reads = std::mem::take(&mut plan.reads);
+        let agreed = std::mem::take(&mut plan.agreed);
         let places = plan.into_places();
+        for node in agreed {
+            self.holds.agreed(node);
+        }
         let mut effects = Vec::new();
         if !reads.is_empty() {
             effects.push(Effect::Read(reads));

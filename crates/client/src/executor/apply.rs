@@ -112,6 +112,7 @@ impl<F: Files> Batch<'_, F> {
         };
         let ours = files.stat(&self.root.staging, &staged).map_err(apply_error)?.ok_or(ApplyError::Changed)?;
         // From here on the new file lies in the safe, so that what the exchange takes out is there in the same step.
+        self.check_untouched(&dir, &at.name, expected)?;
         let kept = self.safe_names.next(Fingerprint::of(expected), Fingerprint::of(&ours), &at.name);
         files.rename(&self.root.staging, &staged, safe, &kept, RenameMode::NoReplace).map_err(apply_error)?;
         match files.rename(safe, &kept, &dir, &at.name, RenameMode::Exchange) {
@@ -239,11 +240,8 @@ impl<F: Files> Batch<'_, F> {
 
     /// Moves `dir/name` to the safe. What turns out to be something else than `expected` is put back.
     fn displace(&mut self, dir: &F::Dir, name: &Name, expected: &Stat) -> Result<(), ApplyError> {
+        self.check_untouched(dir, name, expected)?;
         let (files, safe) = (&self.root.files, &self.root.safe);
-        match files.stat(dir, name).map_err(apply_error)? {
-            Some(stat) if matches(&stat, expected) => {}
-            _ => return Err(ApplyError::Changed),
-        }
         let kept = self.safe_names.next(Fingerprint::of(expected), Fingerprint::NONE, name);
         files.rename(dir, name, safe, &kept, RenameMode::NoReplace).map_err(apply_error)?;
         if files.stat(safe, &kept).map_err(apply_error)?.is_some_and(|stat| matches(&stat, expected)) {
@@ -253,6 +251,15 @@ impl<F: Files> Batch<'_, F> {
             put_beside(self.root, safe, &kept, dir, name).map_err(apply_error)?;
         }
         Err(ApplyError::Changed)
+    }
+
+    /// Fails if what stands there was changed in any way since it was looked at, the ctime included: the displaced file itself cannot
+    /// tell any more, for a rename changes its ctime as an edit would that restores the mtime.
+    fn check_untouched(&self, dir: &F::Dir, name: &Name, expected: &Stat) -> Result<(), ApplyError> {
+        match self.root.files.stat(dir, name).map_err(apply_error)? {
+            Some(stat) if matches(&stat, expected) && stat.ctime == expected.ctime => Ok(()),
+            _ => Err(ApplyError::Changed),
+        }
     }
 
     /// Removes a file that this batch staged and nobody saw, if it is that file.
