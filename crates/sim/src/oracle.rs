@@ -46,7 +46,8 @@ pub(crate) fn disk_tree(disk: &SimDisk, ledger: &Ledger) -> Tree {
     tree.map(|(path, entry)| (path, shown(entry))).collect()
 }
 
-fn is_own(path: &[u8]) -> bool {
+/// Whether a path is our own directory, or in it.
+pub(crate) fn is_own(path: &[u8]) -> bool {
     path.strip_prefix(OWN_DIR).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
 }
 
@@ -245,7 +246,7 @@ impl World {
         let disks: Vec<SimDisk> = (0..self.options.machines).map(|machine| self.machine_disk(machine)).collect();
         let mut ledger = self.ledger();
         ledger.read_history(&*meta, drive).map_err(words)?;
-        let safes: BTreeSet<ContentId> = disks.iter().flat_map(|disk| ledger.contents_of(disk)).collect();
+        let safes: BTreeSet<ContentId> = disks.iter().flat_map(|disk| ledger.contents_of(disk).anywhere).collect();
         let trees = disks.iter().flat_map(|disk| disk_tree(disk, &ledger).into_values());
         let folders = trees.filter_map(|shown| match shown {
             Shown::File { content, .. } => Some(content),

@@ -11,23 +11,28 @@ use skep_metastore::{MetaStore, StoreError};
 use skep_types::{ContentId, DriveId, Limits, Seq};
 
 use crate::disk::{SimDisk, TreeEntry};
+use crate::oracle::is_own;
 use crate::workload::{Acted, name_of};
 
 /// Entries of the journal that are read at a time.
 const ENTRIES_READ_MAX: usize = 1_000;
 
-/// A content that a person saved.
-pub(crate) struct Saved {
-    /// What it is called in the log.
-    words: String,
-    /// The person has removed or overwritten it on a machine where it stood: from then on it may lie in a safe.
-    was_removed: bool,
+/// What lies on a disk.
+#[derive(Default)]
+pub(crate) struct Holding {
+    /// How many files of the person hold it.
+    in_folder: BTreeMap<ContentId, u32>,
+    /// All of it, our own directory included.
+    pub(crate) anywhere: BTreeSet<ContentId>,
 }
 
 /// What was saved, and what the server knows.
 pub(crate) struct Ledger {
     chunker: Chunker,
-    saved: BTreeMap<ContentId, Saved>,
+    /// With a few words for people.
+    saved: BTreeMap<ContentId, String>,
+    /// What a person has removed or overwritten on a machine where it stood: from then on it need not stand in a folder.
+    removed: BTreeSet<ContentId>,
     history: BTreeSet<ContentId>,
     history_to: Seq,
 }
@@ -37,6 +42,7 @@ impl Ledger {
         Ledger {
             chunker: Chunker::new(limits),
             saved: BTreeMap::new(),
+            removed: BTreeSet::new(),
             history: BTreeSet::new(),
             history_to: Seq::START,
         }
@@ -50,12 +56,16 @@ impl Ledger {
     }
 
     /// Everything that lies on a disk, our own directory included.
-    pub(crate) fn contents_of(&self, disk: &SimDisk) -> BTreeSet<ContentId> {
-        let files = disk.tree().into_values().filter_map(|entry| match entry {
-            TreeEntry::File { bytes, .. } => Some(bytes),
-            _ => None,
-        });
-        files.map(|bytes| self.content_id(&bytes)).collect()
+    pub(crate) fn contents_of(&self, disk: &SimDisk) -> Holding {
+        let mut holding = Holding::default();
+        for (path, entry) in disk.tree() {
+            if let TreeEntry::File { bytes, .. } = entry {
+                let id = self.content_id(&bytes);
+                *holding.in_folder.entry(id).or_default() += u32::from(!is_own(&path));
+                holding.anywhere.insert(id);
+            }
+        }
+        holding
     }
 
     /// Takes in what came to the journal.
@@ -73,37 +83,38 @@ impl Ledger {
     pub(crate) fn changed(
         &mut self,
         acted: &Acted,
-        before: &BTreeSet<ContentId>,
-        after: &BTreeSet<ContentId>,
+        before: &Holding,
+        after: &Holding,
         others: impl FnOnce(&Ledger) -> BTreeSet<ContentId>,
     ) {
-        let gone: Vec<ContentId> = before.difference(after).filter(|id| self.saved.contains_key(id)).copied().collect();
+        let fewer = before.in_folder.iter().filter(|(id, count)| after.in_folder.get(id).unwrap_or(&0) < count);
+        // Also what is saved only later: a file that a program still holds open may be removed on another machine already.
+        self.removed.extend(fewer.map(|(id, _)| *id));
+        let gone = before.anywhere.difference(&after.anywhere);
+        let gone: Vec<ContentId> = gone.filter(|id| self.saved.contains_key(id)).copied().collect();
         if !gone.is_empty() {
             let others = others(self);
-            for id in gone {
-                if others.contains(&id) || self.history.contains(&id) {
-                    self.saved.entry(id).and_modify(|saved| saved.was_removed = true);
-                } else {
-                    self.saved.remove(&id);
-                }
-            }
+            gone.iter()
+                .filter(|id| !others.contains(id) && !self.history.contains(id))
+                .for_each(|id| _ = self.saved.remove(id));
         }
         for bytes in &acted.saved {
             let id = self.content_id(bytes);
             // There is nothing to lose in an empty file.
-            if after.contains(&id) && !bytes.is_empty() {
-                self.saved.insert(id, Saved { words: name_of(bytes), was_removed: false });
+            if after.anywhere.contains(&id) && !bytes.is_empty() {
+                self.saved.insert(id, name_of(bytes));
             }
         }
     }
 
-    /// What was saved and is neither in the history nor in `folders`, and, if the person removed it himself, not in `safes` either.
+    /// What was saved and is not kept: it must stand in one of the `folders`, and may lie in the history or in one of the `safes`
+    /// only once a person has removed it. So whoever loses a race with another machine still finds what he wrote.
     pub(crate) fn lost(&self, folders: &BTreeSet<ContentId>, safes: &BTreeSet<ContentId>) -> Vec<String> {
-        let is_kept = |id: &ContentId, saved: &Saved| {
-            folders.contains(id) || self.history.contains(id) || (saved.was_removed && safes.contains(id))
+        let is_kept = |id: &ContentId| {
+            folders.contains(id) || (self.removed.contains(id) && (self.history.contains(id) || safes.contains(id)))
         };
-        let lost = self.saved.iter().filter(|(id, saved)| !is_kept(id, saved));
-        lost.map(|(_, saved)| saved.words.clone()).collect()
+        let lost = self.saved.iter().filter(|(id, _)| !is_kept(id));
+        lost.map(|(_, words)| words.clone()).collect()
     }
 
     /// How many contents must be somewhere.

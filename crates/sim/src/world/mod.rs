@@ -218,7 +218,7 @@ impl World {
         let after = state.ledger.contents_of(&disk);
         let State { ledger, machines, .. } = &mut *state;
         let others = |ledger: &Ledger| -> BTreeSet<ContentId> {
-            machines.iter().flat_map(|machine| ledger.contents_of(&machine.disk)).collect()
+            machines.iter().flat_map(|machine| ledger.contents_of(&machine.disk).anywhere).collect()
         };
         ledger.changed(&acted, &before, &after, others);
         drop(state);

@@ -75,11 +75,13 @@ impl World {
             return;
         }
         let faults = &self.options.faults;
+        // Just before a name changes hands there is most to win.
+        let haste = if call == "rename" { 10 } else { 1 };
         let strike = if state.random.happens(faults.client_kills_per_million) {
             Some(Strike::End(End::Kill))
         } else if state.random.happens(faults.client_power_cuts_per_million) {
             Some(Strike::End(End::PowerCut))
-        } else if state.random.happens(faults.meddling_per_million) && !state.are_people_still {
+        } else if state.random.happens(faults.meddling_per_million * haste) && !state.are_people_still {
             Some(Strike::Meddle)
         } else if state.random.happens(faults.disk_errors_per_million) {
             let kinds = [FileErrorKind::Other, FileErrorKind::NoSpace, FileErrorKind::Denied];
