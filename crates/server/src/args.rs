@@ -34,6 +34,8 @@ pub enum Command {
     Device(DeviceCommand),
     /// Print the fingerprint by which devices know this server.
     Fingerprint(DataArgs),
+    /// Write everything that is kept here to a directory, as plain files.
+    Export(ExportArgs),
     /// Show what happened.
     Log(LogArgs),
 }
@@ -108,6 +110,24 @@ pub enum DeviceCommand {
         #[command(flatten)]
         data: DataArgs,
     },
+}
+
+/// What to export, and whereto.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// A new or empty directory.
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Only what belongs to this account; without it each account gets a directory of its name.
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// Every stored version of every file too, also of those in the trash: DIR/all-versions/NODE/SEQ NAME, and what is there
+    /// now in DIR/current.
+    #[arg(long)]
+    pub all_versions: bool,
+    /// On which data.
+    #[command(flatten)]
+    pub data: DataArgs,
 }
 
 /// Which log, and how.
@@ -192,6 +212,8 @@ mod tests {
             "skep-server device ls --data-dir D",
             "skep-server device revoke thinkpad --data-dir D",
             "skep-server fingerprint --data-dir D",
+            "skep-server export E --data-dir D",
+            "skep-server export E --data-dir D --user maya --all-versions",
             "skep-server log --connections --json --data-dir D",
         ] {
             assert!(matches!(parsed(line), Ok(Asked::Command(_))), "{line}: {:?}", parsed(line).err());
