@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use skep_client::{
-    Account, Client, Feed, Machine, Marker, PathReport, RootError, RootId, SqliteTrees, Start, StartError, State, Status,
-    WaitOutcome,
+    Account, Client, Feed, Machine, Marker, PathReport, RootError, RootId, SqliteTrees, Start, StartError, State,
+    Status, WaitOutcome,
 };
 use skep_platform::runtime::{RuntimeClock, RuntimeTasks, SystemEntropy};
 use skep_platform::talk::{Complaint, Exit};

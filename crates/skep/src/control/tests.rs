@@ -58,7 +58,11 @@ async fn commands_get_their_answers_and_nonsense_gets_an_error() {
             account: AccountId::from_bytes([2; 16]),
             user: "maya".into(),
         },
-        folder: FolderConfig { local: "/data/Skep".into(), drive: DriveId::from_bytes([4; 16]), root: skep_client::RootId::from_bytes([5; 16]) },
+        folder: FolderConfig {
+            local: "/data/Skep".into(),
+            drive: DriveId::from_bytes([4; 16]),
+            root: skep_client::RootId::from_bytes([5; 16]),
+        },
     });
     let server = ControlServer::bind(&home).unwrap();
     let (stop, mut stopped) = mpsc::channel(1);

@@ -16,7 +16,11 @@ fn config() -> Config {
             account: AccountId::from_bytes([2; 16]),
             user: "maya".into(),
         },
-        folder: FolderConfig { local: "/data/Skep".into(), drive: DriveId::from_bytes([4; 16]), root: skep_client::RootId::from_bytes([5; 16]) },
+        folder: FolderConfig {
+            local: "/data/Skep".into(),
+            drive: DriveId::from_bytes([4; 16]),
+            root: skep_client::RootId::from_bytes([5; 16]),
+        },
     }
 }
 
