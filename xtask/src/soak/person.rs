@@ -4,7 +4,7 @@
 //! [`Ledger`] which contents it has saved and which it has destroyed itself: those are nobody else's loss.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -37,7 +37,7 @@ pub struct Person {
     mark: String,
     random: Random,
     contents: u64,
-    open: Option<(File, PathBuf, Vec<u8>)>,
+    open: Option<(File, PathBuf)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,15 +93,18 @@ impl Person {
 
     /// Closes what is still open.
     pub fn close(&mut self, ledger: &mut Ledger) {
-        if let Some((file, _, bytes)) = self.open.take() {
-            self.close_one(&file, &bytes, ledger);
+        if let Some((file, _)) = self.open.take() {
+            self.close_one(&file, ledger);
         }
     }
 
-    /// A file that lost its last name meanwhile is gone by the will of a program: a client never removes a name for good.
-    fn close_one(&self, file: &File, bytes: &[u8], ledger: &mut Ledger) {
-        if file.metadata().is_ok_and(|found| found.nlink() > 0) {
-            ledger.saved(self.side, bytes);
+    /// What is in the file at its end counts. One that lost its last name meanwhile is gone by the will of a program: a client never
+    /// removes a name for good.
+    fn close_one(&self, mut file: &File, ledger: &mut Ledger) {
+        let mut bytes = Vec::new();
+        let read = file.rewind().and_then(|()| file.read_to_end(&mut bytes));
+        if read.is_ok() && file.metadata().is_ok_and(|found| found.nlink() > 0) {
+            ledger.saved(self.side, &bytes);
         }
     }
 
@@ -141,9 +144,12 @@ impl Person {
     }
 
     fn pick_file(&mut self) -> Option<PathBuf> {
-        // A file that a program has open is that program's.
-        let open = self.open.as_ref().map(|(_, path, _)| path.clone());
-        self.pick(|kind| kind == Kind::File).filter(|path| Some(path) != open.as_ref())
+        let path = self.pick(|kind| kind == Kind::File)?;
+        // A file that a program has open is that program's, whatever the other side has called it meanwhile.
+        let inode = |found: fs::Metadata| found.ino();
+        let open = self.open.as_ref().and_then(|(file, ..)| file.metadata().ok()).map(inode);
+        let picked = fs::symlink_metadata(self.root.join(&path)).ok().map(inode)?;
+        if Some(picked) == open { None } else { Some(path) }
     }
 
     fn target_directory(&mut self) -> PathBuf {
@@ -277,7 +283,7 @@ impl Person {
         let old = self.about_to_destroy(target);
         fs::rename(self.root.join(path), self.root.join(target))?;
         ledger.destroyed(self.side, old.as_deref());
-        if let Some((_, open, _)) = &mut self.open
+        if let Some((_, open)) = &mut self.open
             && let Ok(rest) = open.strip_prefix(path)
         {
             *open = if rest.as_os_str().is_empty() { target.to_owned() } else { target.join(rest) };
@@ -350,23 +356,23 @@ impl Person {
 
     /// A program that has a file open for a while, and writes to it from time to time.
     fn write_slowly(&mut self, ledger: &mut Ledger) -> io::Result<Option<String>> {
-        if let Some((mut file, path, mut bytes)) = self.open.take() {
+        if let Some((mut file, path)) = self.open.take() {
             if self.random.coin() {
-                self.close_one(&file, &bytes, ledger);
-                return Ok(Some(format!("closes {} {}", path.display(), name_of(&bytes))));
+                self.close_one(&file, ledger);
+                return Ok(Some(format!("closes {}", path.display())));
             }
             let more = self.content();
             file.write_all(&more)?;
-            bytes.extend(more);
             let told = format!("writes on to {}", path.display());
-            self.open = Some((file, path, bytes));
+            self.open = Some((file, path));
             return Ok(Some(told));
         }
         let (path, bytes) = (self.new_file(), self.content());
-        let mut file = OpenOptions::new().write(true).create_new(true).open(self.root.join(&path))?;
+        let mut options = OpenOptions::new();
+        let mut file = options.read(true).write(true).create_new(true).open(self.root.join(&path))?;
         file.write_all(&bytes)?;
         let told = format!("opens {} and writes {}", path.display(), name_of(&bytes));
-        self.open = Some((file, path, bytes));
+        self.open = Some((file, path));
         Ok(Some(told))
     }
 }
