@@ -14,7 +14,7 @@ use crate::ids::IdSource;
 use crate::observe::{Findings, Observer};
 use crate::plan::{Applying, Outcome, Plan, Purpose, Room, Scene, Sending};
 use crate::trees::Trees;
-use crate::{ApplyOperation, BatchId, Effect, Event, Input, ReadError};
+use crate::{ApplyOperation, BatchId, Effect, Event, Input};
 
 pub use report::{EngineProblem, Progress};
 
@@ -129,6 +129,9 @@ impl Engine {
         let mut wake = self.observer.settle(trees, &mut self.ids, &self.limits, self.at_ms, &mut findings);
         self.take_findings(findings);
         let expired = self.holds.expire(self.at_ms);
+        for dir in expired.iter().filter(|node| self.holds.is_unlistable(**node)) {
+            self.observer.look_anew(*dir);
+        }
         unblock |= !expired.is_empty();
         self.touched.extend(expired);
         if unblock || self.is_idle() {
@@ -211,9 +214,11 @@ impl Engine {
         for (node, error) in findings.unreadable {
             self.holds.unreadable(node, error, self.now, self.at_ms);
         }
+        for dir in findings.listed {
+            self.holds.listed(dir);
+        }
         for dir in findings.unlistable {
-            self.holds.unreadable(dir, ReadError::Denied, self.now, self.at_ms);
-            self.observer.retry_directory(dir);
+            self.holds.unlistable(dir, self.now, self.at_ms);
         }
     }
 
@@ -326,7 +331,11 @@ impl Engine {
         let sendings = [(std::mem::take(&mut plan.sending), false), (std::mem::take(&mut plan.sending_big), true)];
         let applyings = [(std::mem::take(&mut plan.applying), false), (std::mem::take(&mut plan.applying_big), true)];
         let reads = std::mem::take(&mut plan.reads);
+        let agreed = std::mem::take(&mut plan.agreed);
         let places = plan.into_places();
+        for node in agreed {
+            self.holds.agreed(node);
+        }
         let mut effects = Vec::new();
         if !reads.is_empty() {
             effects.push(Effect::Read(reads));

@@ -1,7 +1,7 @@
-//! Names of conflict copies.
+//! Names that the planner makes.
 
 use skep_types::product::TWO_VERSIONS;
-use skep_types::{Name, Timestamp};
+use skep_types::{Name, NodeId, Timestamp};
 
 /// Longest part of a device's name that goes into a file name, in bytes.
 const DEVICE_BYTES_MAX: usize = 40;
@@ -28,6 +28,11 @@ pub fn conflict_name(name: &Name, device: &str, time: Timestamp, taken: impl Fn(
         }
     }
     unreachable!("a directory holds fewer than 2^64 names")
+}
+
+/// The name that a node has for a moment while names are passed on in a circle.
+pub(crate) fn swap_name(node: NodeId) -> Name {
+    Name::new(format!(".{node}.skep-swap")).expect("a short text without separators is a name")
 }
 
 /// Whether `name` is the name of a conflict copy of `original`.

@@ -47,6 +47,16 @@ struct Busy {
     retry_at_ms: u64,
 }
 
+/// The `retry_at_ms` of a file whose time has come and that was not read since.
+const NOT_WAITING: u64 = u64::MAX;
+
+impl Busy {
+    /// Whether it is left alone for the moment.
+    fn waits(&self) -> bool {
+        self.retry_at_ms != NOT_WAITING
+    }
+}
+
 /// What observing came to, for the engine.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
@@ -56,6 +66,8 @@ pub(crate) struct Findings {
     pub(crate) unreadable: Vec<(NodeId, ReadError)>,
     /// Directories that cannot be listed.
     pub(crate) unlistable: Vec<NodeId>,
+    /// Directories that were listed, or are there no more.
+    pub(crate) listed: Vec<NodeId>,
     /// Nodes that were read well.
     pub(crate) readable: Vec<NodeId>,
 }
@@ -67,6 +79,8 @@ pub(crate) struct Observer {
     looks: BTreeMap<LookId, (NodeId, Dirty)>,
     looks_asked: u64,
     watched: BTreeSet<NodeId>,
+    /// Directories that became other nodes: watches that were set before still tell of the old ones.
+    renamed: BTreeMap<NodeId, NodeId>,
     missing: BTreeMap<NodeId, Missing>,
     missing_changed_ms: u64,
     arrivals: BTreeMap<(NodeId, Name), Arrival>,
@@ -94,6 +108,10 @@ impl Observer {
 
     /// An entry may have changed.
     pub(crate) fn hint(&mut self, dir: NodeId, name: Name) {
+        let mut dir = dir;
+        while let Some(now) = self.renamed.get(&dir) {
+            dir = *now;
+        }
         match self.dirty.entry(dir).or_insert_with(|| Dirty::Names(BTreeSet::new())) {
             Dirty::Deep => {}
             Dirty::Names(names) => {
@@ -102,15 +120,18 @@ impl Observer {
         }
     }
 
-    /// A directory became another node: it is watched anew and looked at as a whole.
+    /// A directory became another node.
+    pub(crate) fn renamed(&mut self, old: NodeId, new: NodeId) {
+        // What was renamed back leads nowhere else.
+        self.renamed.remove(&new);
+        self.renamed.insert(old, new);
+        self.look_anew(new);
+    }
+
+    /// The directory is watched anew and looked at as a whole.
     pub(crate) fn look_anew(&mut self, dir: NodeId) {
         self.watched.remove(&dir);
         self.dirty.insert(dir, Dirty::Deep);
-    }
-
-    /// A directory could not be listed: it is looked at again with the next scan, or when something hints at it.
-    pub(crate) fn retry_directory(&mut self, dir: NodeId) {
-        self.watched.remove(&dir);
     }
 
     /// Apply operations begin to work on these places.
@@ -123,6 +144,11 @@ impl Observer {
         for place in places {
             self.frozen.remove(place);
         }
+    }
+
+    /// Whether apply operations are working on entries of the directory.
+    pub(crate) fn has_frozen(&self, dir: NodeId) -> bool {
+        self.frozen.range((dir, first_name())..).next().is_some_and(|(frozen, _)| *frozen == dir)
     }
 
     /// Whether it is not known what stands there.
@@ -163,7 +189,7 @@ impl Observer {
             && self.missing.is_empty()
             && self.arrivals.is_empty()
             && self.reading.is_empty()
-            && self.busy.is_empty()
+            && !self.busy.values().any(Busy::waits)
             && self.racy.is_empty()
     }
 
@@ -232,7 +258,7 @@ impl Observer {
 
     fn is_frozen(&self, dir: NodeId, dirty: &Dirty) -> bool {
         match dirty {
-            Dirty::Deep => self.frozen.range((dir, first_name())..).next().is_some_and(|(frozen, _)| *frozen == dir),
+            Dirty::Deep => self.has_frozen(dir),
             Dirty::Names(names) => names.iter().any(|name| self.frozen.contains(&(dir, name.clone()))),
         }
     }
@@ -248,6 +274,9 @@ impl Observer {
         findings: &mut Findings,
     ) {
         let Some((dir, dirty)) = self.looks.remove(&look) else { return };
+        if result.is_ok() {
+            findings.listed.push(dir);
+        }
         let known = trees.local(dir);
         if dir != NodeId::ROOT && known.is_none() {
             return;
@@ -268,6 +297,11 @@ impl Observer {
             Dirty::Deep => trees.local_children(dir).into_iter().collect(),
             Dirty::Names(_) => BTreeMap::new(),
         };
+        // What was seen here before is seen again, or no more.
+        match &dirty {
+            Dirty::Deep => self.arrivals.retain(|(arrived, _), _| *arrived != dir),
+            Dirty::Names(names) => self.arrivals.retain(|(arrived, name), _| *arrived != dir || !names.contains(name)),
+        }
         for sight in sights {
             unseen.remove(&sight.name);
             self.see(trees, ids, dir, sight, dirty == Dirty::Deep, at_ms, findings);
@@ -457,6 +491,22 @@ impl Observer {
         findings.touched.insert(node);
     }
 
+    /// What the node is now that it was renamed here: as it was, but for what happened to it between the last look and the rename.
+    pub(crate) fn renamed_here(
+        &self,
+        trees: &dyn Trees,
+        node: NodeId,
+        known: Local,
+        place: (NodeId, Name),
+        stat: Stat,
+    ) -> Local {
+        let same_bytes = (known.stat.size, known.stat.mtime, known.stat.inode) == (stat.size, stat.mtime, stat.inode);
+        let unread = known.kind() == Kind::File && !same_bytes;
+        let content = if unread { LocalContent::Unread } else { known.content.clone() };
+        let mode = self.mode_of(trees, node, &known, &stat);
+        Local { parent: place.0, name: place.1, content, mode, stat }
+    }
+
     /// A node stands in another place.
     #[expect(clippy::too_many_arguments, reason = "one sight needs the whole scene")]
     fn moved(
@@ -530,6 +580,11 @@ impl Observer {
         let mut next = None;
         for (place, arrival) in self.arrivals.clone() {
             let (dir, name) = place.clone();
+            if dir != NodeId::ROOT && trees.local(dir).is_none() {
+                // The directory became another node, which is looked at anew.
+                self.arrivals.remove(&place);
+                continue;
+            }
             let candidate = trees.local(arrival.candidate);
             let free_since = candidate.as_ref().and_then(|_| self.missing_since(trees, arrival.candidate));
             if let (Some(local), None) = (candidate, free_since)
@@ -615,9 +670,12 @@ impl Observer {
         while let Some(node) = left.pop() {
             left.extend(trees.local_children(node).into_iter().map(|(_, child)| child));
             trees.set_local(node, None);
+            findings.listed.push(node);
             self.watched.remove(&node);
             self.missing.remove(&node);
             self.dirty.remove(&node);
+            self.busy.remove(&node);
+            self.racy.remove(&node);
             findings.touched.insert(node);
         }
     }
@@ -633,25 +691,25 @@ impl Observer {
                 findings.touched.insert(node);
             }
         }
+        let is_unread = |node: &NodeId| trees.local(*node).is_some_and(|local| local.content == LocalContent::Unread);
+        self.busy.retain(|node, _| is_unread(node));
         for node in due(&self.busy, at_ms, |busy| busy.retry_at_ms) {
             if let Some(busy) = self.busy.get_mut(&node) {
-                busy.retry_at_ms = u64::MAX;
+                busy.retry_at_ms = NOT_WAITING;
             }
             // Its look asks for the read.
             if let Some(local) = trees.local(node) {
                 self.hint(local.parent, local.name);
                 findings.touched.insert(node);
-            } else {
-                self.busy.remove(&node);
             }
         }
-        let busy = self.busy.values().map(|busy| busy.retry_at_ms).filter(|at| *at != u64::MAX);
+        let busy = self.busy.values().filter(|busy| busy.waits()).map(|busy| busy.retry_at_ms);
         self.racy.values().copied().chain(busy).min()
     }
 
     /// Whether a read of the node may be asked for now.
     pub(crate) fn may_read(&self, node: NodeId) -> bool {
-        !self.reading.contains(&node) && self.busy.get(&node).is_none_or(|busy| busy.retry_at_ms == u64::MAX)
+        !self.reading.contains(&node) && !self.busy.get(&node).is_some_and(Busy::waits)
     }
 
     /// Takes what reading a file found.
@@ -671,6 +729,11 @@ impl Observer {
         };
         findings.touched.insert(node);
         match result {
+            // By now, the path that was read belongs to another file: a look tells which.
+            Ok(read) if read.stat.inode != local.stat.inode => {
+                self.busy.remove(&node);
+                self.hint(local.parent, local.name);
+            }
             Ok(read) => {
                 self.busy.remove(&node);
                 findings.readable.push(node);

@@ -9,9 +9,11 @@ mod send;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skep_types::{Group, Kind, Limits, NodeId, NodeState, Operation, Seq, Version};
+use skep_types::{Content, Group, Kind, Limits, NodeId, NodeState, Operation, Seq, Stat, Version};
 
 use crate::engine::Identity;
+use crate::ids;
+use crate::names::swap_name;
 use crate::observe::Observer;
 use crate::reconcile::{Merge, Verdict, merge};
 use crate::shape::Shape;
@@ -127,11 +129,15 @@ pub(crate) struct Plan<'a> {
     read_bytes: u64,
     /// Nodes to be considered after this pass, because something about them was decided.
     pub(crate) touched: BTreeSet<NodeId>,
+    /// Nodes on which all sides agree.
+    pub(crate) agreed: Vec<NodeId>,
     pub(super) shape: Shape,
     /// Nodes with a planned apply operation.
     pub(crate) applied: BTreeSet<NodeId>,
     /// Nodes that the commits of this pass create.
     pub(super) created: BTreeSet<NodeId>,
+    /// Where the commits of this pass put nodes.
+    pub(super) sent_parents: BTreeMap<NodeId, NodeId>,
     visiting: BTreeSet<NodeId>,
     standings: BTreeMap<NodeId, Standing>,
     kept: Option<BTreeSet<NodeId>>,
@@ -150,9 +156,11 @@ impl<'a> Plan<'a> {
             reads: Vec::new(),
             read_bytes: 0,
             touched: BTreeSet::new(),
+            agreed: Vec::new(),
             shape: Shape::default(),
             applied: BTreeSet::new(),
             created: BTreeSet::new(),
+            sent_parents: BTreeMap::new(),
             visiting: BTreeSet::new(),
             standings: BTreeMap::new(),
             kept: None,
@@ -196,6 +204,7 @@ impl<'a> Plan<'a> {
         }
         match (local, remote, standing) {
             (None, None, _) => {
+                self.agreed.push(node);
                 self.trees.set_synced(node, None);
                 Outcome::Done
             }
@@ -213,6 +222,7 @@ impl<'a> Plan<'a> {
         if synced.is_some() {
             self.trees.set_synced(node, None);
         }
+        self.agreed.push(node);
         self.trees.set_offered(node, false);
         self.trees.rest(node, true);
         let beneath = self.trees.remote_children(node);
@@ -251,16 +261,17 @@ impl<'a> Plan<'a> {
             Some(synced) => (&synced.state.place, &synced.state.content),
             None => (&remote.place, &remote.content),
         };
-        let moved = (local.parent, &local.name) != (place.parent, &place.name);
+        let moved = (local.parent, &local.name) != (place.parent, &place.name) && local.name != swap_name(node);
         let edited = local.content.known().is_some_and(|known| !known.same_bytes(content));
         if moved || edited { self.send_restored(node, &local, &remote) } else { self.remove_here(node, &local) }
     }
 
     /// On both sides: field group by field group.
     fn on_both_sides(&mut self, node: NodeId, synced: Option<Synced>, local: Local, remote: NodeState) -> Outcome {
-        let merged = merge(synced.as_ref(), &local, &remote, self.scene.who.device);
+        let merged = self.merge(node, synced.as_ref(), &local, &remote);
         let all = [merged.place, merged.content, merged.mode];
         if all == [Verdict::Same; 3] {
+            self.agreed.push(node);
             self.trees.set_synced(node, Some(Synced { state: remote, shown: local.stat }));
             self.trees.set_offered(node, false);
             return Outcome::Done;
@@ -280,6 +291,40 @@ impl<'a> Plan<'a> {
         }
     }
 
+    /// [`merge`], but for two kinds of place that are nobody's wish: a name which only served to pass a circle of names on, and the
+    /// trashed directory that the one where the server has the node recovers.
+    pub(super) fn merge(&mut self, node: NodeId, synced: Option<&Synced>, local: &Local, remote: &NodeState) -> Merge {
+        let merged = merge(synced, local, remote, self.scene.who.device);
+        let is_left = merged.place == Verdict::Send
+            && (local.name == swap_name(node)
+                || (local.name == remote.place.name
+                    && local.parent != remote.place.parent
+                    && self.recovered(local.parent) == Some(remote.place.parent)));
+        if is_left { Merge { place: Verdict::Apply, ..merged } } else { merged }
+    }
+
+    /// The live directory of the server that takes what lives on in `dir`: itself, or if it is in the trash the one that recovers
+    /// it, or one that has its name by now; `None` if it is still to be made.
+    pub(super) fn recovered(&mut self, dir: NodeId) -> Option<NodeId> {
+        if dir == NodeId::ROOT {
+            return Some(dir);
+        }
+        match self.standing(dir) {
+            Standing::Live => Some(dir),
+            Standing::Unknown => None,
+            Standing::Trashed { by, .. } => {
+                let made = ids::recovered_directory(dir, by);
+                if self.trees.remote(made).is_some() {
+                    return self.recovered(made);
+                }
+                let place = self.trees.remote(dir)?.place;
+                let parent = self.recovered(place.parent)?;
+                let there = self.trees.remote_child(parent, &place.name)?;
+                self.trees.remote(there).filter(|state| state.content == Content::Directory).map(|state| state.node)
+            }
+        }
+    }
+
     /// The field groups on which both sides agree are settled, so that the next change of one of them has a base.
     fn settle_partly(&mut self, node: NodeId, synced: Synced, merged: &Merge, local: &Local, remote: &NodeState) {
         let mut state = synced.state.clone();
@@ -287,17 +332,19 @@ impl<'a> Plan<'a> {
             state.place = remote.place.clone();
             state.place_version = remote.place_version;
         }
+        // What this disk showed goes with the field group that it stands for.
+        let mut shown = synced.shown;
         if merged.content == Verdict::Same {
             state.content = remote.content.clone();
             state.content_version = remote.content_version;
+            shown = Stat { executable: shown.executable, ..local.stat };
         }
         if merged.mode == Verdict::Same {
             state.mode = remote.mode;
             state.mode_version = remote.mode_version;
+            shown.executable = local.stat.executable;
         }
         if state != synced.state {
-            let same = merged.content == Verdict::Same && merged.mode == Verdict::Same;
-            let shown = if same { local.stat } else { synced.shown };
             self.trees.set_synced(node, Some(Synced { state, shown }));
         }
     }
@@ -394,6 +441,9 @@ impl<'a> Plan<'a> {
         let sending = if big { &mut self.sending_big } else { &mut self.sending };
         for operation in &operations {
             sending.nodes.insert(operation.node());
+            if let Some(parent) = send::new_parent(operation) {
+                self.sent_parents.insert(operation.node(), parent);
+            }
             if let Operation::Create { node, .. } = operation {
                 self.created.insert(*node);
                 // A directory that recovers others is not on this disk yet: its absence is no deletion.

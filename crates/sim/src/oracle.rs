@@ -17,6 +17,8 @@ const ROWS_MAX: usize = 1_000;
 const OWN_DIR: &[u8] = b".skep";
 /// Stands in the name of every conflict copy.
 const CONFLICT_MARK: &[u8] = b" (two versions, ";
+/// Stands in the name of what a program wrote to a displaced file that it held open: no conflict between machines.
+const KEPT_MARK: &[u8] = b" (two versions, kept ";
 
 /// What a tree shows at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -237,15 +239,19 @@ impl World {
         difference.map_or(Ok(()), |difference| Err(format!("the trees differ: {difference}")))
     }
 
-    /// What people saved is somewhere.
+    /// What people saved is where they can find it.
     pub(crate) fn check_nothing_lost(&self) -> Result<(), String> {
         let (meta, drive) = (self.meta(), self.drive());
         let disks: Vec<SimDisk> = (0..self.options.machines).map(|machine| self.machine_disk(machine)).collect();
         let mut ledger = self.ledger();
         ledger.read_history(&*meta, drive).map_err(words)?;
-        let mut found: BTreeSet<ContentId> = disks.iter().flat_map(|disk| ledger.contents_of(disk)).collect();
-        found.extend(ledger.history());
-        let lost = ledger.lost(&found);
+        let safes: BTreeSet<ContentId> = disks.iter().flat_map(|disk| ledger.contents_of(disk)).collect();
+        let trees = disks.iter().flat_map(|disk| disk_tree(disk, &ledger).into_values());
+        let folders = trees.filter_map(|shown| match shown {
+            Shown::File { content, .. } => Some(content),
+            _ => None,
+        });
+        let lost = ledger.lost(&folders.collect(), &safes);
         drop(ledger);
         if lost.is_empty() { Ok(()) } else { Err(format!("lost what was saved: {}", lost.join("; "))) }
     }
@@ -256,7 +262,10 @@ impl World {
             return Ok(());
         }
         let server = self.server_tree()?;
-        let copy = server.keys().find(|path| path.windows(CONFLICT_MARK.len()).any(|part| part == CONFLICT_MARK));
+        let has = |path: &[u8], mark: &[u8]| path.windows(mark.len()).any(|part| part == mark);
+        let may_keep = self.options.keeps_files_open();
+        let mut paths = server.keys().filter(|path| !may_keep || !has(path, KEPT_MARK));
+        let copy = paths.find(|path| has(path, CONFLICT_MARK));
         copy.map_or(Ok(()), |path| Err(format!("a needless conflict copy: `{}`", show(path))))
     }
 

@@ -27,12 +27,8 @@ pub(crate) struct Batch<'a, F: Files> {
     touched: BTreeMap<u64, F::Dir>,
 }
 
-/// An operation that was done: where its node stands, and what was seen there.
-struct Done<D> {
-    dir: D,
-    name: Name,
-    stat: Stat,
-}
+/// The coarsest clock of a file system that is known: FAT counts two seconds.
+const COARSEST_CLOCK_NS: u128 = 2_000_000_000;
 
 /// Does `operations` in their order. `staged` holds, for each, the file that was written for it.
 pub(crate) fn apply_batch<F: Files>(
@@ -52,7 +48,7 @@ pub(crate) fn apply_batch<F: Files>(
         return operations.iter().map(|_| Err(apply_error(error.clone()))).collect();
     }
     let mut batch = Batch { root, safe_names: SafeNames::new(random), dirs: BTreeMap::new(), touched: BTreeMap::new() };
-    let done: Vec<Result<Option<Done<F::Dir>>, ApplyError>> =
+    let done: Vec<ApplyResult> =
         operations.iter().zip(staged).map(|(operation, staged)| batch.apply(&operation.kind, staged)).collect();
     for (_, name) in &written {
         // Only what no operation took is still there.
@@ -64,20 +60,11 @@ pub(crate) fn apply_batch<F: Files>(
     {
         return done.into_iter().map(|result| result.and(Err(apply_error(error.clone())))).collect();
     }
-    done.into_iter().map(|result| result.map(|done| done.map(|done| last_stat(root, done)))).collect()
-}
-
-/// What the disk shows when all is done: a directory's times have moved with its entries. A node that a later operation of the batch
-/// moved on is shown as it was.
-fn last_stat<F: Files>(root: &Root<F>, done: Done<F::Dir>) -> Stat {
-    match root.files.stat(&done.dir, &done.name) {
-        Ok(Some(now)) if same_thing(&now, &done.stat) => now,
-        _ => done.stat,
-    }
+    done.into_iter().map(|result| result).collect()
 }
 
 impl<F: Files> Batch<'_, F> {
-    fn apply(&mut self, kind: &ApplyKind, staged: &Staged) -> Result<Option<Done<F::Dir>>, ApplyError> {
+    fn apply(&mut self, kind: &ApplyKind, staged: &Staged) -> ApplyResult {
         match kind {
             ApplyKind::Create { at, content, .. } => self.create(at, content, staged).map(Some),
             ApplyKind::Replace { at, content, expected, .. } => self.replace(at, content, staged, expected).map(Some),
@@ -87,21 +74,23 @@ impl<F: Files> Batch<'_, F> {
         }
     }
 
-    fn create(&mut self, at: &Location, content: &Content, staged: &Staged) -> Result<Done<F::Dir>, ApplyError> {
+    fn create(&mut self, at: &Location, content: &Content, staged: &Staged) -> Result<Stat, ApplyError> {
         let files = &self.root.files;
         let dir = self.dir(&at.dir)?;
         match content {
             Content::Directory => files.make_dir(&dir, &at.name).map_err(apply_error)?,
             Content::Symlink { target } => files.make_link(&dir, &at.name, target).map_err(apply_error)?,
             Content::File(_) => {
+                let staging = &self.root.staging;
                 let staged = staged_name(staged)?;
-                files
-                    .rename(&self.root.staging, &staged, &dir, &at.name, RenameMode::NoReplace)
-                    .map_err(apply_error)?;
+                let ours = files.stat(staging, &staged).map_err(apply_error)?.ok_or(ApplyError::Changed)?;
+                files.rename(staging, &staged, &dir, &at.name, RenameMode::NoReplace).map_err(apply_error)?;
+                return self.shown(&dir, &at.name, &ours);
             }
             Content::Mount { .. } => return Err(ApplyError::Failed("mounts are not supported".into())),
         }
-        self.done(&dir, &at.name)
+        self.touch_dir(&dir);
+        files.stat(&dir, &at.name).map_err(apply_error)?.ok_or(ApplyError::Changed)
     }
 
     fn replace(
@@ -110,7 +99,7 @@ impl<F: Files> Batch<'_, F> {
         content: &Content,
         staged: &Staged,
         expected: &Stat,
-    ) -> Result<Done<F::Dir>, ApplyError> {
+    ) -> Result<Stat, ApplyError> {
         let (files, safe) = (&self.root.files, &self.root.safe);
         let dir = self.dir(&at.dir)?;
         let staged = match content {
@@ -136,7 +125,7 @@ impl<F: Files> Batch<'_, F> {
             }
         }
         self.touch_dir(&self.root.safe.clone());
-        self.done(&dir, &at.name)
+        self.shown(&dir, &at.name, &ours)
     }
 
     /// What came out of an exchange lies in the safe as `kept`. If it is not what was expected, takes the exchange back.
@@ -184,7 +173,7 @@ impl<F: Files> Batch<'_, F> {
         files.rename(safe, kept, dir, name, RenameMode::NoReplace).map_err(apply_error)
     }
 
-    fn rename(&mut self, from: &Location, to: &Location, expected: &Stat) -> Result<Done<F::Dir>, ApplyError> {
+    fn rename(&mut self, from: &Location, to: &Location, expected: &Stat) -> Result<Stat, ApplyError> {
         let files = &self.root.files;
         let (source, target) = (self.dir(&from.dir)?, self.dir(&to.dir)?);
         match files.stat(&source, &from.name).map_err(apply_error)? {
@@ -197,9 +186,8 @@ impl<F: Files> Batch<'_, F> {
             self.forget_beneath(to);
         }
         self.touch_dir(&source);
-        let done = self.done(&target, &to.name);
-        match done {
-            Ok(done) if same_thing(&done.stat, expected) => Ok(done),
+        match self.shown(&target, &to.name, expected) {
+            Ok(stat) if same_thing(&stat, expected) => Ok(stat),
             Ok(_) => {
                 // Another thing took the name between the look and the rename. If its name is taken again, it stays here: visible.
                 let _ = files.rename(&target, &to.name, &source, &from.name, RenameMode::NoReplace);
@@ -209,13 +197,7 @@ impl<F: Files> Batch<'_, F> {
         }
     }
 
-    fn touch(
-        &mut self,
-        at: &Location,
-        content: &FileContent,
-        mode: Mode,
-        expected: &Stat,
-    ) -> Result<Done<F::Dir>, ApplyError> {
+    fn touch(&mut self, at: &Location, content: &FileContent, mode: Mode, expected: &Stat) -> Result<Stat, ApplyError> {
         let files = &self.root.files;
         let dir = self.dir(&at.dir)?;
         let before = files.stat(&dir, &at.name).map_err(apply_error)?.ok_or(ApplyError::Changed)?;
@@ -228,11 +210,12 @@ impl<F: Files> Batch<'_, F> {
         if before.mtime != content.mtime {
             files.set_mtime(&dir, &at.name, content.mtime).map_err(apply_error)?;
         }
-        let done = self.done(&dir, &at.name)?;
-        match same_thing(&done.stat, expected) && done.stat.size == expected.size {
-            true => Ok(done),
-            false => Err(ApplyError::Changed),
-        }
+        self.touch_dir(&dir);
+        let now = files.stat(&dir, &at.name).map_err(apply_error)?.ok_or(ApplyError::Changed)?;
+        let is_ours = same_thing(&now, expected)
+            && now.size == expected.size
+            && now.mtime.as_nanoseconds().abs_diff(content.mtime.as_nanoseconds()) < COARSEST_CLOCK_NS;
+        if is_ours { Ok(now) } else { Err(ApplyError::Changed) }
     }
 
     fn remove(&mut self, at: &Location, expected: &Stat) -> Result<(), ApplyError> {
@@ -281,10 +264,12 @@ impl<F: Files> Batch<'_, F> {
         }
     }
 
-    fn done(&mut self, dir: &F::Dir, name: &Name) -> Result<Done<F::Dir>, ApplyError> {
+    /// What the disk shows of a node that was just put there as `known`. If a program was there between, then what was known counts: so
+    /// the next look sees the difference.
+    fn shown(&mut self, dir: &F::Dir, name: &Name, known: &Stat) -> Result<Stat, ApplyError> {
         self.touch_dir(dir);
-        let stat = self.root.files.stat(dir, name).map_err(apply_error)?.ok_or(ApplyError::Changed)?;
-        Ok(Done { dir: dir.clone(), name: name.clone(), stat })
+        let now = self.root.files.stat(dir, name).map_err(apply_error)?.ok_or(ApplyError::Changed)?;
+        Ok(if same_thing(&now, known) && !matches(&now, known) { *known } else { now })
     }
 
     fn touch_dir(&mut self, dir: &F::Dir) {

@@ -1,5 +1,4 @@
 //! The suite on a file and in memory, and what only SQLite can get wrong.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

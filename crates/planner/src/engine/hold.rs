@@ -33,6 +33,8 @@ pub(super) struct Hold {
     tries: u32,
     /// It only waits for a connection.
     link: bool,
+    /// It is a directory that could not be listed: only a look that succeeds ends this.
+    listing: bool,
     expired: bool,
 }
 
@@ -81,6 +83,33 @@ impl Holds {
     /// The file could be read after all.
     pub(super) fn forget_reading(&mut self, node: NodeId) {
         self.forget(node);
+    }
+
+    /// All sides agree on the node, however that came.
+    pub(super) fn agreed(&mut self, node: NodeId) {
+        if !self.is_unlistable(node) {
+            self.forget(node);
+        }
+    }
+
+    /// Whether it is a directory that could not be listed.
+    pub(super) fn is_unlistable(&self, node: NodeId) -> bool {
+        self.holds.get(&node).is_some_and(|hold| hold.listing)
+    }
+
+    /// The directory was listed, or is there no more.
+    pub(super) fn listed(&mut self, node: NodeId) {
+        if self.is_unlistable(node) {
+            self.forget(node);
+        }
+    }
+
+    /// A directory could not be listed: it is looked at again with more and more time between the tries.
+    pub(super) fn unlistable(&mut self, node: NodeId, now: Timestamp, at_ms: u64) {
+        self.unreadable(node, ReadError::Denied, now, at_ms);
+        if let Some(hold) = self.holds.get_mut(&node) {
+            hold.listing = true;
+        }
     }
 
     /// There is a connection: what waited for one is tried again.
@@ -184,6 +213,9 @@ impl Holds {
     ) {
         let since = self.holds.get(&node).filter(|hold| hold.trouble.is_some()).map_or(now, |hold| hold.since);
         let until_ms = at_ms + wait_ms;
-        self.holds.insert(node, Hold { trouble, detail, since, until_ms, tries, link: false, expired: wait_ms == 0 });
+        self.holds.insert(
+            node,
+            Hold { trouble, detail, since, until_ms, tries, link: false, listing: false, expired: wait_ms == 0 },
+        );
     }
 }

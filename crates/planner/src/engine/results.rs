@@ -139,13 +139,15 @@ impl Engine {
             (Purpose::Place { parent }, Some(stat)) => {
                 let (ApplyKind::Rename { to, .. }, Some(local)) = (kind, trees.local(node)) else { return };
                 self.make_way(trees, parent, &to.name, node, findings);
-                trees.set_local(node, Some(Local { parent, name: to.name, stat, ..local }));
+                let local = self.observer.renamed_here(trees, node, local, (parent, to.name), stat);
+                trees.set_local(node, Some(local));
             }
             (Purpose::Copy { copy, parent }, Some(stat)) => {
                 let (ApplyKind::Rename { to, .. }, Some(local)) = (kind, trees.local(node)) else { return };
                 self.make_way(trees, parent, &to.name, copy, findings);
+                let local = self.observer.renamed_here(trees, node, local, (parent, to.name), stat);
                 trees.set_local(node, None);
-                trees.set_local(copy, Some(Local { parent, name: to.name, stat, ..local }));
+                trees.set_local(copy, Some(local));
             }
             // Done, but gone again before it could be examined: the watcher tells the rest.
             (_, None) => {}

@@ -5,7 +5,7 @@ use skep_types::{Content, Kind, Name, NodeId, NodeState};
 use super::{Outcome, Plan, Purpose, Standing};
 use crate::ApplyKind;
 use crate::ids;
-use crate::names::conflict_name;
+use crate::names::{conflict_name, swap_name};
 use crate::reconcile::{Merge, Verdict};
 use crate::trees::Local;
 
@@ -50,10 +50,20 @@ impl Plan<'_> {
         }
         match self.clear(node, parent, &name) {
             Cleared::Free => {}
+            Cleared::Taken if self.stands_in_its_own_way(node, parent, &name) => {
+                return self.rename_here(node, local, parent, swap_name(node), Purpose::Place { parent });
+            }
             Cleared::Taken => return Outcome::Waits,
             Cleared::Changed => return self.decide(node),
         }
         self.rename_here(node, local, parent, name, Purpose::Place { parent })
+    }
+
+    /// Whether the node lies in a directory that will leave, and takes that directory's place: it must get out first.
+    fn stands_in_its_own_way(&mut self, node: NodeId, parent: NodeId, name: &Name) -> bool {
+        self.shape.child(self.trees, parent, name).is_some_and(|other| {
+            self.shape.is_beneath(self.trees, node, other) && matches!(self.standing(other), Standing::Trashed { .. })
+        }) && self.trees.local(node).is_some_and(|local| local.name != swap_name(node))
     }
 
     /// The directory `dir` lies beneath `node`, which is to move into it: something between the two must get out first.
@@ -214,21 +224,26 @@ impl Plan<'_> {
     /// the next step, the node is found there by its inode and led on.
     fn step_off(&mut self, node: NodeId) -> bool {
         let (Some(local), Some(remote)) = (self.trees.local(node), self.trees.remote(node)) else { return false };
-        if self.scene.busy.contains(&node) || (local.parent, &local.name) == (remote.place.parent, &remote.place.name) {
+        let synced = self.trees.synced(node);
+        let merged = self.merge(node, synced.as_ref(), &local, &remote);
+        if self.scene.busy.contains(&node) || merged.place != Verdict::Apply {
             return false;
         }
-        let name = Name::new(format!(".{node}.skep-swap")).expect("a short text without separators is a name");
-        self.rename_here(node, &local, local.parent, name, Purpose::Place { parent: local.parent }) == Outcome::Done
+        self.rename_here(node, &local, local.parent, swap_name(node), Purpose::Place { parent: local.parent })
+            == Outcome::Done
     }
 
-    /// If `new` is the directory that recovers what lived on under `old`, which went to the trash, then what stands here as `old`
+    /// If `new` is the directory that takes what lived on under `old`, which went to the trash, then what stands here as `old`
     /// is `new` from now on. What did not live on leaves it as a child of `new`.
     fn recover_directory(&mut self, old: NodeId, new: NodeId) -> bool {
-        let Standing::Trashed { by, .. } = self.standing(old) else { return false };
+        if !matches!(self.standing(old), Standing::Trashed { .. }) {
+            return false;
+        }
         let is_directory = |local: Local| local.kind() == Kind::Directory;
-        if ids::recovered_directory(old, by) != new
+        if self.recovered(old) != Some(new)
             || self.scene.busy.contains(&old)
             || self.is_uncertain(old)
+            || self.scene.observer.has_frozen(old)
             || !self.trees.local(old).is_some_and(is_directory)
         {
             return false;
@@ -261,7 +276,7 @@ impl Plan<'_> {
                 self.touched.insert(child);
             }
         }
-        self.scene.observer.look_anew(new);
+        self.scene.observer.renamed(old, new);
     }
 }
 

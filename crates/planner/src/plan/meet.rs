@@ -4,7 +4,7 @@ use skep_types::{Kind, NodeId, NodeState};
 
 use super::send::Draft;
 use super::{Outcome, Plan, Purpose};
-use crate::reconcile::{Verdict, merge};
+use crate::reconcile::Verdict;
 use crate::trees::Local;
 
 /// Whether a node can have its name on the server.
@@ -25,6 +25,8 @@ impl Plan<'_> {
         }
         let Some(state) = self.trees.remote(holder) else { return Meeting::Free };
         match self.trees.local(holder) {
+            // It leaves in this very commit.
+            None if self.is_sent(holder) => Meeting::Free,
             None if self.may_be_one(node, local, holder, &state) => Meeting::Decided(self.become_one(node, holder)),
             None if self.will_be_trashed(holder) => {
                 // What had the name was deleted here, and this took its place: one step for everybody else.
@@ -49,7 +51,7 @@ impl Plan<'_> {
         draft: &mut Draft,
     ) -> Meeting {
         let synced = self.trees.synced(holder);
-        let merged = merge(synced.as_ref(), there, state, self.scene.who.device);
+        let merged = self.merge(holder, synced.as_ref(), there, state);
         if merged.place != Verdict::Send {
             // The server gave the name to a node that is on its way to it here.
             return Meeting::Decided(self.step_aside(node, local));
@@ -70,6 +72,10 @@ impl Plan<'_> {
             parent,
             name: there.name.clone(),
         });
+        if self.closes_cycle(holder, draft) {
+            // It will have to come back, to its name.
+            return Meeting::Decided(self.step_aside(node, local));
+        }
         match self.meet_chain(holder, there, parent, draft) {
             true => Meeting::Free,
             false => Meeting::Decided(Outcome::Waits),
@@ -107,6 +113,9 @@ impl Plan<'_> {
 
     /// What stands here as `node` is `holder` from now on.
     fn become_one(&mut self, node: NodeId, holder: NodeId) -> Outcome {
+        if self.scene.observer.has_frozen(node) {
+            return Outcome::Waits;
+        }
         self.become_other(node, holder);
         self.trees.set_offered(node, false);
         self.touched.insert(holder);

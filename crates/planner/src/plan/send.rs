@@ -56,9 +56,22 @@ impl Plan<'_> {
             let Target::Directory(parent) = self.target_directory(local.parent, &mut draft) else {
                 return Outcome::Waits;
             };
-            if !self.settles_outside(node, parent) {
-                // On the server, its new directory lies beneath it: whoever moved first has won.
-                return self.move_here(node, local, remote);
+            draft.operations.push(Operation::Move {
+                node,
+                base: remote.place_version,
+                parent,
+                name: local.name.clone(),
+            });
+            if self.closes_cycle(node, &draft) {
+                // On the server, its new directory lies beneath it. What moved away here between the two goes first.
+                self.consider_above(local.parent);
+                if self.is_sent(node) {
+                    return Outcome::Done;
+                }
+                if self.closes_cycle(node, &draft) {
+                    // It did not: whoever moved first has won.
+                    return self.move_here(node, local, remote);
+                }
             }
             match self.meet(node, local, parent, &mut draft) {
                 Meeting::Free => {}
@@ -67,12 +80,6 @@ impl Plan<'_> {
             if self.is_sent(node) {
                 return Outcome::Done;
             }
-            draft.operations.push(Operation::Move {
-                node,
-                base: remote.place_version,
-                parent,
-                name: local.name.clone(),
-            });
         }
         if !self.draft_fields(node, local, remote, merged, &mut draft) {
             return Outcome::Waits;
@@ -169,12 +176,13 @@ impl Plan<'_> {
 
     /// The directory that recovers what lives on under a trashed one: same name, same place, made by whoever needs it first.
     fn recovered_target(&mut self, dir: NodeId, by: skep_types::Version, draft: &mut Draft) -> Target {
+        if let Some(recovered) = self.recovered(dir) {
+            return Target::Directory(recovered);
+        }
         let recovered = ids::recovered_directory(dir, by);
-        match self.standing(recovered) {
-            Standing::Live => return Target::Directory(recovered),
-            // It went to the trash as well, after this: what recovers it takes over.
-            Standing::Trashed { by, .. } => return self.recovered_target(recovered, by, draft),
-            Standing::Unknown => {}
+        // It may have gone to the trash as well: what recovers it takes over.
+        if let Standing::Trashed { by, .. } = self.standing(recovered) {
+            return self.recovered_target(recovered, by, draft);
         }
         let Some(state) = self.trees.remote(dir) else { return Target::Waits };
         let parent = match self.target_directory(state.place.parent, draft) {
@@ -208,26 +216,37 @@ impl Plan<'_> {
         crate::names::conflict_name(name, device, Default::default(), |name| is_taken(self.trees, name))
     }
 
-    /// Whether `dir`, with what is to be sent of the places above it, lies outside `node` on the server.
-    fn settles_outside(&mut self, node: NodeId, dir: NodeId) -> bool {
-        let mut at = dir;
+    /// Whether the node would lie beneath itself on the server, once the groups so far and this one are done.
+    pub(super) fn closes_cycle(&self, node: NodeId, draft: &Draft) -> bool {
+        let mut at = node;
         for _ in 0..super::CHAIN_MAX {
-            if at == node {
-                return false;
-            }
-            if at == NodeId::ROOT {
-                return true;
-            }
-            match self.trees.remote(at) {
-                Some(state) => at = state.place.parent,
-                // Made by this commit: it stands where this disk has it.
-                None => match self.trees.local(at) {
-                    Some(local) => at = local.parent,
-                    None => return true,
-                },
+            match self.parent_when_sent(at, draft) {
+                None | Some(NodeId::ROOT) => return false,
+                Some(parent) if parent == node => return true,
+                Some(parent) => at = parent,
             }
         }
-        false
+        true
+    }
+
+    /// The directory that holds the node on the server, once the groups so far and this one are done.
+    fn parent_when_sent(&self, node: NodeId, draft: &Draft) -> Option<NodeId> {
+        let drafted = draft.operations.iter().filter(|operation| operation.node() == node).find_map(new_parent);
+        drafted
+            .or_else(|| self.sent_parents.get(&node).copied())
+            .or_else(|| self.trees.remote(node).map(|state| state.place.parent))
+            // Not known there: it will stand where this disk has it.
+            .or_else(|| self.trees.local(node).map(|local| local.parent))
+    }
+
+    /// Considers the directories of this disk from `dir` up to the root.
+    fn consider_above(&mut self, dir: NodeId) {
+        let mut at = dir;
+        for _ in 0..super::CHAIN_MAX {
+            let Some(local) = self.trees.local(at) else { return };
+            self.consider(at);
+            at = local.parent;
+        }
     }
 
     /// Adds the changes of content and mode to a group. False if the content is not known.
@@ -262,5 +281,13 @@ impl Plan<'_> {
             draft.sources.push((node, Source { at, stat: local.stat, content: *file }));
         }
         Some(content.clone())
+    }
+}
+
+/// Where an operation puts its node.
+pub(super) fn new_parent(operation: &Operation) -> Option<NodeId> {
+    match operation {
+        Operation::Create { parent, .. } | Operation::Move { parent, .. } => Some(*parent),
+        _ => None,
     }
 }

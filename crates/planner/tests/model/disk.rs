@@ -108,6 +108,22 @@ impl Disk {
         (file.mtime, file.ctime) = (now, now);
     }
 
+    /// A user's edit, which the watcher sees.
+    pub fn edit(&mut self, dir: u64, name: &Name, inode: u64, content: u64) {
+        self.write(inode, content);
+        self.changes.push((dir, name.clone()));
+    }
+
+    /// A user turns the executable bit over.
+    pub fn chmod(&mut self, dir: u64, name: &Name, inode: u64) {
+        self.clock_ms += 1;
+        let now = self.now();
+        let found = self.inodes.get_mut(&inode).unwrap();
+        found.executable = !found.executable;
+        found.ctime = now;
+        self.changes.push((dir, name.clone()));
+    }
+
     pub fn stat(&self, inode: u64) -> Stat {
         let found = &self.inodes[&inode];
         let (kind, size) = match &found.body {

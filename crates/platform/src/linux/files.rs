@@ -430,7 +430,6 @@ fn sync_each(files: &[(LinuxDir, Name)], dirs: &[LinuxDir]) -> Result<Synced, Fi
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test")]
 
     use super::*;
 

@@ -455,7 +455,6 @@ mod system {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test")]
 
     use std::cell::RefCell;
 

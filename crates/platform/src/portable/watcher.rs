@@ -86,7 +86,6 @@ impl Watcher for PollingWatcher {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test")]
 
     use super::*;
 

@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
-
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use skep_platform::{Clock, Tasks, offload};

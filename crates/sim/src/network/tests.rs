@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
-
 use bytes::Bytes;
 use futures_util::StreamExt;
 
@@ -7,12 +5,15 @@ use super::*;
 
 const SENT: usize = 1000;
 
+/// What was received, and the error after which nothing more came.
+type Received = (Vec<u8>, Option<String>);
+
 struct World {
     executor: Executor,
     network: Network,
     client: ProcessId,
     server: ProcessId,
-    outcome: Arc<Mutex<Option<(Vec<u8>, Option<String>)>>>,
+    outcome: Arc<Mutex<Option<Received>>>,
 }
 
 /// A server that sends every body back.
@@ -46,7 +47,7 @@ fn body() -> Vec<u8> {
 
 impl World {
     /// What came back before the first error.
-    fn call(&self) -> (Vec<u8>, Option<String>) {
+    fn call(&self) -> Received {
         self.begin(false);
         self.finish()
     }
@@ -83,7 +84,7 @@ impl World {
         });
     }
 
-    fn finish(&self) -> (Vec<u8>, Option<String>) {
+    fn finish(&self) -> Received {
         self.executor.run(100_000, || self.outcome.lock().unwrap().is_some()).unwrap();
         self.executor.shut_down();
         self.outcome.lock().unwrap().take().unwrap()

@@ -5,7 +5,6 @@
 //! compared; what is gone and is nowhere else then is forgotten.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use skep_content::{ChunkRef, Chunker, Manifest, chunk_id};
 use skep_metastore::{MetaStore, StoreError};
@@ -17,10 +16,18 @@ use crate::workload::{Acted, name_of};
 /// Entries of the journal that are read at a time.
 const ENTRIES_READ_MAX: usize = 1_000;
 
-/// Contents by id, with a few words for the log.
+/// A content that a person saved.
+pub(crate) struct Saved {
+    /// What it is called in the log.
+    words: String,
+    /// The person has removed or overwritten it on a machine where it stood: from then on it may lie in a safe.
+    was_removed: bool,
+}
+
+/// What was saved, and what the server knows.
 pub(crate) struct Ledger {
     chunker: Chunker,
-    saved: BTreeMap<ContentId, String>,
+    saved: BTreeMap<ContentId, Saved>,
     history: BTreeSet<ContentId>,
     history_to: Seq,
 }
@@ -44,9 +51,8 @@ impl Ledger {
 
     /// Everything that lies on a disk, our own directory included.
     pub(crate) fn contents_of(&self, disk: &SimDisk) -> BTreeSet<ContentId> {
-        let tree = disk.tree();
-        let files = tree.values().filter_map(|entry| match entry {
-            TreeEntry::File { bytes, .. } => Some(Arc::clone(bytes)),
+        let files = disk.tree().into_values().filter_map(|entry| match entry {
+            TreeEntry::File { bytes, .. } => Some(bytes),
             _ => None,
         });
         files.map(|bytes| self.content_id(&bytes)).collect()
@@ -71,36 +77,37 @@ impl Ledger {
         after: &BTreeSet<ContentId>,
         others: impl FnOnce(&Ledger) -> BTreeSet<ContentId>,
     ) {
-        let gone: Vec<ContentId> = before
-            .difference(after)
-            .filter(|id| self.saved.contains_key(id) && !self.history.contains(id))
-            .copied()
-            .collect();
+        let gone: Vec<ContentId> = before.difference(after).filter(|id| self.saved.contains_key(id)).copied().collect();
         if !gone.is_empty() {
             let others = others(self);
-            gone.iter().filter(|id| !others.contains(id)).for_each(|id| _ = self.saved.remove(id));
+            for id in gone {
+                if others.contains(&id) || self.history.contains(&id) {
+                    self.saved.entry(id).and_modify(|saved| saved.was_removed = true);
+                } else {
+                    self.saved.remove(&id);
+                }
+            }
         }
         for bytes in &acted.saved {
             let id = self.content_id(bytes);
-            if after.contains(&id) {
-                self.saved.insert(id, name_of(bytes));
+            // There is nothing to lose in an empty file.
+            if after.contains(&id) && !bytes.is_empty() {
+                self.saved.insert(id, Saved { words: name_of(bytes), was_removed: false });
             }
         }
     }
 
-    /// What was saved and is not among `found`.
-    pub(crate) fn lost(&self, found: &BTreeSet<ContentId>) -> Vec<String> {
-        let lost = self.saved.iter().filter(|(id, _)| !found.contains(id));
-        lost.map(|(_, words)| words.clone()).collect()
+    /// What was saved and is neither in the history nor in `folders`, and, if the person removed it himself, not in `safes` either.
+    pub(crate) fn lost(&self, folders: &BTreeSet<ContentId>, safes: &BTreeSet<ContentId>) -> Vec<String> {
+        let is_kept = |id: &ContentId, saved: &Saved| {
+            folders.contains(id) || self.history.contains(id) || (saved.was_removed && safes.contains(id))
+        };
+        let lost = self.saved.iter().filter(|(id, saved)| !is_kept(id, saved));
+        lost.map(|(_, saved)| saved.words.clone()).collect()
     }
 
-    /// What must be somewhere.
-    pub(crate) fn saved(&self) -> &BTreeMap<ContentId, String> {
-        &self.saved
-    }
-
-    /// Every content in the journal, as far as it was read.
-    pub(crate) fn history(&self) -> &BTreeSet<ContentId> {
-        &self.history
+    /// How many contents must be somewhere.
+    pub(crate) fn saved_count(&self) -> usize {
+        self.saved.len()
     }
 }

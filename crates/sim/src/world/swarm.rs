@@ -95,6 +95,12 @@ impl Options {
         }
     }
 
+    /// Whether programs write to files that they hold open for long.
+    pub(crate) fn keeps_files_open(&self) -> bool {
+        let mut shares = self.habits.iter().flat_map(|habits| &habits.shares);
+        shares.any(|(action, share)| *action == Action::Open && *share > 0)
+    }
+
     /// A world in which nothing goes wrong and nobody does anything by himself.
     pub fn quiet(machines: usize) -> Options {
         let mut random = Random::new(0);

@@ -1,0 +1,321 @@
+//! Several clients with disks, one drive, and every effect carried out at a random time.
+
+use std::collections::BTreeMap;
+
+use skep_drive::memory::MemoryDrive;
+use skep_planner::{CommitFailure, Effect, Engine, Event, Identity, Input, MemoryTrees, Trees};
+use skep_types::{Cursor, DeviceId, DriveId, Generation, Limits, Name, NodeId, Seq, Timestamp};
+
+use crate::disk::Disk;
+use crate::faults::{self, Faults};
+use crate::random::Random;
+
+/// More steps than any run needs.
+const STEPS_MAX: usize = 20_000;
+/// States of the trees that a power cut may bring back.
+const OLDER_MAX: usize = 4;
+
+pub struct Client {
+    pub name: &'static str,
+    pub engine: Engine,
+    pub trees: MemoryTrees,
+    pub older: Vec<MemoryTrees>,
+    pub disk: Disk,
+    pub watched: BTreeMap<u64, NodeId>,
+    pub inbox: Vec<Event>,
+    pub effects: Vec<Effect>,
+    pub wake_at_ms: Option<u64>,
+    pub offline: bool,
+    pub lost_hints: bool,
+}
+
+pub struct World {
+    pub seed: u64,
+    pub random: Random,
+    pub drive: MemoryDrive,
+    pub clients: Vec<Client>,
+    pub at_ms: u64,
+    pub limits: Limits,
+    pub contents: u64,
+    pub faults: Faults,
+    pub starts: u64,
+    pub rolled_back: bool,
+    /// Effects carried out so far, but for wake-ups.
+    pub effects: usize,
+    pub trace: Vec<String>,
+}
+
+fn device(number: usize) -> DeviceId {
+    DeviceId::from_bytes([number as u8 + 1; 8])
+}
+
+pub fn name(text: &str) -> Name {
+    Name::try_from(text).unwrap()
+}
+
+pub fn engine(number: usize, limits: Limits, seed: u64) -> Engine {
+    let mut bytes = [number as u8; 32];
+    bytes[8..16].copy_from_slice(&seed.to_le_bytes());
+    let identity =
+        Identity { device: device(number), device_name: format!("dev{number}"), drive: DriveId::from_bytes([7; 16]) };
+    Engine::new(identity, bytes, limits)
+}
+
+impl World {
+    /// Clients of an empty drive, with tiny limits.
+    pub fn new(seed: u64, clients: usize) -> World {
+        let mut random = Random(seed);
+        let limits = Limits {
+            bundle_files_max: 1 + random.below(6),
+            bundle_bytes_max: 1 + random.below(4),
+            feed_entries_max: 1 + random.below(5),
+            ..Limits::SHIPPED
+        };
+        World::with_limits(seed, random, clients, limits)
+    }
+
+    pub fn with_limits(seed: u64, random: Random, clients: usize, limits: Limits) -> World {
+        let client = |number: usize| Client {
+            name: ["A", "B", "C"][number],
+            engine: engine(number, limits, seed),
+            trees: MemoryTrees::new(),
+            older: Vec::new(),
+            disk: Disk::new(),
+            watched: BTreeMap::new(),
+            inbox: vec![Event::Started],
+            effects: Vec::new(),
+            wake_at_ms: None,
+            offline: false,
+            lost_hints: false,
+        };
+        let mut world = World {
+            seed,
+            random,
+            drive: MemoryDrive::new(),
+            clients: (0..clients).map(client).collect(),
+            at_ms: 0,
+            limits,
+            contents: 0,
+            faults: Faults::default(),
+            starts: 0,
+            rolled_back: false,
+            effects: 0,
+            trace: Vec::new(),
+        };
+        let start = world.cursor(Seq::START);
+        for client in &mut world.clients {
+            client.inbox.extend([Event::SnapshotDone { cursor: start }, Event::Connected]);
+        }
+        world
+    }
+
+    pub fn cursor(&self, seq: Seq) -> Cursor {
+        let commit = self.drive.journal().get((seq.0 as usize).wrapping_sub(1)).map(|entry| entry.commit);
+        Cursor { generation: Generation::from_bytes([1; 16]), seq, commit }
+    }
+
+    pub fn head(&self) -> Seq {
+        Seq(self.drive.journal().len() as u64)
+    }
+
+    pub fn note(&mut self, text: String) {
+        self.trace.push(text);
+    }
+
+    /// One thing happens somewhere. False if there was nothing to do but to wait.
+    pub fn step(&mut self) -> bool {
+        let number = self.random.below(self.clients.len());
+        if self.faults.strike(&mut self.random, |faults| faults.crashes) {
+            self.crash(number);
+            return true;
+        }
+        let choices = self.random.below(4);
+        for offset in 0..self.clients.len() {
+            let number = (number + offset) % self.clients.len();
+            for choice in 0..4 {
+                let done = match (choices + choice) % 4 {
+                    0 => self.deliver(number),
+                    1 => self.carry_out(number),
+                    2 => self.feed(number),
+                    _ => self.watch(number),
+                };
+                if done {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Gives some of the waiting events to the engine.
+    pub fn deliver(&mut self, number: usize) -> bool {
+        let count = 1 + self.random.below(5);
+        let (at_ms, client) = (self.at_ms, &mut self.clients[number]);
+        let now = Timestamp::default().plus_milliseconds(at_ms);
+        let due = client.wake_at_ms.is_some_and(|wake| wake <= at_ms);
+        if client.inbox.is_empty() && !due {
+            return false;
+        }
+        let mut events: Vec<Event> = client.inbox.drain(..count.min(client.inbox.len())).collect();
+        if due {
+            client.wake_at_ms = None;
+            events.push(Event::Tick);
+        }
+        let text = format!("{at_ms} {} takes {events:?}", client.name);
+        let inputs: Vec<Input> = events.into_iter().map(|event| Input { now, at_ms, event }).collect();
+        let effects = client.engine.step(&mut client.trees, inputs);
+        if self.faults.rollbacks && client.older.len() < OLDER_MAX && self.random.below(4) == 0 {
+            client.older.push(client.trees.clone());
+        }
+        let text = format!("{text}\n      -> {effects:?}");
+        for effect in effects {
+            match effect {
+                Effect::WakeAt { at_ms } => client.wake_at_ms = Some(at_ms),
+                effect => client.effects.push(effect),
+            }
+        }
+        self.note(text);
+        true
+    }
+
+    /// Carries out one effect, whichever.
+    pub fn carry_out(&mut self, number: usize) -> bool {
+        if self.clients[number].effects.is_empty() {
+            return false;
+        }
+        let index = self.random.below(self.clients[number].effects.len());
+        let effect = self.clients[number].effects.swap_remove(index);
+        let head = self.head();
+        let (random, wrong) = (&mut self.random, &mut self.faults);
+        let client = &mut self.clients[number];
+        client.disk.clock_ms += 30;
+        self.effects += 1;
+        match effect {
+            Effect::Look { look, dir, path, names, watch } => {
+                let result = client.disk.look(&path, names.as_deref());
+                if let (true, Ok((stat, _))) = (watch, &result) {
+                    client.watched.insert(stat.inode, dir);
+                }
+                client.inbox.push(Event::Looked { look, result });
+            }
+            Effect::Read(requests) => {
+                for request in requests {
+                    let fails = wrong.strike(random, |faults| faults.reads);
+                    let result = if fails { Err(faults::read_error(random)) } else { client.disk.read(&request.at) };
+                    client.inbox.push(Event::Read { node: request.node, result });
+                }
+            }
+            Effect::Commit { commit, sources } => {
+                let changed: Vec<NodeId> = sources
+                    .iter()
+                    .filter(|(_, source)| client.disk.read(&source.at).map(|read| read.stat) != Ok(source.stat))
+                    .map(|(node, _)| *node)
+                    .collect();
+                let result = if client.offline {
+                    Err(CommitFailure::Unreachable)
+                } else if !changed.is_empty() {
+                    Err(CommitFailure::SourcesChanged(changed))
+                } else if wrong.strike(random, |faults| faults.refusals) {
+                    Err(faults::refusal())
+                } else {
+                    let reply = self.drive.commit(&commit, Timestamp::default(), &self.limits).reply;
+                    let lost = wrong.strike(random, |faults| faults.answers);
+                    if lost { Err(CommitFailure::Unreachable) } else { Ok(reply) }
+                };
+                let text = format!("   {} commit {commit:?} -> {result:?}", self.clients[number].name);
+                self.note(text);
+                self.clients[number].inbox.push(Event::Committed { commit: commit.id, result });
+            }
+            Effect::Apply { batch, operations } => {
+                let mut apply = |operation| match wrong.strike(random, |faults| faults.applies) {
+                    true => Err(faults::apply_error(random)),
+                    false => client.disk.apply(operation),
+                };
+                let results: Vec<_> = operations.iter().map(&mut apply).collect();
+                let text = format!("   {} apply -> {results:?}", client.name);
+                client.inbox.push(Event::Applied { batch, results });
+                self.note(text);
+            }
+            Effect::Pull => {
+                let event = if client.offline { Event::PullFailed } else { Event::Head(head) };
+                client.inbox.push(event);
+                if !client.offline {
+                    self.send_entries(number);
+                }
+            }
+            Effect::WakeAt { .. } => {}
+        }
+        true
+    }
+
+    /// The feed brings some entries.
+    pub fn feed(&mut self, number: usize) -> bool {
+        let taken = self.clients[number].trees.cursor().map_or(Seq::START, |cursor| cursor.seq);
+        let waiting = self.clients[number].inbox.iter().any(|event| matches!(event, Event::Entries { .. }));
+        if self.clients[number].offline || waiting || taken >= self.head() {
+            return false;
+        }
+        self.send_entries(number);
+        true
+    }
+
+    pub fn send_entries(&mut self, number: usize) {
+        let after = self.clients[number].trees.cursor().map_or(Seq::START, |cursor| cursor.seq);
+        let journal = self.drive.journal();
+        let mut entries: Vec<_> = Vec::new();
+        for entry in &journal[after.0 as usize..] {
+            let whole = entries.last().is_none_or(|last: &skep_types::Entry| last.commit != entry.commit);
+            if entries.len() >= self.limits.feed_entries_max && whole {
+                break;
+            }
+            entries.push(entry.clone());
+        }
+        let to = self.cursor(entries.last().map_or(after, |entry| entry.seq));
+        let head = self.head();
+        self.clients[number].inbox.push(Event::Entries { after, entries, to, head });
+    }
+
+    /// The watcher tells of changes.
+    pub fn watch(&mut self, number: usize) -> bool {
+        let client = &mut self.clients[number];
+        if client.disk.changes.is_empty() {
+            return false;
+        }
+        for (inode, name) in std::mem::take(&mut client.disk.changes) {
+            if self.faults.strike(&mut self.random, |faults| faults.hints) {
+                client.lost_hints = true;
+                continue;
+            }
+            if let Some(dir) = client.watched.get(&inode) {
+                client.inbox.push(Event::Changed { dir: *dir, name });
+            }
+        }
+        true
+    }
+
+    /// Until nothing is left to do; panics if that does not come.
+    pub fn run(&mut self) {
+        for _ in 0..STEPS_MAX {
+            if self.step() {
+                continue;
+            }
+            let wakes = self.clients.iter().filter_map(|client| client.wake_at_ms);
+            match wakes.min() {
+                Some(wake) => {
+                    self.at_ms = self.at_ms.max(wake);
+                    for client in &mut self.clients {
+                        client.disk.clock_ms += 100;
+                    }
+                }
+                None if self.clients.iter().any(|client| client.lost_hints) => {
+                    for client in self.clients.iter_mut().filter(|client| client.lost_hints) {
+                        client.lost_hints = false;
+                        client.inbox.push(Event::ScanDue);
+                    }
+                }
+                None => return,
+            }
+        }
+        panic!("no end in sight");
+    }
+}
