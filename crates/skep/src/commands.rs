@@ -95,7 +95,7 @@ async fn wait(global: &Global, at_most: Duration) -> Result<Exit, Complaint> {
     let what = match outcome {
         WaitOutcome::Equal => return Ok(exit),
         WaitOutcome::NeedsPerson => ("E-NEEDS-YOU", "Equal but for what needs you.", "skep status"),
-        WaitOutcome::Offline => ("E-UNREACHABLE", "The server cannot be reached.", "skep status"),
+        WaitOutcome::Offline => ("E-TIMED-OUT", "The time is up, and the server cannot be reached.", "skep status"),
         WaitOutcome::TimedOut => ("E-TIMED-OUT", "Not equal yet; the time is up.", "skep status"),
     };
     Err(Complaint::new(exit, what.0, what.1).hint(format!("See:   {}", what.2)))

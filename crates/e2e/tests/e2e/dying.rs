@@ -13,6 +13,13 @@ fn staged_bytes(computer: &Computer) -> u64 {
     staging.flatten().map(|file| file.metadata().map_or(0, |file| file.len())).sum()
 }
 
+/// Saves the big file as programs save what must not be seen half written.
+fn save_big(computer: &Computer, seed: u64) {
+    let outside = computer.home.join("big.bin");
+    fs::write(&outside, noise(BIG_BYTES, seed)).unwrap();
+    fs::rename(outside, computer.path("big.bin")).unwrap();
+}
+
 fn is_whole(computer: &Computer, seed: u64) -> bool {
     computer.read("big.bin").is_some_and(|bytes| bytes == noise(BIG_BYTES, seed))
 }
@@ -56,7 +63,7 @@ fn a_server_that_is_killed_amid_an_upload_goes_on_with_it() {
     let mut server = Server::start();
     let (laptop, desktop) = server.two_computers();
     let before = server.stored_bytes();
-    laptop.write("big.bin", noise(BIG_BYTES, 1));
+    save_big(&laptop, 1);
     until("some of it has arrived", || (server.stored_bytes() > before + 1_000_000).then_some(()));
     server.kill();
     laptop.write("while it was away.txt", "written without a server");
@@ -70,7 +77,7 @@ fn a_client_that_is_killed_amid_an_upload_goes_on_with_it() {
     let server = Server::start();
     let (mut laptop, desktop) = server.two_computers();
     let before = server.stored_bytes();
-    laptop.write("big.bin", noise(BIG_BYTES, 2));
+    save_big(&laptop, 2);
     until("some of it has arrived", || (server.stored_bytes() > before + 1_000_000).then_some(()));
     laptop.kill();
     assert_eq!(desktop.read("big.bin").map(|bytes| bytes.len()).unwrap_or(BIG_BYTES), BIG_BYTES, "whole or not there");
@@ -84,7 +91,7 @@ fn a_client_that_is_killed_amid_an_upload_goes_on_with_it() {
 fn a_client_that_is_killed_amid_a_download_goes_on_with_it() {
     let server = Server::start();
     let (laptop, mut desktop) = server.two_computers();
-    laptop.write("big.bin", noise(BIG_BYTES, 3));
+    save_big(&laptop, 3);
     until("some of it has arrived", || {
         (staged_bytes(&desktop) > 100_000 || desktop.path("big.bin").exists()).then_some(())
     });
