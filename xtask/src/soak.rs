@@ -29,6 +29,8 @@ use random::Random;
 const SECONDS: u64 = 30;
 /// Programs pause between two actions for less than so many milliseconds.
 const PAUSE_MS_MAX: usize = 120;
+/// At times they rest for up to so long, so that contents stand still for long enough to be owed.
+const REST_MS_MAX: usize = 3_000;
 /// The time between two kills, and that until the killed one comes back, are below so many milliseconds.
 const CALM_MS_MAX: usize = 5_000;
 /// See [`CALM_MS_MAX`].
@@ -131,8 +133,12 @@ fn work(
             killer.look(rig, ledger, &mut |told| note(log, started, told))?;
         }
         // Bursts with pauses in between, as people and their programs work.
-        let pause = if random.below(4) == 0 { random.below(PAUSE_MS_MAX) as u64 } else { 0 };
-        std::thread::sleep(LOOK_EVERY + Duration::from_millis(pause));
+        let pause = match random.below(60) {
+            0 => random.below(REST_MS_MAX),
+            1..15 => random.below(PAUSE_MS_MAX),
+            _ => 0,
+        };
+        std::thread::sleep(LOOK_EVERY + Duration::from_millis(pause as u64));
     }
     people.iter_mut().for_each(|person| person.close(ledger));
     Ok((actions, killer.kills))
