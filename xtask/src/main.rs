@@ -1,8 +1,8 @@
 //! The project's own tasks, started as `cargo xtask TASK`.
 //!
 //! `demo` shows Skep at work, `ci` runs every check that guards main, `tidy` is the check that reads the project as a
-//! reader would, `sim` replays simulated worlds and `bench` measures. They share [`rig`], which runs the real programs,
-//! and [`process`], which sees to it that no started process outlives the task.
+//! reader would, `sim` replays simulated worlds, `soak` torments the real programs and `bench` measures. They share [`rig`],
+//! which runs the real programs, and [`process`], which sees to it that no started process outlives the task.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::disallowed_methods,
@@ -19,6 +19,7 @@ mod process;
 mod rig;
 mod say;
 mod sim;
+mod soak;
 mod tidy;
 
 use std::process::ExitCode;
@@ -36,6 +37,8 @@ cargo xtask TASK
   tidy                              the project's own rules: dependencies, layers, sizes, links, leftovers
   sim SEED                          replay one simulated world
   sim --seeds N --start S           many worlds [--jobs 2] [--forever]
+  soak SEED [--seconds 30] [--kill] [--apart] [--no-build]
+                                    random programs on two computers, real server and clients, killed at random
   bench [--dev] [--only WORKLOAD] [--quick] [--save]
                                     measure a server and two clients on this machine";
 
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Some("ci") => ci::run(arguments),
         Some("tidy") => tidy::run(arguments),
         Some("sim") => sim::run(arguments),
+        Some("soak") => soak::run(arguments),
         Some("bench") => bench::run(arguments),
         Some(process::LEASH) => process::leashed(arguments),
         Some("help" | "--help" | "-h") => usage(&mut std::io::stdout()),

@@ -58,9 +58,13 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command` with both output streams going to a new file `log`.
+    /// Starts `command` with both output streams going to the end of the file `log`.
     pub fn start(name: &str, mut command: Command, log: &Path) -> Result<Process> {
-        let file = File::create(log).with_context(|| format!("cannot write `{}`", log.display()))?;
+        let file = File::options()
+            .append(true)
+            .create(true)
+            .open(log)
+            .with_context(|| format!("cannot write `{}`", log.display()))?;
         command.stdout(file.try_clone()?).stderr(file);
         let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
         Ok(Process { name: name.to_owned(), child })
@@ -116,6 +120,12 @@ impl Process {
             std::thread::sleep(LOOK_EVERY);
         }
         bail!("{} did not stop within {} of SIGTERM and was killed", self.name, crate::say::duration(patience));
+    }
+
+    /// Kills it at once (SIGKILL), as a power cut would.
+    pub fn kill(mut self) {
+        self.signal_if_running(Signal::KILL);
+        let _status = self.child.wait();
     }
 
     fn signal_if_running(&mut self, signal: Signal) {

@@ -58,7 +58,18 @@ pub struct Computer {
     pub home: PathBuf,
     /// The synced folder.
     pub folder: PathBuf,
-    daemon: Process,
+    log: PathBuf,
+    /// `None` while it was killed.
+    daemon: Option<Process>,
+}
+
+/// One of the programs of a rig.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Victim {
+    /// The server.
+    Server,
+    /// The client of this computer.
+    Client(usize),
 }
 
 /// A running server with two computers.
@@ -74,7 +85,9 @@ pub struct Rig {
     pub data: PathBuf,
     /// Where the programs are.
     pub programs: Programs,
-    server: Process,
+    /// `None` while it was killed.
+    server: Option<Process>,
+    server_log: PathBuf,
     scratch: PathBuf,
 }
 
@@ -97,7 +110,8 @@ impl Rig {
         let desktop = setup.join("desktop", &address, &fingerprint)?;
         let computers = [laptop, desktop];
         let scratch = place.directory("scratch")?;
-        let mut rig = Rig { computers, address, data, programs: programs.clone(), server, scratch };
+        let (server, server_log) = (Some(server), place.log("server"));
+        let mut rig = Rig { computers, address, data, programs: programs.clone(), server, server_log, scratch };
         let started = Instant::now();
         rig.sync_wait(0)?;
         rig.sync_wait(1)?;
@@ -107,20 +121,12 @@ impl Rig {
 
     /// Asks a computer to say when it and the server are equal.
     pub fn sync_wait(&mut self, computer: usize) -> Result<()> {
-        let name = self.computers[computer].name;
-        let seconds = format!("{}s", PATIENCE.as_secs());
-        self.client(computer, &["sync", "wait", "--timeout", &seconds])
-            .with_context(|| format!("{name} did not come into step with the server"))?;
-        Ok(())
+        self.computers[computer].sync_wait(&self.programs, &self.scratch)
     }
 
     /// Runs the client's command line on a computer and returns what it printed.
     pub fn client(&mut self, computer: usize, arguments: &[&str]) -> Result<String> {
-        let computer = &self.computers[computer];
-        let mut command = process::command(&self.programs.client)?;
-        command.arg("--home").arg(&computer.home).args(arguments);
-        let name = format!("skep {} on {}", arguments[0], computer.name);
-        run(&name, command, "", &self.scratch)
+        self.computers[computer].command(&self.programs, arguments, &self.scratch)
     }
 
     /// Waits until `condition` gives something, for `limit` at most. Fails at once if a program ends meanwhile.
@@ -166,48 +172,108 @@ impl Rig {
         self.computers.each_ref().map(|computer| computer.folder.clone())
     }
 
-    /// The three programs' names and process ids.
+    /// Names and process ids of the programs that run.
     pub fn processes(&self) -> Vec<(&str, u32)> {
-        let computers = self.computers.iter().map(|computer| (computer.name, computer.daemon.id()));
-        std::iter::once(("server", self.server.id())).chain(computers).collect()
+        let computers = self.computers.iter().map(|computer| (computer.name, computer.daemon.as_ref()));
+        let all = std::iter::once(("server", self.server.as_ref())).chain(computers);
+        all.filter_map(|(name, process)| Some((name, process?.id()))).collect()
     }
 
-    /// Fails if one of the three has ended.
+    /// Fails if one of the three has ended by itself.
     pub fn check_running(&mut self) -> Result<()> {
-        self.server.check_running()?;
-        self.computers.iter_mut().try_for_each(|computer| computer.daemon.check_running())
+        let computers = self.computers.iter_mut().filter_map(|computer| computer.daemon.as_mut());
+        self.server.iter_mut().chain(computers).try_for_each(Process::check_running)
+    }
+
+    /// Kills a program at once, as a power cut would.
+    pub fn kill(&mut self, victim: Victim) {
+        let process = match victim {
+            Victim::Server => self.server.take(),
+            Victim::Client(computer) => self.computers[computer].daemon.take(),
+        };
+        process.into_iter().for_each(Process::kill);
+    }
+
+    /// Whether a program was started and not killed since.
+    pub fn is_up(&self, victim: Victim) -> bool {
+        match victim {
+            Victim::Server => self.server.is_some(),
+            Victim::Client(computer) => self.computers[computer].daemon.is_some(),
+        }
+    }
+
+    /// Starts a program that was killed.
+    pub fn start_again(&mut self, victim: Victim) -> Result<()> {
+        match victim {
+            Victim::Server => {
+                let listen = self.address.trim_start_matches("https://");
+                self.server = Some(start_server(&self.programs, &self.data, listen, &self.server_log)?);
+            }
+            Victim::Client(computer) => self.computers[computer].start(&self.programs)?,
+        }
+        Ok(())
+    }
+
+    /// One more computer, which has never seen any of this.
+    pub fn add_computer(&mut self, name: &'static str, place: &Place) -> Result<Computer> {
+        let mut setup = Setup { programs: &self.programs, place, told: &mut |_, _| {} };
+        let fingerprint = setup.fingerprint(&self.data)?;
+        setup.join(name, &self.address, &fingerprint)
+    }
+
+    /// Runs the server's command line on its data and returns what it printed.
+    pub fn server_command(&mut self, arguments: &[&OsStr]) -> Result<String> {
+        let mut command = process::command(&self.programs.server)?;
+        command.args(arguments).arg("--data-dir").arg(&self.data);
+        run("skep-server", command, "", &self.scratch)
     }
 
     /// Stops the clients, then the server, as a service manager does. All three are gone afterwards, also on an error.
     pub fn lower(self) -> Result<()> {
-        let stopped = self.computers.map(|computer| computer.daemon.stop(PATIENCE));
-        let server = self.server.stop(PATIENCE);
-        for (name, status) in ["laptop", "desktop", "server"].iter().zip(stopped.into_iter().chain([server])) {
-            let status = status?;
-            if !status.success() {
-                bail!("{name} did not stop cleanly: {status}");
-            }
-        }
+        let computers = self.computers.map(|computer| computer.daemon).into_iter();
+        let stopped: Vec<_> = computers.chain([self.server]).flatten().map(stop).collect();
+        stopped.into_iter().collect()
+    }
+}
+
+impl Computer {
+    fn start(&mut self, programs: &Programs) -> Result<()> {
+        let mut command = process::command(&programs.client)?;
+        command.arg("--home").arg(&self.home).args(["daemon", "run"]);
+        self.daemon = Some(Process::start(self.name, command, &self.log)?);
         Ok(())
     }
+
+    /// Runs the client's command line and returns what it printed.
+    pub fn command(&self, programs: &Programs, arguments: &[&str], scratch: &Path) -> Result<String> {
+        let mut command = process::command(&programs.client)?;
+        command.arg("--home").arg(&self.home).args(arguments);
+        run(&format!("skep {} on {}", arguments[0], self.name), command, "", scratch)
+    }
+
+    /// Asks it to say when it and the server are equal.
+    pub fn sync_wait(&self, programs: &Programs, scratch: &Path) -> Result<()> {
+        let seconds = format!("{}s", PATIENCE.as_secs());
+        self.command(programs, &["sync", "wait", "--timeout", &seconds], scratch)
+            .with_context(|| format!("{} did not come into step with the server", self.name))?;
+        Ok(())
+    }
+}
+
+fn stop(process: Process) -> Result<()> {
+    let name = process.name.clone();
+    let status = process.stop(PATIENCE)?;
+    if !status.success() {
+        bail!("{name} did not stop cleanly: {status}");
+    }
+    Ok(())
 }
 
 impl Setup<'_> {
     fn start_server(&mut self, data: &Path) -> Result<(Process, String)> {
         let started = Instant::now();
         let listen = format!("127.0.0.1:{}", free_port()?);
-        let log = self.place.log("server");
-        let mut command = process::command(&self.programs.server)?;
-        command.args(["run", "--data-dir"]).arg(data).args(["--listen", &listen]);
-        let mut server = Process::start("the server", command, &log)?;
-        while !std::fs::read_to_string(&log)?.lines().any(|line| line == "ready") {
-            server.check_running()?;
-            interrupt::check()?;
-            if started.elapsed() > PATIENCE {
-                bail!("the server did not say `ready` within {}", say::duration(PATIENCE));
-            }
-            std::thread::sleep(LOOK_EVERY);
-        }
+        let server = start_server(self.programs, data, &listen, &self.place.log("server"))?;
         let address = format!("https://{listen}");
         (self.told)(&format!("server runs at {address}"), started.elapsed());
         Ok((server, address))
@@ -239,20 +305,34 @@ impl Setup<'_> {
         let started = Instant::now();
         let home = self.place.directory(&format!("{name}-home"))?;
         let folder = self.place.directory(name)?;
-        let client = |arguments: &[&OsStr]| -> Result<Command> {
-            let mut command = process::command(&self.programs.client)?;
-            command.arg("--home").arg(&home).args(arguments);
-            Ok(command)
-        };
-        let mut join = client(&["join".as_ref(), address.as_ref()])?;
+        let mut join = process::command(&self.programs.client)?;
+        join.arg("--home").arg(&home).arg("join").arg(address);
         join.args(["--user", USER, "--password-stdin", "--fingerprint", fingerprint, "--dir"]).arg(&folder);
         join.args(["--name", name, "--no-daemon"]);
         run(&format!("skep join on {name}"), join, PASSWORD, &self.place.directory("scratch")?)?;
-        let daemon = client(&["daemon".as_ref(), "run".as_ref()])?;
-        let daemon = Process::start(name, daemon, &self.place.log(name))?;
+        let mut computer = Computer { name, home, folder, log: self.place.log(name), daemon: None };
+        computer.start(self.programs)?;
         (self.told)(&format!("`{name}` joined, its daemon runs"), started.elapsed());
-        Ok(Computer { name, home, folder, daemon })
+        Ok(computer)
     }
+}
+
+/// Starts a server and waits until it is ready.
+fn start_server(programs: &Programs, data: &Path, listen: &str, log: &Path) -> Result<Process> {
+    let started = Instant::now();
+    let said_before = log.metadata().map_or(0, |log| log.len() as usize);
+    let mut command = process::command(&programs.server)?;
+    command.args(["run", "--data-dir"]).arg(data).args(["--listen", listen]);
+    let mut server = Process::start("the server", command, log)?;
+    while !std::fs::read_to_string(log)?[said_before..].lines().any(|line| line == "ready") {
+        server.check_running()?;
+        interrupt::check()?;
+        if started.elapsed() > PATIENCE {
+            bail!("the server did not say `ready` within {}", say::duration(PATIENCE));
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    Ok(server)
 }
 
 /// Runs a command that must succeed and returns what it printed on standard output.

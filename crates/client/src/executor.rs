@@ -126,6 +126,16 @@ impl<M: World> Executor<M> {
         self.shared.root_lost.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Why the folder counts as lost now, if it does.
+    pub(crate) async fn look_for_root(&self) -> Option<RootError> {
+        let shared = self.shared.clone();
+        let looked = offload(self.shared.world.tasks(), Lane::Disk, move || shared.root.check_in_place());
+        match looked.await {
+            Ok(Err(error @ (RootError::Missing(_) | RootError::Other))) => Some(error),
+            _ => None,
+        }
+    }
+
     /// Looks through the safe; gives back the names in the root under which displaced files came back.
     pub(crate) async fn look_through_safe(&self) -> Vec<skep_types::Name> {
         let shared = self.shared.clone();

@@ -77,6 +77,11 @@ pub fn is_empty_dir(path: &Path) -> io::Result<bool> {
     }
 }
 
+/// Whether there is anything of that path.
+pub fn is_there(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
 /// A lock that another process cannot have at the same time; given back when it is dropped or the process ends.
 #[derive(Debug)]
 pub struct Lock {

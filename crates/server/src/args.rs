@@ -34,6 +34,8 @@ pub enum Command {
     Device(DeviceCommand),
     /// Print the fingerprint by which devices know this server.
     Fingerprint(DataArgs),
+    /// Write everything that is kept here to a directory, as plain files.
+    Export(ExportArgs),
     /// Show what happened.
     Log(LogArgs),
 }
@@ -110,6 +112,24 @@ pub enum DeviceCommand {
     },
 }
 
+/// What to export, and whereto.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// A new or empty directory.
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Only what belongs to this account; without it each account gets a directory of its name.
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// Every stored version of every file too, also of those in the trash: DIR/all-versions/NODE/SEQ NAME, and what is there
+    /// now in DIR/current.
+    #[arg(long)]
+    pub all_versions: bool,
+    /// On which data.
+    #[command(flatten)]
+    pub data: DataArgs,
+}
+
 /// Which log, and how.
 #[derive(Debug, Args)]
 pub struct LogArgs {
@@ -152,8 +172,19 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, Complain
     }
 }
 
+/// `text` with a capital and a full stop.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", letters.as_str().trim_end_matches('.'))
+}
+
 fn complaint(error: &clap::Error, args: &[OsString]) -> Complaint {
+    use clap::error::{ContextKind, ContextValue};
     let usage = |what: String| Complaint::new(Exit::Usage, "E-USAGE", what);
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return usage("What should be done?".into()).hint(error.to_string().trim_end());
+    }
     let command = ServerArgs::command();
     let verbs: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
     // A word where a port may stand is a command that is not there.
@@ -165,11 +196,17 @@ fn complaint(error: &clap::Error, args: &[OsString]) -> Complaint {
         return usage(format!("Unknown command \"{word}\".{}", meant.unwrap_or_default()))
             .hint(format!("Commands: {}, or a port to listen on.", verbs.join(", ")));
     }
+    if let (ErrorKind::MissingRequiredArgument, Some(ContextValue::Strings(missing))) =
+        (error.kind(), error.get(ContextKind::InvalidArg))
+    {
+        let shown = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
+        return usage(format!("Missing: {}.", missing.join(", "))).hint(shown.trim());
+    }
     let text = error.to_string();
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let what = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
     let rest: Vec<&str> = lines.filter(|line| !line.starts_with("For more information")).collect();
-    usage(what).hint(rest.join("\n"))
+    usage(sentence(&what)).hint(rest.join("\n"))
 }
 
 #[cfg(test)]
@@ -192,6 +229,8 @@ mod tests {
             "skep-server device ls --data-dir D",
             "skep-server device revoke thinkpad --data-dir D",
             "skep-server fingerprint --data-dir D",
+            "skep-server export E --data-dir D",
+            "skep-server export E --data-dir D --user maya --all-versions",
             "skep-server log --connections --json --data-dir D",
         ] {
             assert!(matches!(parsed(line), Ok(Asked::Command(_))), "{line}: {:?}", parsed(line).err());

@@ -5,6 +5,7 @@
 pub mod admin;
 pub mod args;
 pub mod config;
+pub mod export;
 pub mod run;
 pub mod store;
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use skep_platform::talk::{Complaint, Exit};
 use skep_server::args::{self, Asked, Command};
-use skep_server::{admin, config, run};
+use skep_server::{admin, config, export, run};
 use tracing_subscriber::EnvFilter;
 
 /// musl's allocator is slow under threads.
@@ -51,6 +51,7 @@ async fn carry_out(command: Command) -> Result<(), Complaint> {
         Command::User(command) => admin::user(command).await,
         Command::Device(command) => admin::device(command).await,
         Command::Fingerprint(data) => admin::fingerprint(data),
+        Command::Export(args) => export::export(args),
         Command::Log(args) => admin::log(args).await,
     }
 }

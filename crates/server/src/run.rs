@@ -24,10 +24,7 @@ pub async fn run(settings: Settings) -> Result<(), Complaint> {
     let Settings { data_dir, listen, open: wants_open } = settings;
     let Opened { service, tasks, .. } = &open(&data_dir).await?;
     let identity = identity(&data_dir)?;
-    let (listener, local) = listen::bind(&listen).await.map_err(|error| {
-        Complaint::new(Exit::Failed, "E-LISTEN", format!("Cannot listen on {listen}: {error}."))
-            .hint("Stop what uses that port, or choose another one with --listen ADDRESS:PORT.")
-    })?;
+    let (listener, local) = listen::bind(&listen).await.map_err(|error| cannot_listen(&listen, &error))?;
     tracing::info!("{} {}, data in {}", product::SERVER, env!("CARGO_PKG_VERSION"), data_dir.display());
     tracing::info!("server key {}", identity.fingerprint);
     tracing::info!("listening on https://{local}");
@@ -56,6 +53,17 @@ pub async fn run(settings: Settings) -> Result<(), Complaint> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+fn cannot_listen(listen: &str, error: &io::Error) -> Complaint {
+    let hint = match error.kind() {
+        io::ErrorKind::AddrInUse => "Stop what uses that port, or choose another one with --listen ADDRESS:PORT.",
+        io::ErrorKind::PermissionDenied => {
+            "Ports below 1024 are for the system; choose one with --listen ADDRESS:PORT."
+        }
+        _ => "Name an address of this machine and a port, such as --listen 127.0.0.1:7537.",
+    };
+    Complaint::new(Exit::Failed, "E-LISTEN", format!("Cannot listen on {listen}: {error}.")).hint(hint)
 }
 
 async fn check_revocations(service: DiskService<Packs>) {

@@ -146,6 +146,13 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, Complain
     }
 }
 
+/// `text` with a capital and a full stop.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", letters.as_str().trim_end_matches('.'))
+}
+
 fn complaint(error: &clap::Error) -> Complaint {
     use clap::error::{ContextKind, ContextValue};
     let usage = |what: String| Complaint::new(Exit::Usage, "E-USAGE", what);
@@ -161,11 +168,17 @@ fn complaint(error: &clap::Error) -> Complaint {
         let meant = nearest(word, verbs.iter().copied()).map(|verb| format!(" Did you mean: {verb}?"));
         return usage(format!("Unknown command \"{word}\".{}", meant.unwrap_or_default())).hint("See: skep --help");
     }
+    if let (ErrorKind::MissingRequiredArgument, Some(ContextValue::Strings(missing))) =
+        (error.kind(), error.get(ContextKind::InvalidArg))
+    {
+        let shown = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
+        return usage(format!("Missing: {}.", missing.join(", "))).hint(shown.trim());
+    }
     let text = error.to_string();
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let what = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
     let rest: Vec<&str> = lines.filter(|line| !line.starts_with("For more information")).collect();
-    usage(what).hint(rest.join("\n"))
+    usage(sentence(&what)).hint(rest.join("\n"))
 }
 
 fn parse_time(text: &str) -> Result<Duration, String> {

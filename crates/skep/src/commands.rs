@@ -9,7 +9,7 @@ use skep_platform::own_files;
 use skep_platform::talk::{Complaint, Exit};
 use skep_protocol::{Reply, Request};
 use skep_types::{Limits, product};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::args::{Command, Global, SyncCommand};
 use crate::control::{ControlAnswer, ControlRequest, DaemonConnection, Waited};
@@ -20,6 +20,11 @@ use crate::{daemon, join, remote, terminal};
 
 /// A daemon that was asked to wait answers a little after the time is up, if it is well.
 const WAIT_ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// A daemon that is just being started, as by a script one line before, answers within this time.
+const STARTING_WITHIN: Duration = Duration::from_secs(5);
+/// How often a starting daemon is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Does what was asked.
 pub async fn carry_out(command: Command, global: &Global) -> Result<Exit, Complaint> {
@@ -71,7 +76,7 @@ async fn status_of(global: &Global, path: &Path) -> Result<Exit, Complaint> {
 async fn wait(global: &Global, at_most: Duration) -> Result<Exit, Complaint> {
     let home = Home::find(global.home.clone())?;
     home.joined()?;
-    let mut daemon = DaemonConnection::open(&home).await.ok_or_else(daemon_off)?;
+    let mut daemon = starting_daemon(&home, at_most.min(STARTING_WITHIN)).await.ok_or_else(daemon_off)?;
     let timeout_ms = u64::try_from(at_most.as_millis()).unwrap_or(u64::MAX);
     let request = ControlRequest::Wait { timeout_ms };
     let asked = daemon.ask(&request);
@@ -90,10 +95,22 @@ async fn wait(global: &Global, at_most: Duration) -> Result<Exit, Complaint> {
     let what = match outcome {
         WaitOutcome::Equal => return Ok(exit),
         WaitOutcome::NeedsPerson => ("E-NEEDS-YOU", "Equal but for what needs you.", "skep status"),
-        WaitOutcome::Offline => ("E-UNREACHABLE", "The server cannot be reached.", "skep status"),
+        WaitOutcome::Offline => ("E-TIMED-OUT", "The time is up, and the server cannot be reached.", "skep status"),
         WaitOutcome::TimedOut => ("E-TIMED-OUT", "Not equal yet; the time is up.", "skep status"),
     };
     Err(Complaint::new(exit, what.0, what.1).hint(format!("See:   {}", what.2)))
+}
+
+async fn starting_daemon(home: &Home, at_most: Duration) -> Option<DaemonConnection> {
+    let found = async {
+        loop {
+            match DaemonConnection::open(home).await {
+                Some(daemon) => return daemon,
+                None => sleep(LOOK_EVERY).await,
+            }
+        }
+    };
+    timeout(at_most, found).await.ok()
 }
 
 async fn whoami(global: &Global) -> Result<Exit, Complaint> {

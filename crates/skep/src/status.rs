@@ -277,8 +277,8 @@ pub fn exit_of_wait(outcome: WaitOutcome) -> Exit {
     match outcome {
         WaitOutcome::Equal => Exit::Done,
         WaitOutcome::NeedsPerson => Exit::NeedsPerson,
-        WaitOutcome::Offline => Exit::Unreachable,
-        WaitOutcome::TimedOut => Exit::TimedOut,
+        // It was tried until the time was up.
+        WaitOutcome::Offline | WaitOutcome::TimedOut => Exit::TimedOut,
     }
 }
 

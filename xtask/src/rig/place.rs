@@ -35,6 +35,11 @@ impl Place {
         Ok(Place { root, keep: true })
     }
 
+    /// From now on it stays.
+    pub fn keep(&mut self) {
+        self.keep = true;
+    }
+
     /// Whether it will stay.
     pub fn is_kept(&self) -> bool {
         self.keep
@@ -60,8 +65,8 @@ impl Place {
     /// The ends of all logs, for a person who looks why something failed.
     pub fn log_tails(&self) -> String {
         let mut text = String::new();
-        for name in ["server", "laptop", "desktop"] {
-            let log = fs::read(self.log(name)).unwrap_or_default();
+        for name in ["server", "laptop", "desktop", "newcomer"] {
+            let Ok(log) = fs::read(self.log(name)) else { continue };
             let log = String::from_utf8_lossy(&log);
             let lines: Vec<&str> = log.lines().collect();
             let tail = &lines[lines.len().saturating_sub(TAIL_LINES)..];

@@ -23,6 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("client", &["content", "planner", "platform", "protocol"]),
     ("skep", &["client", "platform", "protocol"]),
     ("sim", &["blobstore", "client", "content", "drive", "metastore", "planner", "platform", "protocol", "service"]),
+    ("e2e", &[]),
     ("xtask", &[]),
 ];
 
@@ -35,6 +36,8 @@ const TEST_LAYERS: &[(&str, &[&str])] = &[
     // Whole clients against the whole service, in one process.
     ("client", &["blobstore", "metastore", "service", "sim"]),
     ("server", &["skep"]),
+    // The real programs; the journal is read in their database.
+    ("e2e", &["metastore"]),
     ("skep", &["server"]),
 ];
 

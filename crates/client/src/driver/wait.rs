@@ -11,7 +11,7 @@ use skep_platform::{Clock, Entropy, Lane, offload};
 use skep_types::{Name, Seq};
 use tokio::sync::oneshot;
 
-use super::report::is_equal;
+use super::report::{halt_by_root, is_equal};
 use super::{Driver, Signal};
 use crate::root::COOKIE;
 use crate::status::WaitOutcome;
@@ -40,6 +40,11 @@ pub(super) async fn wait_equal<M: World>(
 
 impl<M: World> Driver<M> {
     async fn equal(&self) -> WaitOutcome {
+        // Whoever asks means the folder of that path, not one that was moved away while it was watched.
+        if let Some(error) = self.executor.look_for_root().await {
+            self.tell(Signal::Halt(halt_by_root(&error, self.world.clock().now()))).await;
+            return WaitOutcome::NeedsPerson;
+        }
         if !self.all_hints_taken().await {
             self.tell(Signal::Event(Event::ScanDue)).await;
         }

@@ -60,7 +60,7 @@ pub(crate) fn apply_batch<F: Files>(
     {
         return done.into_iter().map(|result| result.and(Err(apply_error(error.clone())))).collect();
     }
-    done.into_iter().map(|result| result).collect()
+    done.into_iter().collect()
 }
 
 impl<F: Files> Batch<'_, F> {

@@ -1,0 +1,14 @@
+//! The real programs, end to end: what the contract for automation promises, and what nobody may ever lose.
+//!
+//! Everything is waited for by what can be seen, with generous deadlines; nothing is waited for by time.
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "what fails in a test fails the test")]
+#![expect(clippy::disallowed_methods, reason = "these tests wait for programs that run on the machine's own clock")]
+
+mod asking;
+mod dying;
+mod exporting;
+mod meeting;
+mod rig;
+mod syncing;
+mod tree;
