@@ -12,7 +12,7 @@ use skep_types::{
 
 use crate::ids::IdSource;
 use crate::observe::{Findings, Observer};
-use crate::plan::{Applying, CHAIN_MAX, Outcome, Plan, Purpose, Room, Scene, Sending};
+use crate::plan::{Applying, CHAIN_MAX, Outcome, Plan, Purpose, Room, Scene, Sending, read_effects};
 use crate::trees::Trees;
 use crate::{ApplyOperation, BatchId, Effect, Event, Input};
 
@@ -21,9 +21,12 @@ pub use report::{EngineProblem, Progress};
 use hold::Holds;
 
 /// Files that are read at once, and commits and batches that are under way at once.
-const READS_MAX: usize = 256;
+const READS_MAX: usize = 1024;
 const COMMITS_MAX: usize = 3;
 const BATCHES_MAX: usize = 3;
+
+/// Nodes that wait for room, with their directory first: what lies together travels together, so that a batch works in few directories.
+type Queue = BTreeSet<(NodeId, NodeId)>;
 
 /// Who an engine works for.
 #[derive(Debug, Clone)]
@@ -66,9 +69,9 @@ pub struct Engine {
     /// Nodes that wait for something else to happen.
     blocked: BTreeSet<NodeId>,
     /// Nodes that are ready, but for which there was no room.
-    to_read: BTreeSet<NodeId>,
-    to_send: BTreeSet<NodeId>,
-    to_apply: BTreeSet<NodeId>,
+    to_read: Queue,
+    to_send: Queue,
+    to_apply: Queue,
     /// Nodes for which something is under way.
     busy: BTreeSet<NodeId>,
     commits: BTreeMap<CommitId, CommitUnderWay>,
@@ -98,9 +101,9 @@ impl Engine {
             holds: Holds::default(),
             touched: BTreeSet::new(),
             blocked: BTreeSet::new(),
-            to_read: BTreeSet::new(),
-            to_send: BTreeSet::new(),
-            to_apply: BTreeSet::new(),
+            to_read: Queue::new(),
+            to_send: Queue::new(),
+            to_apply: Queue::new(),
             busy: BTreeSet::new(),
             commits: BTreeMap::new(),
             batches: BTreeMap::new(),
@@ -309,13 +312,14 @@ impl Engine {
         // Each node is considered a bounded number of times in a pass: when it was touched, and when another one touched it.
         let mut rounds = 0;
         while let Some(node) = self.touched.pop_first() {
-            waiting.sort(node, plan.consider(node));
+            let outcome = plan.consider(node);
+            waiting.sort(&plan, node, outcome);
             if self.touched.is_empty() && rounds < 8 {
                 rounds += 1;
                 self.touched.append(&mut plan.touched);
             }
         }
-        fill(&mut self.to_read, &mut waiting, &mut plan, |plan| plan.room.read);
+        fill(&mut self.to_read, &mut waiting, &mut plan, |plan| plan.room.read > 0);
         fill(&mut self.to_send, &mut waiting, &mut plan, |plan| plan.room.send || plan.room.send_big);
         fill(&mut self.to_apply, &mut waiting, &mut plan, |plan| plan.room.apply || plan.room.apply_big);
         self.touched.append(&mut plan.touched);
@@ -332,10 +336,7 @@ impl Engine {
         for node in agreed {
             self.holds.agreed(node);
         }
-        let mut effects = Vec::new();
-        if !reads.is_empty() {
-            effects.push(Effect::Read(reads));
-        }
+        let mut effects = read_effects(reads);
         for (sending, big) in sendings {
             effects.extend(self.begin_commit(sending, big));
         }
@@ -360,7 +361,7 @@ impl Engine {
             apply: more(small_batches, BATCHES_MAX, self.to_apply.len()),
             apply_big: small_batches == self.batches.len(),
             fetch: self.connected,
-            read: self.observer.reads_under_way() < READS_MAX,
+            read: READS_MAX.saturating_sub(self.observer.reads_under_way()),
         }
     }
 
@@ -416,43 +417,35 @@ fn is_live_remotely(trees: &dyn Trees, node: NodeId) -> bool {
 #[derive(Debug, Default)]
 struct Waiting {
     blocked: BTreeSet<NodeId>,
-    to_read: BTreeSet<NodeId>,
-    to_send: BTreeSet<NodeId>,
-    to_apply: BTreeSet<NodeId>,
+    to_read: Queue,
+    to_send: Queue,
+    to_apply: Queue,
 }
 
 impl Waiting {
-    fn sort(&mut self, node: NodeId, outcome: Outcome) {
-        match outcome {
-            Outcome::Done => {}
+    fn sort(&mut self, plan: &Plan<'_>, node: NodeId, outcome: Outcome) {
+        let queue = match outcome {
+            Outcome::Done => return,
             Outcome::Waits => {
                 self.blocked.insert(node);
+                return;
             }
-            Outcome::NoRoomToRead => {
-                self.to_read.insert(node);
-            }
-            Outcome::NoRoomToSend | Outcome::NoRoomToSendBig => {
-                self.to_send.insert(node);
-            }
-            Outcome::NoRoomToApply | Outcome::NoRoomToApplyBig => {
-                self.to_apply.insert(node);
-            }
-        }
+            Outcome::NoRoomToRead => &mut self.to_read,
+            Outcome::NoRoomToSend | Outcome::NoRoomToSendBig => &mut self.to_send,
+            Outcome::NoRoomToApply | Outcome::NoRoomToApplyBig => &mut self.to_apply,
+        };
+        queue.insert((plan.directory(node), node));
     }
 }
 
 /// Considers the nodes of a queue while there is room.
-fn fill(
-    queue: &mut BTreeSet<NodeId>,
-    waiting: &mut Waiting,
-    plan: &mut Plan<'_>,
-    has_room: impl Fn(&Plan<'_>) -> bool,
-) {
+fn fill(queue: &mut Queue, waiting: &mut Waiting, plan: &mut Plan<'_>, has_room: impl Fn(&Plan<'_>) -> bool) {
     let mut left = std::mem::take(queue);
     while has_room(plan)
-        && let Some(node) = left.pop_first()
+        && let Some((_, node)) = left.pop_first()
     {
-        waiting.sort(node, plan.consider(node));
+        let outcome = plan.consider(node);
+        waiting.sort(plan, node, outcome);
     }
     queue.append(&mut left);
 }

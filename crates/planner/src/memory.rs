@@ -65,7 +65,8 @@ impl Trees for MemoryTrees {
     }
 
     fn local_children(&self, parent: NodeId) -> Vec<(Name, NodeId)> {
-        let places = self.local_places.iter().filter(|((dir, _), _)| *dir == parent);
+        let first = (parent, Name::new([1u8]).expect("one byte is a name"));
+        let places = self.local_places.range(first..).take_while(|((dir, _), _)| *dir == parent);
         places.map(|((_, name), node)| (name.clone(), *node)).collect()
     }
 

@@ -18,13 +18,14 @@ use crate::observe::Observer;
 use crate::reconcile::{Merge, Verdict, merge};
 use crate::shape::Shape;
 use crate::trees::{LIMBO, Local, LocalContent, Synced, Trees};
-use crate::{ApplyKind, ApplyOperation, Location, ReadRequest, Source};
+use crate::{ApplyKind, ApplyOperation, Effect, Location, ReadRequest, Source};
 
 /// Deepest chain of parents that is followed.
 pub(crate) const CHAIN_MAX: usize = 4096;
-/// Files in one read effect, and bytes in it.
+/// Files in one read effect, bytes in it, and bytes asked for in one pass.
 const READ_FILES_MAX: usize = 128;
 const READ_BYTES_MAX: u64 = 16 << 20;
+const PASS_BYTES_MAX: u64 = 4 * READ_BYTES_MAX;
 
 /// What a pass may add to.
 #[derive(Debug, Clone, Copy)]
@@ -39,8 +40,8 @@ pub(crate) struct Room {
     pub(crate) apply_big: bool,
     /// Content can be fetched.
     pub(crate) fetch: bool,
-    /// Files may be read.
-    pub(crate) read: bool,
+    /// So many files may be read.
+    pub(crate) read: usize,
 }
 
 /// What became of a node in a pass.
@@ -170,6 +171,12 @@ impl<'a> Plan<'a> {
     /// The places that the planned apply operations work on.
     pub(crate) fn into_places(self) -> BTreeSet<(NodeId, skep_types::Name)> {
         self.shape.into_used()
+    }
+
+    /// The directory that holds the node, here or else on the server.
+    pub(crate) fn directory(&self, node: NodeId) -> NodeId {
+        let local = self.trees.local(node).map(|local| local.parent);
+        local.or_else(|| self.trees.remote(node).map(|state| state.place.parent)).unwrap_or(NodeId::ROOT)
     }
 
     /// Considers one node.
@@ -360,7 +367,7 @@ impl<'a> Plan<'a> {
         if !self.scene.observer.may_read(node) {
             return Outcome::Waits;
         }
-        if !self.room.read {
+        if self.room.read == 0 {
             return Outcome::NoRoomToRead;
         }
         let Some(local) = self.trees.local(node) else { return Outcome::Waits };
@@ -368,9 +375,7 @@ impl<'a> Plan<'a> {
         self.scene.observer.begin_read(node);
         self.read_bytes += local.stat.size;
         self.reads.push(ReadRequest { node, at, size: local.stat.size });
-        if self.reads.len() >= READ_FILES_MAX || self.read_bytes >= READ_BYTES_MAX {
-            self.room.read = false;
-        }
+        self.room.read = if self.read_bytes >= PASS_BYTES_MAX { 0 } else { self.room.read - 1 };
         Outcome::Done
     }
 
@@ -508,4 +513,21 @@ impl<'a> Plan<'a> {
         let (parent, name) = self.shape.place(self.trees, node)?;
         self.shape.location(self.trees, parent, &name)
     }
+}
+
+/// The reads of a pass, in parts that can go to several hands.
+pub(crate) fn read_effects(reads: Vec<ReadRequest>) -> Vec<Effect> {
+    let mut parts: Vec<Vec<ReadRequest>> = Vec::new();
+    let mut bytes = 0;
+    for read in reads {
+        bytes += read.size;
+        match parts.last_mut() {
+            Some(part) if part.len() < READ_FILES_MAX && bytes <= READ_BYTES_MAX => part.push(read),
+            _ => {
+                bytes = read.size;
+                parts.push(vec![read]);
+            }
+        }
+    }
+    parts.into_iter().map(Effect::Read).collect()
 }

@@ -50,13 +50,14 @@ impl Engine {
         let mut problems: Vec<EngineProblem> =
             self.holds.troubles().map(|(node, hold)| problem(trees, node, hold)).collect();
         problems.sort_by(|a, b| a.path.cmp(&b.path));
-        let waiting = [&self.touched, &self.blocked, &self.to_read, &self.to_send, &self.to_apply, &self.busy];
+        let waiting = [self.touched.len(), self.blocked.len(), self.busy.len()];
+        let queued = [self.to_read.len(), self.to_send.len(), self.to_apply.len()];
         Progress {
             settled: self.is_settled(trees),
             cursor,
             head: self.head,
             connected: self.connected,
-            queue_files: waiting.iter().map(|nodes| nodes.len() as u64).sum(),
+            queue_files: waiting.iter().chain(&queued).map(|nodes| *nodes as u64).sum(),
             problems,
         }
     }

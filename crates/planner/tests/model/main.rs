@@ -6,7 +6,9 @@
 mod check;
 mod disk;
 mod faults;
+mod large;
 mod random;
+mod rules;
 mod user;
 mod world;
 

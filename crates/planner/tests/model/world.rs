@@ -8,6 +8,7 @@ use skep_types::{Cursor, DeviceId, DriveId, Generation, Limits, Name, NodeId, Se
 
 use crate::disk::Disk;
 use crate::faults::{self, Faults};
+use crate::large;
 use crate::random::Random;
 
 /// More steps than any run needs.
@@ -42,6 +43,7 @@ pub struct World {
     pub rolled_back: bool,
     /// Effects carried out so far, but for wake-ups.
     pub effects: usize,
+    pub counts: BTreeMap<&'static str, usize>,
     pub trace: Vec<String>,
 }
 
@@ -100,6 +102,7 @@ impl World {
             starts: 0,
             rolled_back: false,
             effects: 0,
+            counts: BTreeMap::new(),
             trace: Vec::new(),
         };
         let start = world.cursor(Seq::START);
@@ -194,6 +197,22 @@ impl World {
         }
         let index = self.random.below(self.clients[number].effects.len());
         let effect = self.clients[number].effects.swap_remove(index);
+        self.perform(number, effect);
+        true
+    }
+
+    /// Carries out the effect that was asked for first.
+    pub fn carry_out_first(&mut self, number: usize) -> bool {
+        if self.clients[number].effects.is_empty() {
+            return false;
+        }
+        let effect = self.clients[number].effects.remove(0);
+        self.perform(number, effect);
+        true
+    }
+
+    fn perform(&mut self, number: usize, effect: Effect) {
+        *self.counts.entry(large::kind(&effect)).or_default() += 1;
         let head = self.head();
         let (random, wrong) = (&mut self.random, &mut self.faults);
         let client = &mut self.clients[number];
@@ -254,7 +273,6 @@ impl World {
             }
             Effect::WakeAt { .. } => {}
         }
-        true
     }
 
     /// The feed brings some entries.
