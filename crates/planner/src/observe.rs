@@ -172,6 +172,11 @@ impl Observer {
         self.missing.contains_key(&node)
     }
 
+    /// Whether the file may have changed right after it was read, without a trace: it is to be read once more.
+    pub(crate) fn is_racy(&self, node: NodeId) -> bool {
+        self.racy.contains_key(&node)
+    }
+
     /// Whether the node is being read.
     pub(crate) fn is_reading(&self, node: NodeId) -> bool {
         self.reading.contains(&node) || self.busy.contains_key(&node)
@@ -279,7 +284,8 @@ impl Observer {
         findings: &mut Findings,
     ) {
         let Some((dir, dirty)) = self.looks.remove(&look) else { return };
-        if result.is_ok() {
+        // Only a complete look makes up for one that failed: what that one was after is not known.
+        if result.is_ok() && dirty == Dirty::Deep {
             findings.listed.push(dir);
         }
         let known = trees.local(dir);

@@ -103,6 +103,10 @@ impl Plan<'_> {
     /// Brings bytes, mtime and mode of a node here.
     pub(super) fn change_here(&mut self, node: NodeId, local: &Local, remote: &NodeState, merged: &Merge) -> Outcome {
         let same_bytes = local.content.known().is_some_and(|known| known.same_bytes(&remote.content));
+        // Nothing is displaced of which it is not certain what it holds.
+        if self.scene.observer.is_racy(node) {
+            return Outcome::Waits;
+        }
         let bytes = remote.content.file().filter(|_| !same_bytes).map_or(0, |file| file.size);
         if let Some(no) = self.lacks_room(bytes) {
             return no;
@@ -124,6 +128,9 @@ impl Plan<'_> {
     pub(super) fn remove_here(&mut self, node: NodeId, local: &Local) -> Outcome {
         if !self.room.apply {
             return Outcome::NoRoomToApply;
+        }
+        if self.scene.observer.is_racy(node) {
+            return Outcome::Waits;
         }
         if local.kind() == Kind::Directory {
             let mut outcome = Outcome::Done;
