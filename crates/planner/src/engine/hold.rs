@@ -8,7 +8,7 @@ use crate::{ApplyError, ReadError};
 
 /// First wait after a failure that is a problem; doubles up to the longest.
 const PROBLEM_FIRST_MS: u64 = 2_000;
-const PROBLEM_LONGEST_MS: u64 = 600_000;
+const PROBLEM_LONGEST_MS: u64 = 60_000;
 /// First wait after a refusal or a surprise that usually is over at once.
 const SURPRISE_FIRST_MS: u64 = 50;
 /// So many surprises in a row are a problem.
