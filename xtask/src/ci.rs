@@ -15,7 +15,7 @@ use crate::arguments::Arguments;
 use crate::say::{self, Tone, toned};
 use crate::{interrupt, process};
 
-use stages::{STAGES, Stage, State};
+use stages::{STAGES, Stage};
 
 /// What CI may take on two cores; a longer run is said so in its table.
 const BUDGET: Duration = Duration::from_secs(25 * 60);
@@ -24,7 +24,6 @@ const BUDGET: Duration = Duration::from_secs(25 * 60);
 enum Outcome {
     Passed(Duration),
     Failed(Duration, anyhow::Error),
-    Off(&'static str),
     NotReached,
 }
 
@@ -49,10 +48,9 @@ pub fn run(mut arguments: Arguments) -> Result<ExitCode> {
     tools::provide(&chosen)?;
     let mut outcomes = Vec::new();
     for stage in &chosen {
-        outcomes.push(match (outcomes.last(), stage.state) {
-            (Some(Outcome::Failed(..) | Outcome::NotReached), _) => Outcome::NotReached,
-            (_, State::Off(reason)) => Outcome::Off(reason),
-            (_, State::On) => run_stage(stage),
+        outcomes.push(match outcomes.last() {
+            Some(Outcome::Failed(..) | Outcome::NotReached) => Outcome::NotReached,
+            _ => run_stage(stage),
         });
     }
     Ok(report(&chosen, &outcomes, began.elapsed()))
@@ -77,7 +75,6 @@ fn report(stages: &[&Stage], outcomes: &[Outcome], took: Duration) -> ExitCode {
             Outcome::Failed(time, error) => {
                 ("FAILED", say::duration(*time), error.to_string().lines().next().unwrap_or_default().to_owned())
             }
-            Outcome::Off(reason) => ("off", String::new(), (*reason).to_owned()),
             Outcome::NotReached => ("not reached", String::new(), String::new()),
         };
         vec![stage.name.to_owned(), word.to_owned(), time, remark]
@@ -94,14 +91,9 @@ fn report(stages: &[&Stage], outcomes: &[Outcome], took: Duration) -> ExitCode {
 }
 
 fn stages_table() -> String {
-    let rows: Vec<Vec<String>> = STAGES
-        .iter()
-        .map(|stage| {
-            let state = if let State::Off(reason) = stage.state { format!("off: {reason}") } else { "on".to_owned() };
-            vec![stage.name.to_owned(), stage.what.to_owned(), state]
-        })
-        .collect();
-    say::table(&["stage", "what it shows", "state"], &[], &rows)
+    let row = |stage: &Stage| vec![stage.name.to_owned(), stage.what.to_owned()];
+    let rows: Vec<Vec<String>> = STAGES.iter().map(row).collect();
+    say::table(&["stage", "what it shows"], &[], &rows)
 }
 
 /// Runs cargo in view, with `environment` added, within `limit`.

@@ -8,15 +8,6 @@ use super::{cargo, tools};
 use crate::process;
 use crate::tidy::{self, Part};
 
-/// Whether a stage runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// It does.
-    On,
-    /// It does not, for this reason, which every run prints.
-    Off(&'static str),
-}
-
 /// What a stage does.
 #[derive(Debug, Clone, Copy)]
 enum Job {
@@ -37,8 +28,6 @@ pub struct Stage {
     pub name: &'static str,
     /// What it shows when it passes.
     pub what: &'static str,
-    /// Whether it runs.
-    pub state: State,
     /// The names of the tools that it needs ([`tools::TOOLS`]).
     pub tools: &'static [&'static str],
     job: Job,
@@ -50,7 +39,6 @@ pub const STAGES: &[Stage] = &[
     Stage {
         name: "fmt",
         what: "every file is formatted",
-        state: State::On,
         tools: &["rustfmt"],
         job: Job::Cargo(&["fmt", "--all", "--check"], &[]),
         minutes_max: 2,
@@ -58,7 +46,6 @@ pub const STAGES: &[Stage] = &[
     Stage {
         name: "tidy",
         what: "seams, sizes, links, leftovers",
-        state: State::On,
         tools: &["git"],
         job: Job::Tidy(Part::Text),
         minutes_max: 2,
@@ -66,7 +53,6 @@ pub const STAGES: &[Stage] = &[
     Stage {
         name: "purity",
         what: "licences, layers, and that what decides reaches no IO",
-        state: State::On,
         tools: &[],
         job: Job::Tidy(Part::Dependencies),
         minutes_max: 5,
@@ -74,7 +60,6 @@ pub const STAGES: &[Stage] = &[
     Stage {
         name: "clippy",
         what: "no warning anywhere",
-        state: State::On,
         tools: &["clippy", "cc"],
         job: Job::Cargo(&["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"], &[]),
         minutes_max: 15,
@@ -82,7 +67,6 @@ pub const STAGES: &[Stage] = &[
     Stage {
         name: "build",
         what: "every program and test compiles",
-        state: State::On,
         tools: &["cc"],
         job: Job::Cargo(&["build", "--locked", "--workspace", "--all-targets"], &[]),
         minutes_max: 20,
@@ -90,7 +74,6 @@ pub const STAGES: &[Stage] = &[
     Stage {
         name: "tests",
         what: "units, properties, conformance, end to end",
-        state: State::On,
         tools: &["cc"],
         job: Job::Tests,
         minutes_max: 15,
@@ -98,7 +81,6 @@ pub const STAGES: &[Stage] = &[
     Stage {
         name: "doctests",
         what: "examples in the documentation run",
-        state: State::On,
         tools: &["cc"],
         job: Job::Cargo(&["test", "--locked", "--workspace", "--doc"], &[]),
         minutes_max: 10,
@@ -106,7 +88,6 @@ pub const STAGES: &[Stage] = &[
     Stage {
         name: "docs",
         what: "the documentation builds, each link in it leads somewhere",
-        state: State::On,
         tools: &["cc"],
         job: Job::Cargo(&["doc", "--locked", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")]),
         minutes_max: 10,
@@ -114,7 +95,6 @@ pub const STAGES: &[Stage] = &[
     Stage {
         name: "sim",
         what: "2,000 simulated worlds with faults lose nothing and converge",
-        state: State::Off("the simulator is being built"),
         tools: &[],
         job: Job::Task(&["sim", "--no-build", "--seeds", "2000", "--start", "1", "--jobs", "2"]),
         minutes_max: 6,
@@ -122,7 +102,6 @@ pub const STAGES: &[Stage] = &[
     Stage {
         name: "windows",
         what: "both programs compile for Windows",
-        state: State::On,
         tools: &["mingw", "nasm", "windows target"],
         job: Job::Cargo(
             &[
@@ -142,7 +121,6 @@ pub const STAGES: &[Stage] = &[
     Stage {
         name: "demo",
         what: "the real programs carry real files from one computer to another",
-        state: State::Off("the programs are being built"),
         tools: &[],
         job: Job::Task(&["demo", "--once", "--no-build"]),
         minutes_max: 5,

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
 
-use super::stages::{Stage, State};
+use super::stages::Stage;
 use crate::say;
 
 /// Where a missing tool comes from.
@@ -107,7 +107,7 @@ pub fn table() -> String {
 
 /// Installs what the chosen stages need and is missing. Fails if that is not possible, or did not help.
 pub fn provide(stages: &[&Stage]) -> Result<()> {
-    let needed = |tool: &&Tool| stages.iter().any(|stage| stage.state == State::On && stage.tools.contains(&tool.name));
+    let needed = |tool: &&Tool| stages.iter().any(|stage| stage.tools.contains(&tool.name));
     let missing: Vec<&Tool> = TOOLS.iter().filter(needed).filter(|tool| !probe(tool.probe)).collect();
     let packages: Vec<&str> = missing
         .iter()
