@@ -5,6 +5,8 @@ use skep_types::{Name, NodeId, Timestamp};
 
 /// Longest part of a device's name that goes into a file name, in bytes.
 const DEVICE_BYTES_MAX: usize = 40;
+/// How names end that are held for a moment only.
+const SWAP: &str = ".skep-swap";
 
 /// The name of the copy that `device` makes of its version of `name`, last changed at `time`:
 /// `name (two versions, DEVICE, 2026-11-20 14.03.07).ext`, shortened to fit, and numbered if it is `taken`.
@@ -32,7 +34,13 @@ pub fn conflict_name(name: &Name, device: &str, time: Timestamp, taken: impl Fn(
 
 /// The name that a node has for a moment while names are passed on in a circle.
 pub(crate) fn swap_name(node: NodeId) -> Name {
-    Name::new(format!(".{node}.skep-swap")).expect("a short text without separators is a name")
+    Name::new(format!(".{node}{SWAP}")).expect("a short text without separators is a name")
+}
+
+/// The node that has this name for a moment, if it is such a name.
+pub(crate) fn node_of_swap_name(name: &Name) -> Option<NodeId> {
+    let id = name.as_bytes().strip_prefix(b".")?.strip_suffix(SWAP.as_bytes())?;
+    std::str::from_utf8(id).ok()?.parse().ok()
 }
 
 /// Whether `name` is the name of a conflict copy of `original`.

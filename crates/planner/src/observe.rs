@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use skep_types::{Content, FileContent, Kind, Limits, Mode, Name, NodeId, Stat};
 
 use crate::ids::IdSource;
-use crate::names::is_conflict_copy_of;
+use crate::names::{is_conflict_copy_of, node_of_swap_name};
 use crate::shape::Shape;
 use crate::trees::{LIMBO, Local, LocalContent, Trees};
 use crate::{Effect, LookError, LookId, ReadError, ReadResult, Sight};
@@ -427,20 +427,22 @@ impl Observer {
         at_ms: u64,
         findings: &mut Findings,
     ) {
+        let named = node_of_swap_name(&sight.name)
+            .filter(|node| trees.local(*node).is_some_and(|local| Some(local.kind()) == stat.kind));
         match stat.kind {
-            Some(Kind::Directory) => match self.same_inode(trees, &stat, None) {
+            Some(Kind::Directory) => match self.same_inode(trees, &stat, None).or(named) {
                 Some(node) if !Shape::default().is_beneath(trees, dir, node) => {
                     self.moved(trees, node, dir, sight.name, stat, at_ms, findings);
                     self.dirty.insert(node, Dirty::Deep);
                 }
                 _ => {
-                    let node = ids.node();
+                    let node = new_node(trees, ids, &sight.name);
                     let content = LocalContent::Known(Content::Directory);
                     self.appear(trees, node, dir, sight.name, content, stat, at_ms, findings);
                     self.dirty.insert(node, Dirty::Deep);
                 }
             },
-            Some(Kind::File) => match self.same_inode(trees, &stat, Some(&sight.name)) {
+            Some(Kind::File) => match self.same_inode(trees, &stat, Some(&sight.name)).or(named) {
                 Some(candidate) => {
                     if let Some(local) = trees.local(candidate)
                         && local.parent != LIMBO
@@ -450,13 +452,18 @@ impl Observer {
                     self.arrivals.insert((dir, sight.name), Arrival { stat, candidate });
                 }
                 None => {
-                    self.appear(trees, ids.node(), dir, sight.name, LocalContent::Unread, stat, at_ms, findings);
+                    let node = new_node(trees, ids, &sight.name);
+                    self.appear(trees, node, dir, sight.name, LocalContent::Unread, stat, at_ms, findings);
                 }
             },
             Some(Kind::Symlink) => {
                 let Some(target) = sight.target else { return };
+                if let Some(node) = named {
+                    return self.moved(trees, node, dir, sight.name, stat, at_ms, findings);
+                }
                 let content = LocalContent::Known(Content::Symlink { target });
-                self.appear(trees, ids.node(), dir, sight.name, content, stat, at_ms, findings);
+                let node = new_node(trees, ids, &sight.name);
+                self.appear(trees, node, dir, sight.name, content, stat, at_ms, findings);
             }
             Some(Kind::Mount) | None => {}
         }
@@ -617,7 +624,8 @@ impl Observer {
                 // Something stands at its path, so that is the node, and this is a new one.
                 None => {
                     self.arrivals.remove(&place);
-                    self.appear(trees, ids.node(), dir, name, LocalContent::Unread, arrival.stat, at_ms, findings);
+                    let node = new_node(trees, ids, &name);
+                    self.appear(trees, node, dir, name, LocalContent::Unread, arrival.stat, at_ms, findings);
                 }
             }
         }
@@ -781,6 +789,11 @@ impl Observer {
             }
         }
     }
+}
+
+/// An id for what was not known: a new one, or the one that a name tells which was given for a moment before a crash.
+fn new_node(trees: &dyn Trees, ids: &mut IdSource, name: &Name) -> NodeId {
+    node_of_swap_name(name).filter(|node| trees.local(*node).is_none()).unwrap_or_else(|| ids.node())
 }
 
 /// The keys whose time has come.

@@ -167,17 +167,21 @@ impl Plan<'_> {
             self.trees.local(*copy).is_none() && self.trees.remote(*copy).is_none() && !self.trees.offered(*copy)
         };
         let copy = copies.into_iter().find(is_new).expect("not every number is taken");
-        let name = self.free_conflict_name(local.parent, local);
+        let name = self.free_conflict_name(node, local);
         let purpose = Purpose::Copy { copy, parent: local.parent };
         self.touched.extend([node, copy]);
         self.rename_here(node, local, local.parent, name, purpose)
     }
 
-    /// A name for what stands here that is free on both sides.
-    pub(super) fn free_conflict_name(&self, parent: NodeId, local: &Local) -> Name {
+    /// A name for what stands here as `node` that is free on both sides.
+    pub(super) fn free_conflict_name(&self, node: NodeId, local: &Local) -> Name {
         let time = local.file().map_or(local.stat.mtime, |file| file.mtime);
-        conflict_name(&local.name, &self.scene.who.device_name, time, |name| {
-            self.shape.child(self.trees, parent, name).is_some() || self.trees.remote_child(parent, name).is_some()
+        // A name that it only has for a moment tells nobody anything.
+        let real = self.trees.remote(node).filter(|_| local.name == swap_name(node)).map(|state| state.place.name);
+        let name = real.as_ref().unwrap_or(&local.name);
+        conflict_name(name, &self.scene.who.device_name, time, |name| {
+            self.shape.child(self.trees, local.parent, name).is_some()
+                || self.trees.remote_child(local.parent, name).is_some()
         })
     }
 

@@ -136,7 +136,7 @@ impl Plan<'_> {
         if !self.room.apply {
             return Outcome::NoRoomToApply;
         }
-        let name = self.free_conflict_name(local.parent, local);
+        let name = self.free_conflict_name(node, local);
         self.touched.insert(node);
         self.rename_here(node, local, local.parent, name, Purpose::Place { parent: local.parent, agreed: None })
     }

@@ -1,6 +1,6 @@
 //! What this disk shows, told to the server.
 
-use skep_types::{Content, Name, NodeId, NodeState, Operation};
+use skep_types::{Content, Kind, Name, NodeId, NodeState, Operation};
 
 use super::meet::Meeting;
 use super::{Outcome, Plan, Standing};
@@ -170,11 +170,34 @@ impl Plan<'_> {
         match self.standing(dir) {
             Standing::Live => Target::Directory(dir),
             Standing::Trashed { by, .. } => self.recovered_target(dir, by, draft),
+            Standing::Unknown if self.makes_down_to(dir, draft) => Target::Directory(dir),
             Standing::Unknown => {
                 self.consider(dir);
                 if self.created.contains(&dir) { Target::Directory(dir) } else { Target::Waits }
             }
         }
+    }
+
+    /// If the new directory `dir` lies beneath the one that this group makes, all between are made as well.
+    fn makes_down_to(&mut self, dir: NodeId, draft: &mut Draft) -> bool {
+        let Some(making) = draft.making else { return false };
+        let mut creates = Vec::new();
+        let mut at = dir;
+        while at != making {
+            let Some(local) = self.trees.local(at) else { return false };
+            let is_new = self.trees.remote(at).is_none() && local.kind() == Kind::Directory;
+            if !is_new || self.scene.busy.contains(&at) || self.is_uncertain(at) || creates.len() == super::CHAIN_MAX {
+                return false;
+            }
+            let (parent, name) = (local.parent, local.name);
+            let is_drafted = draft.operations.iter().any(|operation| operation.node() == at);
+            if !is_drafted {
+                creates.push(Operation::Create { node: at, parent, name, content: Content::Directory, mode: local.mode });
+            }
+            at = parent;
+        }
+        draft.operations.extend(creates.into_iter().rev());
+        true
     }
 
     /// The directory that recovers what lives on under a trashed one: same name, same place, made by whoever needs it first.

@@ -36,6 +36,8 @@ const FOUND: &[(u64, &str)] = &[
     (18300, "a directory takes the place of the trashed one that holds it"),
     (41143, "a file was read at a path that another one has by now"),
     (57039, "a chmod between the look and a rename"),
+    (13_771, "what rested beneath a directory that came out of the trash while it was on this disk"),
+    (93_281, "a node that moves deep into the new directory that takes its name"),
     (118_061, "the directory that recovers a trashed one is one of the same name"),
 ];
 

@@ -43,6 +43,7 @@ const RULES: &[Rule] = &[
     rule("turn a pair inside out",         "a/ a/b/ a/b/x=1",  "mv a/b b, mv a b/a",   "",                      "b/ b/a/ b/x=1"),
     rule("inside out, names exchanged",    "a/ a/b/",          "mv a/b t, mv a t/b, mv t a", "",                "a/ a/b/"),
     rule("take the directory's place",     "d/ d/a=1 d/e/",    "mv d/e t, rm d, mv t d", "",                    "d/"),
+    rule("into what takes its name, deep", "a=1",              "mv a t, mkdir a, mkdir a/b, mv t a/b/c", "",    "a/ a/b/ a/b/c=1"),
     // Both sides, the same.
     rule("create equal",                   "",                 "write a 1",            "write a 1",             "a=1"),
     rule("create equal directories",       "",                 "mkdir d, write d/a 1", "mkdir d, write d/b 2",  "d/ d/a=1 d/b=2"),
