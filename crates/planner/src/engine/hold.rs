@@ -213,6 +213,9 @@ impl Holds {
     ) {
         let since = self.holds.get(&node).filter(|hold| hold.trouble.is_some()).map_or(now, |hold| hold.since);
         let until_ms = at_ms + wait_ms;
-        self.holds.insert(node, Hold { trouble, detail, since, until_ms, tries, link: false, listing: false, expired: wait_ms == 0 });
+        self.holds.insert(
+            node,
+            Hold { trouble, detail, since, until_ms, tries, link: false, listing: false, expired: wait_ms == 0 },
+        );
     }
 }

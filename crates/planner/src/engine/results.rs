@@ -95,6 +95,7 @@ impl Engine {
     ) {
         let Some(under_way) = self.batches.remove(&batch) else { return };
         self.observer.thaw(&under_way.places);
+        self.count_traffic(trees);
         let mut look_again = false;
         for ((operation, purpose), result) in under_way.operations.into_iter().zip(results) {
             let node = operation.node;

@@ -192,7 +192,13 @@ impl Plan<'_> {
             let (parent, name) = (local.parent, local.name);
             let is_drafted = draft.operations.iter().any(|operation| operation.node() == at);
             if !is_drafted {
-                creates.push(Operation::Create { node: at, parent, name, content: Content::Directory, mode: local.mode });
+                creates.push(Operation::Create {
+                    node: at,
+                    parent,
+                    name,
+                    content: Content::Directory,
+                    mode: local.mode,
+                });
             }
             at = parent;
         }

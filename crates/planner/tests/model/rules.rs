@@ -19,13 +19,7 @@ struct Rule {
 }
 
 /// Reads like a table.
-const fn rule(
-    rule: &'static str,
-    before: &'static str,
-    a: &'static str,
-    b: &'static str,
-    after: &'static str,
-) -> Rule {
+const fn rule(rule: &'static str, before: &'static str, a: &'static str, b: &'static str, after: &'static str) -> Rule {
     Rule { rule, before, a, b, after }
 }
 

@@ -229,8 +229,7 @@ impl World {
             Effect::Read(requests) => {
                 for request in requests {
                     let fails = wrong.strike(random, |faults| faults.reads);
-                    let result =
-                        if fails { Err(faults::read_error(random)) } else { client.disk.read(&request.at) };
+                    let result = if fails { Err(faults::read_error(random)) } else { client.disk.read(&request.at) };
                     client.inbox.push(Event::Read { node: request.node, result });
                 }
             }
