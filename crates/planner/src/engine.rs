@@ -12,9 +12,9 @@ use skep_types::{
 
 use crate::ids::IdSource;
 use crate::observe::{Findings, Observer};
-use crate::plan::{Applying, CHAIN_MAX, Outcome, Plan, Purpose, Room, Scene, Sending, read_effects};
+use crate::plan::{Applying, CHAIN_MAX, Outcome, Plan, Purpose, Room, Scene, Sending, Traffic, read_effects};
 use crate::trees::Trees;
-use crate::{ApplyOperation, BatchId, Effect, Event, Input};
+use crate::{ApplyKind, ApplyOperation, BatchId, Effect, Event, Input};
 
 pub use report::{EngineProblem, Progress};
 
@@ -76,6 +76,7 @@ pub struct Engine {
     busy: BTreeSet<NodeId>,
     commits: BTreeMap<CommitId, CommitUnderWay>,
     batches: BTreeMap<BatchId, BatchUnderWay>,
+    traffic: Traffic,
     batches_begun: u64,
     /// Nodes that stay busy until the journal was taken up to a position.
     releases: BTreeMap<Seq, BTreeSet<NodeId>>,
@@ -107,6 +108,7 @@ impl Engine {
             busy: BTreeSet::new(),
             commits: BTreeMap::new(),
             batches: BTreeMap::new(),
+            traffic: Traffic::default(),
             batches_begun: 0,
             releases: BTreeMap::new(),
             connected: false,
@@ -304,6 +306,7 @@ impl Engine {
             limits: &self.limits,
             seen: trees.cursor().map_or(Seq::START, |cursor| cursor.seq),
             busy: &self.busy,
+            traffic: &self.traffic,
             held: &held,
             observer: &mut self.observer,
         };
@@ -341,7 +344,7 @@ impl Engine {
             effects.extend(self.begin_commit(sending, big));
         }
         for (applying, big) in applyings {
-            effects.extend(self.begin_batch(applying, big, &places));
+            effects.extend(self.begin_batch(trees, applying, big, &places));
         }
         effects
     }
@@ -379,7 +382,13 @@ impl Engine {
         Some(Effect::Commit { commit, sources: sending.sources })
     }
 
-    fn begin_batch(&mut self, applying: Applying, big: bool, places: &BTreeSet<(NodeId, Name)>) -> Option<Effect> {
+    fn begin_batch(
+        &mut self,
+        trees: &dyn Trees,
+        applying: Applying,
+        big: bool,
+        places: &BTreeSet<(NodeId, Name)>,
+    ) -> Option<Effect> {
         if applying.operations.is_empty() {
             return None;
         }
@@ -396,7 +405,28 @@ impl Engine {
         }
         let under_way = BatchUnderWay { operations: applying.operations, places: places.clone(), big };
         self.batches.insert(batch, under_way);
+        self.count_traffic(trees);
         Some(Effect::Apply { batch, operations })
+    }
+}
+
+impl Engine {
+    /// Through which directories the batches under way go, and what they move.
+    fn count_traffic(&mut self, trees: &dyn Trees) {
+        let mut traffic = Traffic::default();
+        for batch in self.batches.values() {
+            for (dir, _) in &batch.places {
+                let mut at = *dir;
+                while at != NodeId::ROOT && traffic.used.insert(at) {
+                    let Some(local) = trees.local(at) else { break };
+                    at = local.parent;
+                }
+            }
+            let moves = |kind: &ApplyKind| matches!(kind, ApplyKind::Rename { .. } | ApplyKind::Remove { .. });
+            let moved = batch.operations.iter().filter(|(operation, _)| moves(&operation.kind));
+            traffic.moving.extend(moved.map(|(operation, _)| operation.node));
+        }
+        self.traffic = traffic;
     }
 }
 

@@ -106,23 +106,20 @@ impl Observer {
         self.dirty.insert(NodeId::ROOT, Dirty::Deep);
     }
 
-    /// An entry may have changed.
+    /// An entry may have changed: of this directory, or of the one that it became. (It may be there again beside that one.)
     pub(crate) fn hint(&mut self, dir: NodeId, name: Name) {
-        let mut dir = dir;
-        while let Some(now) = self.renamed.get(&dir) {
-            dir = *now;
-        }
-        match self.dirty.entry(dir).or_insert_with(|| Dirty::Names(BTreeSet::new())) {
-            Dirty::Deep => {}
-            Dirty::Names(names) => {
-                names.insert(name);
+        let mut at = Some(dir);
+        while let Some(dir) = at {
+            if let Dirty::Names(names) = self.dirty.entry(dir).or_insert_with(|| Dirty::Names(BTreeSet::new())) {
+                names.insert(name.clone());
             }
+            at = self.renamed.get(&dir).copied();
         }
     }
 
     /// A directory became another node.
     pub(crate) fn renamed(&mut self, old: NodeId, new: NodeId) {
-        // What was renamed back leads nowhere else.
+        // What others became is the end of the way, so that no way is a circle.
         self.renamed.remove(&new);
         self.renamed.insert(old, new);
         self.look_anew(new);

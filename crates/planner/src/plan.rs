@@ -105,6 +105,15 @@ pub(super) enum Standing {
     Trashed { top: NodeId, by: Version },
 }
 
+/// Batches go by paths and are carried out in any order: a directory through which one goes must not be moved by another.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    /// Directories through which operations go.
+    pub(crate) used: BTreeSet<NodeId>,
+    /// Nodes that are moved or removed.
+    pub(crate) moving: BTreeSet<NodeId>,
+}
+
 /// What a pass knows of the engine.
 pub(crate) struct Scene<'a> {
     pub(crate) who: &'a Identity,
@@ -112,6 +121,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) seen: Seq,
     /// Nodes for which something is under way.
     pub(crate) busy: &'a BTreeSet<NodeId>,
+    /// What batches that are under way do to directories.
+    pub(crate) traffic: &'a Traffic,
     /// Nodes with a problem that is not to be tried again yet.
     pub(crate) held: &'a dyn Fn(NodeId) -> bool,
     pub(crate) observer: &'a mut Observer,
@@ -139,6 +150,8 @@ pub(crate) struct Plan<'a> {
     pub(super) created: BTreeSet<NodeId>,
     /// Where the commits of this pass put nodes.
     pub(super) sent_parents: BTreeMap<NodeId, NodeId>,
+    /// Directories through which operations of the batch with a big file go.
+    big_used: BTreeSet<NodeId>,
     visiting: BTreeSet<NodeId>,
     standings: BTreeMap<NodeId, Standing>,
     kept: Option<BTreeSet<NodeId>>,
@@ -162,6 +175,7 @@ impl<'a> Plan<'a> {
             applied: BTreeSet::new(),
             created: BTreeSet::new(),
             sent_parents: BTreeMap::new(),
+            big_used: BTreeSet::new(),
             visiting: BTreeSet::new(),
             standings: BTreeMap::new(),
             kept: None,
@@ -496,12 +510,37 @@ impl<'a> Plan<'a> {
         applying.content_bytes += bytes;
         self.applied.insert(node);
         if big {
+            let mut at = self.directory(node);
+            while at != NodeId::ROOT && self.big_used.insert(at) {
+                at = self.directory(at);
+            }
             self.room.apply_big = false;
         } else if applying.operations.len() >= self.scene.limits.bundle_files_max
             || applying.content_bytes >= self.scene.limits.bundle_bytes_max as u64
         {
             self.room.apply = false;
         }
+    }
+
+    /// Whether the path to the directory holds while this pass's operations are carried out.
+    pub(super) fn is_steady(&self, dir: NodeId, bytes: u64) -> bool {
+        let mut at = dir;
+        for _ in 0..CHAIN_MAX {
+            // A big file goes in a batch of its own, which must not wait for the other one.
+            if self.scene.traffic.moving.contains(&at) || (self.is_big(bytes) && self.applied.contains(&at)) {
+                return false;
+            }
+            match self.shape.place(self.trees, at) {
+                Some((parent, _)) => at = parent,
+                None => return true,
+            }
+        }
+        false
+    }
+
+    /// Whether nothing that is under way goes through the node.
+    pub(super) fn may_leave(&self, node: NodeId) -> bool {
+        !self.scene.traffic.used.contains(&node) && !self.big_used.contains(&node)
     }
 
     pub(super) fn is_big(&self, bytes: u64) -> bool {

@@ -95,6 +95,7 @@ impl Engine {
     ) {
         let Some(under_way) = self.batches.remove(&batch) else { return };
         self.observer.thaw(&under_way.places);
+        self.count_traffic(trees);
         let mut look_again = false;
         for ((operation, purpose), result) in under_way.operations.into_iter().zip(results) {
             let node = operation.node;
@@ -134,7 +135,13 @@ impl Engine {
         findings: &mut Findings,
     ) {
         match (purpose, stat) {
-            (Purpose::Leave, _) => trees.set_local(node, None),
+            (Purpose::Leave, _) => {
+                // It was empty: what Local still has in it was taken out unseen.
+                for (_, child) in trees.local_children(node) {
+                    self.observer.displace(trees, child, self.at_ms, findings);
+                }
+                trees.set_local(node, None);
+            }
             (Purpose::Become(state), Some(stat)) => self.became(trees, *state, &kind, stat, findings),
             (Purpose::Place { parent, agreed }, Some(stat)) => {
                 let (ApplyKind::Rename { to, .. }, Some(local)) = (kind, trees.local(node)) else { return };

@@ -17,7 +17,7 @@ impl Plan<'_> {
             return no;
         }
         let (parent, name) = (remote.place.parent, remote.place.name.clone());
-        if !self.directory_here(parent) {
+        if !self.directory_here(parent) || !self.is_steady(parent, bytes) {
             return Outcome::Waits;
         }
         match self.clear(node, parent, &name) {
@@ -88,6 +88,9 @@ impl Plan<'_> {
         name: Name,
         purpose: Purpose,
     ) -> Outcome {
+        if !self.may_leave(node) || !self.is_steady(local.parent, 0) || !self.is_steady(parent, 0) {
+            return Outcome::Waits;
+        }
         let (Some(from), Some(to)) = (self.location(node), self.shape.location(self.trees, parent, &name)) else {
             return Outcome::Waits;
         };
@@ -110,6 +113,9 @@ impl Plan<'_> {
         let bytes = remote.content.file().filter(|_| !same_bytes).map_or(0, |file| file.size);
         if let Some(no) = self.lacks_room(bytes) {
             return no;
+        }
+        if !self.is_steady(local.parent, bytes) {
+            return Outcome::Waits;
         }
         let Some(at) = self.location(node) else { return Outcome::Waits };
         // A mode that waits to be sent stays.
@@ -149,6 +155,9 @@ impl Plan<'_> {
             if !self.room.apply {
                 return Outcome::NoRoomToApply;
             }
+        }
+        if !self.may_leave(node) || !self.is_steady(local.parent, 0) {
+            return Outcome::Waits;
         }
         let Some(at) = self.location(node) else { return Outcome::Waits };
         self.push_apply(node, ApplyKind::Remove { at, expected: local.stat }, Purpose::Leave);
