@@ -282,7 +282,12 @@ impl Observer {
             }
         };
         if known.as_ref().is_some_and(|local| local.stat.inode != stat.inode) {
-            // Another directory stands there: whoever looks at the one above finds out.
+            // Another directory stands there: whoever looks at the one above finds out. Its watch may tell of the wrong one now.
+            for node in trees.local_by_inode(stat.inode) {
+                if trees.local(node).is_some_and(|local| local.kind() == Kind::Directory) {
+                    self.look_anew(node);
+                }
+            }
             return self.lost_directory(known, dir, dirty);
         }
         let mut unseen: BTreeMap<Name, NodeId> = match &dirty {
