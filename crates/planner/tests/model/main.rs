@@ -9,6 +9,7 @@ mod check;
 mod disk;
 mod faults;
 mod large;
+mod problems;
 mod random;
 mod rules;
 mod user;
