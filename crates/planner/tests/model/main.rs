@@ -48,6 +48,7 @@ const FOUND: &[(u64, &str)] = &[
 const FOUND_WITH_FAULTS: &[(u64, &str)] = &[
     (14, "a problem outlived its cause"),
     (183, "a busy file that something else settled was waited for"),
+    (57_421, "a node was made in a directory that had gone for good meanwhile"),
     (95_286, "a conflict copy of a file that had a name for a moment"),
     (103_734, "what had been taken out of a removed directory unseen was lost sight of"),
 ];
