@@ -129,6 +129,21 @@ impl Holds {
             hint: "It is tried again by itself",
             needs_person: false,
         };
+        self.try_again_soon(node, trouble, now, at_ms);
+    }
+
+    /// Something came into a directory that was deleted elsewhere. If it stays, it is nothing that is synced.
+    fn not_empty(&mut self, node: NodeId, now: Timestamp, at_ms: u64) {
+        let trouble = Trouble {
+            code: "E-NOT-EMPTY",
+            message: "was deleted elsewhere, but holds something here that is not synced",
+            hint: "Move what is left out of it or delete it; then it goes on by itself",
+            needs_person: true,
+        };
+        self.try_again_soon(node, trouble, now, at_ms);
+    }
+
+    fn try_again_soon(&mut self, node: NodeId, trouble: Trouble, now: Timestamp, at_ms: u64) {
         let tries = self.holds.get(&node).map_or(0, |hold| hold.tries) + 1;
         let wait_ms = if tries == 1 { 0 } else { SURPRISE_FIRST_MS << tries.min(12) };
         let trouble = (tries > SURPRISES_MAX).then_some(trouble);
@@ -163,7 +178,8 @@ impl Holds {
     /// An apply operation failed.
     pub(super) fn not_applied(&mut self, node: NodeId, error: ApplyError, now: Timestamp, at_ms: u64) {
         let (code, message, hint, needs_person) = match &error {
-            ApplyError::Changed | ApplyError::NotEmpty => return self.surprised(node, now, at_ms),
+            ApplyError::Changed => return self.surprised(node, now, at_ms),
+            ApplyError::NotEmpty => return self.not_empty(node, now, at_ms),
             ApplyError::Unreachable => return self.wait_for_link(node, now, at_ms),
             ApplyError::MissingContent => {
                 ("E-DAMAGED", "is damaged on the server", "Restore it from another computer or a backup", true)

@@ -6,7 +6,7 @@ use super::Engine;
 use super::hold::Trouble;
 use crate::observe::Findings;
 use crate::plan::Purpose;
-use crate::trees::{Local, LocalContent, Synced, Trees};
+use crate::trees::{LIMBO, Local, LocalContent, Synced, Trees};
 use crate::{ApplyError, ApplyKind, ApplyResult, BatchId, CommitFailure, Effect};
 
 impl Engine {
@@ -154,14 +154,14 @@ impl Engine {
                     synced.state.place_version = place_version;
                     trees.set_synced(node, Some(synced));
                 }
-                trees.set_local(node, Some(local));
+                self.stands(trees, node, local, findings);
             }
             (Purpose::Copy { copy, parent }, Some(stat)) => {
                 let (ApplyKind::Rename { to, .. }, Some(local)) = (kind, trees.local(node)) else { return };
                 self.make_way(trees, parent, &to.name, copy, findings);
                 let local = self.observer.renamed_here(trees, node, local, (parent, to.name), stat);
                 trees.set_local(node, None);
-                trees.set_local(copy, Some(local));
+                self.stands(trees, copy, local, findings);
             }
             // Done, but gone again before it could be examined: the watcher tells the rest.
             (_, None) => {}
@@ -192,7 +192,9 @@ impl Engine {
         if state.content == Content::Directory {
             self.observer.look_anew(node);
         }
-        trees.set_local(node, Some(Local { parent, name, content, mode, stat }));
+        if !self.stands(trees, node, Local { parent, name, content, mode, stat }, findings) {
+            return;
+        }
         let before = trees.synced(node).map(|synced| synced.state);
         let state = match before {
             // A place or mode that waits to be sent has the base that it had.
@@ -211,6 +213,17 @@ impl Engine {
         };
         trees.set_synced(node, Some(Synced { state, shown: stat }));
         trees.set_offered(node, false);
+    }
+
+    /// The node stands there now. If its directory went missing for good meanwhile, it is where that is: it may be found there.
+    fn stands(&mut self, trees: &mut dyn Trees, node: NodeId, local: Local, findings: &mut Findings) -> bool {
+        let known = local.parent == NodeId::ROOT || trees.local(local.parent).is_some();
+        let parent = if known { local.parent } else { LIMBO };
+        trees.set_local(node, Some(Local { parent, ..local }));
+        if !known {
+            self.observer.displace(trees, node, self.at_ms, findings);
+        }
+        known
     }
 
     /// Local never shows two nodes at one place.

@@ -47,7 +47,8 @@ impl World {
         let lost: Vec<&u64> = saved.iter().filter(|content| !kept.contains(content)).collect();
         assert!(lost.is_empty(), "contents {lost:?} are lost");
         let swap = drive.keys().find(|path| path.contains(".skep-swap"));
-        assert_eq!(swap, None, "a name for a moment stayed");
+        // An older database may know the node elsewhere, and this one is then another file.
+        assert!(swap.is_none() || self.rolled_back, "{swap:?}: a name for a moment stayed");
     }
 
     /// Nothing but what its user did has happened to that part of a disk.

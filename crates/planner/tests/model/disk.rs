@@ -1,6 +1,6 @@
 //! A disk for the model: inodes, names, and stats that change as Linux changes them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use skep_planner::{
     ApplyError, ApplyKind, ApplyOperation, ApplyResult, Location, LookError, ReadError, ReadResult, Sight,
@@ -13,6 +13,8 @@ pub enum Body {
     File(u64),
     Directory(BTreeMap<Name, u64>),
     Symlink(Vec<u8>),
+    /// A socket, a device: nothing that is synced.
+    Special,
 }
 
 #[derive(Debug, Clone)]
@@ -31,6 +33,8 @@ pub struct Disk {
     pub clock_ms: u64,
     /// Contents that were displaced.
     pub safe: Vec<u64>,
+    /// Directories that may not be listed.
+    pub denied: BTreeSet<u64>,
     /// (directory inode, name) of entries that changed, for the watcher.
     pub changes: Vec<(u64, Name)>,
 }
@@ -55,8 +59,14 @@ pub fn content_of(id: &ContentId) -> u64 {
 
 impl Disk {
     pub fn new() -> Disk {
-        let mut disk =
-            Disk { inodes: BTreeMap::new(), next_inode: ROOT, clock_ms: 1000, safe: Vec::new(), changes: Vec::new() };
+        let mut disk = Disk {
+            inodes: BTreeMap::new(),
+            next_inode: ROOT,
+            clock_ms: 1000,
+            safe: Vec::new(),
+            denied: BTreeSet::new(),
+            changes: Vec::new(),
+        };
         disk.make(Body::Directory(BTreeMap::new()));
         disk
     }
@@ -127,12 +137,13 @@ impl Disk {
     pub fn stat(&self, inode: u64) -> Stat {
         let found = &self.inodes[&inode];
         let (kind, size) = match &found.body {
-            Body::File(content) => (Kind::File, if *content == 0 { 0 } else { 1 }),
-            Body::Directory(_) => (Kind::Directory, 0),
-            Body::Symlink(target) => (Kind::Symlink, target.len() as u64),
+            Body::File(content) => (Some(Kind::File), if *content == 0 { 0 } else { 1 }),
+            Body::Directory(_) => (Some(Kind::Directory), 0),
+            Body::Symlink(target) => (Some(Kind::Symlink), target.len() as u64),
+            Body::Special => (None, 0),
         };
         Stat {
-            kind: Some(kind),
+            kind,
             inode,
             links: 1,
             size,
@@ -152,6 +163,9 @@ impl Disk {
 
     pub fn look(&self, path: &[Name], names: Option<&[Name]>) -> Result<(Stat, Vec<Sight>), LookError> {
         let dir = self.dir(path).ok_or(LookError::Gone)?;
+        if self.denied.contains(&dir) {
+            return Err(LookError::Denied);
+        }
         let entries = self.entries(dir);
         let names: Vec<Name> = names.map_or_else(|| entries.keys().cloned().collect(), <[Name]>::to_vec);
         let sight = |name: Name| {

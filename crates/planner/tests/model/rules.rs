@@ -104,7 +104,7 @@ fn the_rules() {
 }
 
 /// Makes a tree on a disk.
-fn run(world: &mut World, number: usize, tree: &str) {
+pub fn run(world: &mut World, number: usize, tree: &str) {
     let disk = &mut world.clients[number].disk;
     for entry in tree.split_whitespace() {
         match (entry.split_once('='), entry.split_once('>'), entry.strip_suffix('/')) {
@@ -117,7 +117,7 @@ fn run(world: &mut World, number: usize, tree: &str) {
 }
 
 /// What a user does, one after the other.
-fn act(disk: &mut Disk, acts: &str) {
+pub fn act(disk: &mut Disk, acts: &str) {
     for words in acts.split(", ").filter(|words| !words.is_empty()) {
         let words: Vec<&str> = words.split(' ').collect();
         let (dir, entry) = place(disk, words[1]);
@@ -150,7 +150,7 @@ fn act(disk: &mut Disk, acts: &str) {
     }
 }
 
-fn put(disk: &mut Disk, dir: u64, entry: &skep_types::Name, body: Body) {
+pub fn put(disk: &mut Disk, dir: u64, entry: &skep_types::Name, body: Body) {
     let inode = disk.make(body);
     disk.put(dir, entry, Some(inode));
 }
@@ -162,13 +162,14 @@ fn place(disk: &Disk, path: &str) -> (u64, skep_types::Name) {
 }
 
 /// A disk as a row of the table writes it.
-fn text(disk: &Disk) -> String {
+pub fn text(disk: &Disk) -> String {
     let entry = |(path, (body, _)): (String, (Body, bool))| {
         let path = short(&path[1..]);
         match body {
             Body::File(content) => format!("{path}={content}"),
             Body::Directory(_) => format!("{path}/"),
             Body::Symlink(target) => format!("{path}>{}", String::from_utf8(target).unwrap()),
+            Body::Special => format!("{path}?"),
         }
     };
     let mut entries: Vec<String> = disk.tree().into_iter().map(entry).collect();

@@ -322,12 +322,18 @@ impl World {
 
     /// Until nothing is left to do; panics if that does not come.
     pub fn run(&mut self) {
+        self.run_until(u64::MAX);
+    }
+
+    /// Until nothing is left to do before that time.
+    pub fn run_until(&mut self, end_ms: u64) {
         for _ in 0..STEPS_MAX {
             if self.step() {
                 continue;
             }
             let wakes = self.clients.iter().filter_map(|client| client.wake_at_ms);
             match wakes.min() {
+                Some(wake) if wake > end_ms => return,
                 Some(wake) => {
                     self.at_ms = self.at_ms.max(wake);
                     for client in &mut self.clients {

@@ -1,0 +1,328 @@
+//! What a look found, taken into Local.
+
+use std::collections::BTreeMap;
+
+use skep_types::{Content, Kind, Mode, Name, NodeId, Stat};
+
+use super::{Arrival, Dirty, Findings, Missing, Observer};
+use crate::ids::IdSource;
+use crate::names::{is_conflict_copy_of, node_of_swap_name};
+use crate::shape::Shape;
+use crate::trees::{LIMBO, Local, LocalContent, Trees};
+use crate::{LookError, LookId, Sight};
+
+impl Observer {
+    /// Takes what a look found.
+    pub(crate) fn looked(
+        &mut self,
+        trees: &mut dyn Trees,
+        ids: &mut IdSource,
+        look: LookId,
+        result: Result<(Stat, Vec<Sight>), LookError>,
+        at_ms: u64,
+        findings: &mut Findings,
+    ) {
+        let Some((dir, dirty)) = self.looks.remove(&look) else { return };
+        // Only a complete look makes up for one that failed: what that one was after is not known.
+        if result.is_ok() && dirty == Dirty::Deep {
+            findings.listed.push(dir);
+        }
+        let known = trees.local(dir);
+        if dir != NodeId::ROOT && known.is_none() {
+            return;
+        }
+        let (stat, sights) = match result {
+            Ok(found) => found,
+            Err(LookError::Gone) if dir != NodeId::ROOT => return self.lost_directory(known, dir, dirty),
+            Err(_) => {
+                findings.unlistable.push(dir);
+                return;
+            }
+        };
+        if known.as_ref().is_some_and(|local| local.stat.inode != stat.inode) {
+            // Another directory stands there: whoever looks at the one above finds out. Its watch may tell of the wrong one now.
+            for node in trees.local_by_inode(stat.inode) {
+                if trees.local(node).is_some_and(|local| local.kind() == Kind::Directory) {
+                    self.look_anew(node);
+                }
+            }
+            return self.lost_directory(known, dir, dirty);
+        }
+        let mut unseen: BTreeMap<Name, NodeId> = match &dirty {
+            Dirty::Deep => trees.local_children(dir).into_iter().collect(),
+            Dirty::Names(_) => BTreeMap::new(),
+        };
+        // What was seen here before is seen again, or no more.
+        match &dirty {
+            Dirty::Deep => self.arrivals.retain(|(arrived, _), _| *arrived != dir),
+            Dirty::Names(names) => self.arrivals.retain(|(arrived, name), _| *arrived != dir || !names.contains(name)),
+        }
+        for sight in sights {
+            unseen.remove(&sight.name);
+            self.see(trees, ids, dir, sight, dirty == Dirty::Deep, at_ms, findings);
+        }
+        for (name, node) in unseen {
+            // What was seen under another name of this directory meanwhile is not missing.
+            if trees.local_child(dir, &name) == Some(node) {
+                self.set_missing(node, at_ms);
+            }
+        }
+    }
+
+    /// The directory is not where Local has it: the entry above tells more. It is looked at again where that finds it.
+    fn lost_directory(&mut self, known: Option<Local>, dir: NodeId, dirty: Dirty) {
+        match dirty {
+            Dirty::Deep => self.look_anew(dir),
+            Dirty::Names(names) => names.into_iter().for_each(|name| self.hint(dir, name)),
+        }
+        if let Some(local) = known
+            && local.parent != LIMBO
+        {
+            self.hint(local.parent, local.name);
+        }
+    }
+
+    /// One entry, as it was seen.
+    #[expect(clippy::too_many_arguments, reason = "one sight needs the whole scene")]
+    fn see(
+        &mut self,
+        trees: &mut dyn Trees,
+        ids: &mut IdSource,
+        dir: NodeId,
+        sight: Sight,
+        deep: bool,
+        at_ms: u64,
+        findings: &mut Findings,
+    ) {
+        let existing = trees.local_child(dir, &sight.name);
+        let kind = sight.stat.and_then(|stat| stat.kind);
+        match (existing, sight.stat) {
+            (None, None) => {}
+            (Some(node), None) => self.set_missing(node, at_ms),
+            // A socket, a device, or another file system mounted here: neither content nor a deletion.
+            (_, Some(_)) if kind.is_none() => {}
+            (Some(node), Some(stat)) => {
+                let Some(known) = trees.local(node) else { return };
+                let same_kind = kind == Some(known.kind());
+                if same_kind && (known.kind() != Kind::Directory || known.stat.inode == stat.inode) {
+                    self.forget_missing(node, at_ms);
+                    self.update(trees, node, known, stat, sight.target, findings);
+                    if deep && kind == Some(Kind::Directory) {
+                        self.dirty.insert(node, Dirty::Deep);
+                    }
+                } else {
+                    self.displace(trees, node, at_ms, findings);
+                    self.arrive(trees, ids, dir, sight, stat, at_ms, findings);
+                }
+            }
+            (None, Some(stat)) => self.arrive(trees, ids, dir, sight, stat, at_ms, findings),
+        }
+    }
+
+    /// A node is where it was: has it changed?
+    fn update(
+        &mut self,
+        trees: &mut dyn Trees,
+        node: NodeId,
+        known: Local,
+        stat: Stat,
+        target: Option<Vec<u8>>,
+        findings: &mut Findings,
+    ) {
+        let unread = known.content == LocalContent::Unread;
+        let content = match stat.kind {
+            Some(Kind::File) if unread || content_may_differ(&known.stat, &stat) => LocalContent::Unread,
+            Some(Kind::Symlink) => {
+                target.map_or(known.content.clone(), |target| LocalContent::Known(Content::Symlink { target }))
+            }
+            _ => known.content.clone(),
+        };
+        // A directory's own times change with every entry in it; only its identity matters.
+        let quiet = match stat.kind {
+            Some(Kind::Directory) => known.stat.inode == stat.inode && known.stat.birth == stat.birth,
+            _ => known.stat == stat,
+        };
+        if quiet && content == known.content {
+            return;
+        }
+        let mode = self.mode_of(trees, node, &known, &stat);
+        trees.set_local(node, Some(Local { content, mode, stat, ..known }));
+        findings.touched.insert(node);
+    }
+
+    /// Only a change against what this disk showed is an edit: a disk without executable bits never clears them elsewhere.
+    pub(super) fn mode_of(&self, trees: &dyn Trees, node: NodeId, known: &Local, stat: &Stat) -> Mode {
+        match trees.synced(node) {
+            Some(synced) if synced.shown.executable == stat.executable => synced.state.mode,
+            _ if known.stat.executable == stat.executable => known.mode,
+            _ => Mode { executable: stat.executable },
+        }
+    }
+
+    /// Something stands where Local knew nothing.
+    #[expect(clippy::too_many_arguments, reason = "one sight needs the whole scene")]
+    fn arrive(
+        &mut self,
+        trees: &mut dyn Trees,
+        ids: &mut IdSource,
+        dir: NodeId,
+        sight: Sight,
+        stat: Stat,
+        at_ms: u64,
+        findings: &mut Findings,
+    ) {
+        let named = node_of_swap_name(&sight.name)
+            .filter(|node| trees.local(*node).is_some_and(|local| Some(local.kind()) == stat.kind));
+        match stat.kind {
+            Some(Kind::Directory) => match self.same_inode(trees, &stat, None).or(named) {
+                Some(node) if !Shape::default().is_beneath(trees, dir, node) => {
+                    self.moved(trees, node, dir, sight.name, stat, at_ms, findings);
+                    self.dirty.insert(node, Dirty::Deep);
+                }
+                _ => {
+                    let node = new_node(trees, ids, &sight.name);
+                    let content = LocalContent::Known(Content::Directory);
+                    self.appear(trees, node, dir, sight.name, content, stat, at_ms, findings);
+                    self.dirty.insert(node, Dirty::Deep);
+                }
+            },
+            Some(Kind::File) => match self.same_inode(trees, &stat, Some(&sight.name)).or(named) {
+                Some(candidate) => {
+                    if let Some(local) = trees.local(candidate)
+                        && local.parent != LIMBO
+                    {
+                        self.hint(local.parent, local.name);
+                    }
+                    self.arrivals.insert((dir, sight.name), Arrival { stat, candidate });
+                }
+                None => {
+                    let node = new_node(trees, ids, &sight.name);
+                    self.appear(trees, node, dir, sight.name, LocalContent::Unread, stat, at_ms, findings);
+                }
+            },
+            Some(Kind::Symlink) => {
+                let Some(target) = sight.target else { return };
+                if let Some(node) = named {
+                    return self.moved(trees, node, dir, sight.name, stat, at_ms, findings);
+                }
+                let content = LocalContent::Known(Content::Symlink { target });
+                let node = new_node(trees, ids, &sight.name);
+                self.appear(trees, node, dir, sight.name, content, stat, at_ms, findings);
+            }
+            Some(Kind::Mount) | None => {}
+        }
+    }
+
+    /// The node of Local that this inode is, if it certainly is one.
+    fn same_inode(&self, trees: &dyn Trees, stat: &Stat, name: Option<&Name>) -> Option<NodeId> {
+        let same = |node: &NodeId| {
+            let Some(local) = trees.local(*node) else { return false };
+            let known = &local.stat;
+            let proven = match (known.birth, stat.birth) {
+                (Some(known), Some(seen)) => known == seen,
+                _ => stat.kind == Some(Kind::Directory) || (known.size, known.mtime) == (stat.size, stat.mtime),
+            };
+            // A conflict copy that was renamed away just before a crash is not a move of the node that it was made of.
+            let is_copy = name.is_some_and(|name| is_conflict_copy_of(name, &local.name));
+            local.kind() == stat.kind.unwrap_or(Kind::Mount)
+                && (stat.kind == Some(Kind::Directory) || stat.links == 1)
+                && proven
+                && !is_copy
+        };
+        trees.local_by_inode(stat.inode).into_iter().find(same)
+    }
+
+    /// A node that was not known stands there.
+    #[expect(clippy::too_many_arguments, reason = "one sight needs the whole scene")]
+    pub(super) fn appear(
+        &mut self,
+        trees: &mut dyn Trees,
+        node: NodeId,
+        parent: NodeId,
+        name: Name,
+        content: LocalContent,
+        stat: Stat,
+        at_ms: u64,
+        findings: &mut Findings,
+    ) {
+        if let Some(other) = trees.local_child(parent, &name) {
+            self.displace(trees, other, at_ms, findings);
+        }
+        let mode = Mode { executable: stat.executable };
+        trees.set_local(node, Some(Local { parent, name, content, mode, stat }));
+        findings.touched.insert(node);
+    }
+
+    /// What the node is now that it was renamed here: as it was, but for what happened to it between the last look and the rename.
+    pub(crate) fn renamed_here(
+        &self,
+        trees: &dyn Trees,
+        node: NodeId,
+        known: Local,
+        place: (NodeId, Name),
+        stat: Stat,
+    ) -> Local {
+        let same_bytes = (known.stat.size, known.stat.mtime, known.stat.inode) == (stat.size, stat.mtime, stat.inode);
+        let unread = known.kind() == Kind::File && !same_bytes;
+        let content = if unread { LocalContent::Unread } else { known.content.clone() };
+        let mode = self.mode_of(trees, node, &known, &stat);
+        Local { parent: place.0, name: place.1, content, mode, stat }
+    }
+
+    /// A node stands in another place.
+    #[expect(clippy::too_many_arguments, reason = "one sight needs the whole scene")]
+    pub(super) fn moved(
+        &mut self,
+        trees: &mut dyn Trees,
+        node: NodeId,
+        parent: NodeId,
+        name: Name,
+        stat: Stat,
+        at_ms: u64,
+        findings: &mut Findings,
+    ) {
+        let Some(known) = trees.local(node) else { return };
+        if let Some(other) = trees.local_child(parent, &name)
+            && other != node
+        {
+            self.displace(trees, other, at_ms, findings);
+        }
+        self.forget_missing(node, at_ms);
+        // A rename changes the ctime, as an edit that restores the mtime would: the content is read again.
+        let content = if known.kind() == Kind::File { LocalContent::Unread } else { known.content.clone() };
+        let mode = self.mode_of(trees, node, &known, &stat);
+        trees.set_local(node, Some(Local { parent, name, content, mode, stat }));
+        findings.touched.insert(node);
+    }
+
+    /// Something else stands where the node was.
+    pub(crate) fn displace(&mut self, trees: &mut dyn Trees, node: NodeId, at_ms: u64, findings: &mut Findings) {
+        if let Some(known) = trees.local(node) {
+            let name = Name::new(node.to_string()).expect("hexadecimal digits are a name");
+            trees.set_local(node, Some(Local { parent: LIMBO, name, ..known }));
+            findings.touched.insert(node);
+        }
+        self.set_missing(node, at_ms);
+    }
+
+    pub(super) fn set_missing(&mut self, node: NodeId, at_ms: u64) {
+        self.missing.entry(node).or_insert(Missing { since_ms: at_ms });
+        self.missing_changed_ms = at_ms;
+    }
+
+    pub(super) fn forget_missing(&mut self, node: NodeId, at_ms: u64) {
+        if self.missing.remove(&node).is_some() {
+            self.missing_changed_ms = at_ms;
+        }
+    }
+}
+
+/// An id for what was not known: a new one, or the one that a name tells which was given for a moment before a crash.
+pub(super) fn new_node(trees: &dyn Trees, ids: &mut IdSource, name: &Name) -> NodeId {
+    node_of_swap_name(name).filter(|node| trees.local(*node).is_none()).unwrap_or_else(|| ids.node())
+}
+
+/// Whether a file may hold other bytes than when it showed `known`.
+fn content_may_differ(known: &Stat, seen: &Stat) -> bool {
+    (known.size, known.mtime, known.ctime, known.inode) != (seen.size, seen.mtime, seen.ctime, seen.inode)
+}

@@ -1,0 +1,241 @@
+//! What was uncertain, decided when enough is known or enough time has passed; and what reading a file found.
+
+use std::collections::BTreeMap;
+
+use skep_types::{Content, FileContent, Kind, Limits, Name, NodeId, Timestamp};
+
+use super::see::new_node;
+use super::{Busy, Dirty, Findings, NOT_WAITING, Observer};
+use crate::ids::IdSource;
+use crate::trees::{LIMBO, Local, LocalContent, Trees};
+use crate::{ReadError, ReadResult};
+
+impl Observer {
+    /// Decides what can be decided by now: moved, new, deleted. Returns when to come back.
+    pub(crate) fn settle(
+        &mut self,
+        trees: &mut dyn Trees,
+        ids: &mut IdSource,
+        limits: &Limits,
+        at_ms: u64,
+        findings: &mut Findings,
+    ) -> Option<u64> {
+        let arrivals = self.settle_arrivals(trees, ids, limits, at_ms, findings);
+        let missing = self.settle_missing(trees, limits, at_ms, findings);
+        let rereads = self.settle_rereads(trees, at_ms, findings);
+        [arrivals, missing, rereads].into_iter().flatten().min()
+    }
+
+    fn settle_arrivals(
+        &mut self,
+        trees: &mut dyn Trees,
+        ids: &mut IdSource,
+        limits: &Limits,
+        at_ms: u64,
+        findings: &mut Findings,
+    ) -> Option<u64> {
+        let mut next = None;
+        for (place, arrival) in self.arrivals.clone() {
+            let (dir, name) = place.clone();
+            if dir != NodeId::ROOT && trees.local(dir).is_none() {
+                // The directory became another node, which is looked at anew.
+                self.arrivals.remove(&place);
+                continue;
+            }
+            let candidate = trees.local(arrival.candidate);
+            let free_since = candidate.as_ref().and_then(|_| self.missing_since(trees, arrival.candidate));
+            if let (Some(local), None) = (candidate, free_since)
+                && local.parent != LIMBO
+                && self.is_unsure(trees, local.parent, &local.name)
+            {
+                continue;
+            }
+            match free_since {
+                // Its path is free, and was for long enough: it moved here. (In limbo its path is taken by another kind of thing.)
+                Some(since_ms) if at_ms >= since_ms + limits.move_quiet_ms => {
+                    self.arrivals.remove(&place);
+                    self.moved(trees, arrival.candidate, dir, name, arrival.stat, at_ms, findings);
+                }
+                Some(since_ms) => {
+                    let due = since_ms + limits.move_quiet_ms;
+                    next = Some(next.map_or(due, |next: u64| next.min(due)));
+                }
+                // Something stands at its path, so that is the node, and this is a new one.
+                None => {
+                    self.arrivals.remove(&place);
+                    let node = new_node(trees, ids, &name);
+                    self.appear(trees, node, dir, name, LocalContent::Unread, arrival.stat, at_ms, findings);
+                }
+            }
+        }
+        next
+    }
+
+    /// Whether it is not known what stands at a place, because it or a directory above it waits to be looked at.
+    fn is_unsure(&self, trees: &dyn Trees, dir: NodeId, name: &Name) -> bool {
+        if self.is_pending(dir, name) {
+            return true;
+        }
+        let mut at = dir;
+        while at != NodeId::ROOT {
+            let Some(local) = trees.local(at) else { return false };
+            if self.missing.contains_key(&at) || local.parent == LIMBO {
+                return false;
+            }
+            if self.is_pending(local.parent, &local.name) {
+                return true;
+            }
+            at = local.parent;
+        }
+        false
+    }
+
+    /// What is missing is deleted when everything was looked at and nothing more went missing for a while, so that a whole tree
+    /// goes as one.
+    fn settle_missing(
+        &mut self,
+        trees: &mut dyn Trees,
+        limits: &Limits,
+        at_ms: u64,
+        findings: &mut Findings,
+    ) -> Option<u64> {
+        let first = self.missing.values().map(|missing| missing.since_ms).min()?;
+        // What waits beneath something missing will be found with it, or is gone with it.
+        let waiting =
+            self.dirty.iter().filter(|(dir, _)| !self.is_beneath_missing(trees, **dir)).map(|(_, dirty)| dirty);
+        let waiting: Vec<&Dirty> = waiting.chain(self.looks.values().map(|(_, dirty)| dirty)).collect();
+        let scanning = waiting.iter().any(|dirty| **dirty == Dirty::Deep);
+        let latest = first + limits.delete_wait_max_ms;
+        if scanning || !self.arrivals.is_empty() {
+            return None;
+        }
+        if !waiting.is_empty() && at_ms < latest {
+            return Some(latest);
+        }
+        let due = latest.min(self.missing_changed_ms + limits.delete_quiet_ms);
+        if at_ms < due {
+            return Some(due);
+        }
+        for node in std::mem::take(&mut self.missing).into_keys() {
+            self.vanish(trees, node, findings);
+        }
+        None
+    }
+
+    /// A node and all beneath it are not on this disk.
+    fn vanish(&mut self, trees: &mut dyn Trees, node: NodeId, findings: &mut Findings) {
+        let mut left = vec![node];
+        while let Some(node) = left.pop() {
+            left.extend(trees.local_children(node).into_iter().map(|(_, child)| child));
+            trees.set_local(node, None);
+            findings.listed.push(node);
+            self.watched.remove(&node);
+            self.missing.remove(&node);
+            self.dirty.remove(&node);
+            findings.touched.insert(node);
+        }
+    }
+
+    fn settle_rereads(&mut self, trees: &mut dyn Trees, at_ms: u64, findings: &mut Findings) -> Option<u64> {
+        let racy: Vec<NodeId> = due(&self.racy, at_ms, |at| *at);
+        for node in racy {
+            self.racy.remove(&node);
+            if let Some(local) = trees.local(node)
+                && local.kind() == Kind::File
+            {
+                trees.set_local(node, Some(Local { content: LocalContent::Unread, ..local }));
+                findings.touched.insert(node);
+            }
+        }
+        let is_unread = |node: &NodeId| trees.local(*node).is_some_and(|local| local.content == LocalContent::Unread);
+        self.busy.retain(|node, _| is_unread(node));
+        for node in due(&self.busy, at_ms, |busy| busy.retry_at_ms) {
+            if let Some(busy) = self.busy.get_mut(&node) {
+                busy.retry_at_ms = NOT_WAITING;
+            }
+            // Its look asks for the read.
+            if let Some(local) = trees.local(node) {
+                self.hint(local.parent, local.name);
+                findings.touched.insert(node);
+            }
+        }
+        let busy = self.busy.values().filter(|busy| busy.waits()).map(|busy| busy.retry_at_ms);
+        self.racy.values().copied().chain(busy).min()
+    }
+
+    /// Whether a read of the node may be asked for now.
+    pub(crate) fn may_read(&self, node: NodeId) -> bool {
+        !self.reading.contains(&node) && !self.busy.get(&node).is_some_and(Busy::waits)
+    }
+
+    /// Takes what reading a file found.
+    pub(crate) fn read(
+        &mut self,
+        trees: &mut dyn Trees,
+        limits: &Limits,
+        node: NodeId,
+        result: Result<ReadResult, ReadError>,
+        at_ms: u64,
+        findings: &mut Findings,
+    ) {
+        self.reading.remove(&node);
+        let Some(local) = trees.local(node) else {
+            self.busy.remove(&node);
+            return;
+        };
+        findings.touched.insert(node);
+        match result {
+            // By now, the path that was read belongs to another file: a look tells which.
+            Ok(read) if read.stat.inode != local.stat.inode => {
+                self.busy.remove(&node);
+                self.hint(local.parent, local.name);
+            }
+            Ok(read) => {
+                self.busy.remove(&node);
+                findings.readable.push(node);
+                if is_racy(&read, limits) {
+                    self.racy.insert(node, at_ms + limits.racy_ms);
+                }
+                let mtime = match trees.synced(node) {
+                    // A coarse clock rounded the mtime when it was written here; that is no change.
+                    Some(synced) if synced.shown.mtime == read.stat.mtime => {
+                        synced.state.content.file().map_or(read.stat.mtime, |file| file.mtime)
+                    }
+                    _ => read.stat.mtime,
+                };
+                let content = FileContent { id: read.content, size: read.size, mtime };
+                let mode = self.mode_of(trees, node, &local, &read.stat);
+                let content = LocalContent::Known(Content::File(content));
+                trees.set_local(node, Some(Local { content, mode, stat: read.stat, ..local }));
+            }
+            Err(ReadError::Gone) => {
+                self.busy.remove(&node);
+                self.hint(local.parent, local.name);
+            }
+            Err(error @ ReadError::Busy) => {
+                let tries = self.busy.get(&node).map_or(0, |busy| busy.tries) + 1;
+                let retry_at_ms = at_ms + limits.busy_retry_ms;
+                self.busy.insert(node, Busy { tries, retry_at_ms });
+                if tries >= limits.busy_tries_max {
+                    findings.unreadable.push((node, error));
+                }
+            }
+            Err(error @ (ReadError::Denied | ReadError::Failed)) => {
+                self.busy.remove(&node);
+                findings.unreadable.push((node, error));
+            }
+        }
+    }
+}
+
+/// The keys whose time has come.
+fn due<V>(times: &BTreeMap<NodeId, V>, at_ms: u64, time: impl Fn(&V) -> u64) -> Vec<NodeId> {
+    times.iter().filter(|(_, value)| time(value) <= at_ms).map(|(node, _)| *node).collect()
+}
+
+/// Whether a change right after the reading could have left the stat as it is.
+fn is_racy(read: &ReadResult, limits: &Limits) -> bool {
+    let tick = i128::from(limits.racy_ms) * 1_000_000;
+    let changed: Timestamp = read.stat.ctime.max(read.stat.mtime.min(read.at));
+    read.at.as_nanoseconds() - changed.as_nanoseconds() < tick
+}
