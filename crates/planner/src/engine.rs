@@ -137,6 +137,7 @@ impl Engine {
         for dir in expired.iter().filter(|node| self.holds.is_unlistable(**node)) {
             self.observer.look_anew(*dir);
         }
+        self.holds.forget_gone(|node| is_directory_here(trees, node));
         unblock |= !expired.is_empty();
         self.touched.extend(expired);
         if unblock || self.is_idle() {
@@ -428,6 +429,11 @@ impl Engine {
         }
         self.traffic = traffic;
     }
+}
+
+/// Whether the node is a directory on this disk.
+fn is_directory_here(trees: &dyn Trees, node: NodeId) -> bool {
+    node == NodeId::ROOT || trees.local(node).is_some_and(|local| local.kind() == Kind::Directory)
 }
 
 /// Whether neither the node nor a directory above it is in the trash on the server.

@@ -104,6 +104,11 @@ impl Holds {
         }
     }
 
+    /// Of directories that are here no more, whatever took them away, there is nothing left to list.
+    pub(super) fn forget_gone(&mut self, is_here: impl Fn(NodeId) -> bool) {
+        self.holds.retain(|node, hold| !hold.listing || is_here(*node));
+    }
+
     /// A directory could not be listed: it is looked at again with more and more time between the tries.
     pub(super) fn unlistable(&mut self, node: NodeId, now: Timestamp, at_ms: u64) {
         self.unreadable(node, ReadError::Denied, now, at_ms);
