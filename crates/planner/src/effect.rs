@@ -60,6 +60,28 @@ pub struct ApplyOperation {
     pub kind: ApplyKind,
 }
 
+impl ApplyOperation {
+    /// The places that it reads or changes.
+    pub fn places(&self) -> impl Iterator<Item = &Location> {
+        let (one, two) = match &self.kind {
+            ApplyKind::Rename { from, to, .. } => (from, Some(to)),
+            ApplyKind::Create { at, .. }
+            | ApplyKind::Replace { at, .. }
+            | ApplyKind::Touch { at, .. }
+            | ApplyKind::Remove { at, .. } => (at, None),
+        };
+        std::iter::once(one).chain(two)
+    }
+
+    /// Whether a path of it leads through a place that `failed`, an earlier operation, was to change.
+    pub fn goes_through(&self, failed: &ApplyOperation) -> bool {
+        let leads = |at: &Location, place: &Location| {
+            at.dir.get(..place.dir.len()) == Some(&place.dir) && at.dir.get(place.dir.len()) == Some(&place.name)
+        };
+        self.places().any(|at| failed.places().any(|place| leads(at, place)))
+    }
+}
+
 /// What to do to this disk. `expected` is what must stand there, else nothing is changed and the answer is
 /// [`crate::ApplyError::Changed`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,8 +160,9 @@ pub enum Effect {
         /// The files whose bytes it brings.
         sources: BTreeMap<NodeId, Source>,
     },
-    /// Change this disk, in this order; an operation that fails does not stop the next, but one whose directory is missing fails as
-    /// well. Answered by [`crate::Event::Applied`] when the result is durable.
+    /// Change this disk, in this order. An operation that fails does not stop the next; but one that goes through a place where an
+    /// earlier one failed to put or to leave something fails as well ([`ApplyOperation::goes_through`]), for another directory may
+    /// stand there. Answered by [`crate::Event::Applied`] when the result is durable.
     Apply {
         /// For the answer.
         batch: BatchId,

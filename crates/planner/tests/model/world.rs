@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use skep_drive::memory::MemoryDrive;
-use skep_planner::{CommitFailure, Effect, Engine, Event, Identity, Input, MemoryTrees, Trees};
+use skep_planner::{
+    ApplyError, ApplyOperation, ApplyResult, CommitFailure, Effect, Engine, Event, Identity, Input, MemoryTrees, Trees,
+};
 use skep_types::{Cursor, DeviceId, DriveId, Generation, Limits, Name, NodeId, Seq, Timestamp};
 
 use crate::disk::Disk;
@@ -255,11 +257,7 @@ impl World {
                 self.clients[number].inbox.push(Event::Committed { commit: commit.id, result });
             }
             Effect::Apply { batch, operations } => {
-                let mut apply = |operation| match wrong.strike(random, |faults| faults.applies) {
-                    true => Err(faults::apply_error(random)),
-                    false => client.disk.apply(operation),
-                };
-                let results: Vec<_> = operations.iter().map(&mut apply).collect();
+                let results = apply(&mut client.disk, &operations, random, wrong);
                 let text = format!("   {} apply -> {results:?}", client.name);
                 client.inbox.push(Event::Applied { batch, results });
                 self.note(text);
@@ -351,4 +349,22 @@ impl World {
         }
         panic!("no end in sight");
     }
+}
+
+/// A batch, as the executor does it.
+fn apply(disk: &mut Disk, operations: &[ApplyOperation], random: &mut Random, wrong: &mut Faults) -> Vec<ApplyResult> {
+    let mut failed: Vec<&ApplyOperation> = Vec::new();
+    let mut results = Vec::new();
+    for operation in operations {
+        let result = if failed.iter().any(|earlier| operation.goes_through(earlier)) {
+            Err(ApplyError::Changed)
+        } else if wrong.strike(random, |faults| faults.applies) {
+            Err(faults::apply_error(random))
+        } else {
+            disk.apply(operation)
+        };
+        failed.extend(result.is_err().then_some(operation));
+        results.push(result);
+    }
+    results
 }
