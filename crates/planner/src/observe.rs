@@ -170,14 +170,6 @@ impl Observer {
         self.missing.contains_key(&node)
     }
 
-    /// The file was just put here or renamed here. A program may have written to it within the same tick of the clock, kept its size and
-    /// set its mtime back: it is read once more after the tick. (Not a big one: that would cost more than it finds.)
-    pub(crate) fn read_once_more(&mut self, node: NodeId, stat: &Stat, limits: &Limits, at_ms: u64) {
-        if stat.kind == Some(Kind::File) && stat.size <= limits.bundle_bytes_max as u64 {
-            self.racy.insert(node, at_ms + limits.racy_ms);
-        }
-    }
-
     /// Whether the file may have changed right after it was read, without a trace: it is to be read once more.
     pub(crate) fn is_racy(&self, node: NodeId) -> bool {
         self.racy.contains_key(&node)

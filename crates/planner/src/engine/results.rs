@@ -146,7 +146,6 @@ impl Engine {
             (Purpose::Place { parent, agreed }, Some(stat)) => {
                 let (ApplyKind::Rename { to, .. }, Some(local)) = (kind, trees.local(node)) else { return };
                 self.make_way(trees, parent, &to.name, node, findings);
-                self.observer.read_once_more(node, &stat, &self.limits, self.at_ms);
                 let local = self.observer.renamed_here(trees, node, local, (parent, to.name), stat);
                 // The server may have moved it on meanwhile: then this is the place from which it went.
                 if let (Some(place_version), Some(mut synced)) = (agreed, trees.synced(node)) {
@@ -160,7 +159,6 @@ impl Engine {
             (Purpose::Copy { copy, parent }, Some(stat)) => {
                 let (ApplyKind::Rename { to, .. }, Some(local)) = (kind, trees.local(node)) else { return };
                 self.make_way(trees, parent, &to.name, copy, findings);
-                self.observer.read_once_more(copy, &stat, &self.limits, self.at_ms);
                 let local = self.observer.renamed_here(trees, node, local, (parent, to.name), stat);
                 trees.set_local(node, None);
                 self.stands(trees, copy, local, findings);
@@ -189,7 +187,6 @@ impl Engine {
             None => (state.place.parent, state.place.name.clone()),
         };
         self.make_way(trees, parent, &name, node, findings);
-        self.observer.read_once_more(node, &stat, &self.limits, self.at_ms);
         let content = LocalContent::Known(state.content.clone());
         let in_place = (parent, &name) == (state.place.parent, &state.place.name);
         if state.content == Content::Directory {
