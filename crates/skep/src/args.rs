@@ -79,7 +79,7 @@ pub enum Command {
 /// How to join.
 #[derive(Debug, Args)]
 pub struct JoinArgs {
-    /// The server: https://HOST[:PORT] or HOST[:PORT].
+    /// The server: `https://HOST[:PORT]` or `HOST[:PORT]`.
     #[arg(value_name = "SERVER")]
     pub server: ServerAddress,
     /// Login name.

@@ -48,8 +48,17 @@ pub(crate) fn apply_batch<F: Files>(
         return operations.iter().map(|_| Err(apply_error(error.clone()))).collect();
     }
     let mut batch = Batch { root, safe_names: SafeNames::new(random), dirs: BTreeMap::new(), touched: BTreeMap::new() };
-    let done: Vec<ApplyResult> =
-        operations.iter().zip(staged).map(|(operation, staged)| batch.apply(&operation.kind, staged)).collect();
+    let mut failed: Vec<&ApplyOperation> = Vec::new();
+    let mut done: Vec<ApplyResult> = Vec::with_capacity(operations.len());
+    for (operation, staged) in operations.iter().zip(staged) {
+        // Where an earlier operation should have brought another directory, the path leads to the wrong one.
+        let result = match failed.iter().any(|earlier| operation.goes_through(earlier)) {
+            true => Err(ApplyError::Changed),
+            false => batch.apply(&operation.kind, staged),
+        };
+        failed.extend(result.is_err().then_some(operation));
+        done.push(result);
+    }
     for (_, name) in &written {
         // Only what no operation took is still there.
         let _ = root.files.remove_file(&root.staging, name);
@@ -60,7 +69,7 @@ pub(crate) fn apply_batch<F: Files>(
     {
         return done.into_iter().map(|result| result.and(Err(apply_error(error.clone())))).collect();
     }
-    done.into_iter().collect()
+    done
 }
 
 impl<F: Files> Batch<'_, F> {
