@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use skep_types::{Content, FileContent, Kind, Limits, Name, NodeId, Timestamp};
+use skep_types::{Content, FileContent, Kind, Limits, Name, NodeId};
 
 use super::see::new_node;
 use super::{Busy, Dirty, Findings, NOT_WAITING, Observer};
@@ -236,6 +236,8 @@ fn due<V>(times: &BTreeMap<NodeId, V>, at_ms: u64, time: impl Fn(&V) -> u64) -> 
 /// Whether a change right after the reading could have left the stat as it is.
 fn is_racy(read: &ReadResult, limits: &Limits) -> bool {
     let tick = i128::from(limits.racy_ms) * 1_000_000;
-    let changed: Timestamp = read.stat.ctime.max(read.stat.mtime.min(read.at));
-    read.at.as_nanoseconds() - changed.as_nanoseconds() < tick
+    // Programs can set an mtime, also to the future, but no ctime. A ctime from the future tells of a clock that was set back: the
+    // next change gets another one.
+    let age = read.at.as_nanoseconds() - read.stat.ctime.as_nanoseconds();
+    (0..tick).contains(&age)
 }
