@@ -94,7 +94,7 @@ impl<F: Files> Batch<'_, F> {
                 let staged = staged_name(staged)?;
                 let ours = files.stat(staging, &staged).map_err(apply_error)?.ok_or(ApplyError::Changed)?;
                 files.rename(staging, &staged, &dir, &at.name, RenameMode::NoReplace).map_err(apply_error)?;
-                return self.shown(&dir, &at.name, &ours);
+                return Ok(self.shown(&dir, &at.name, &ours));
             }
             Content::Mount { .. } => return Err(ApplyError::Failed("mounts are not supported".into())),
         }
@@ -135,7 +135,7 @@ impl<F: Files> Batch<'_, F> {
             }
         }
         self.touch_dir(&self.root.safe.clone());
-        self.shown(&dir, &at.name, &ours)
+        Ok(self.shown(&dir, &at.name, &ours))
     }
 
     /// What came out of an exchange lies in the safe as `kept`. If it is not what was expected, takes the exchange back.
@@ -196,15 +196,15 @@ impl<F: Files> Batch<'_, F> {
             self.forget_beneath(to);
         }
         self.touch_dir(&source);
-        match self.shown(&target, &to.name, expected) {
-            Ok(stat) if same_thing(&stat, expected) => Ok(stat),
-            Ok(_) => {
-                // Another thing took the name between the look and the rename. If its name is taken again, it stays here: visible.
-                let _ = files.rename(&target, &to.name, &source, &from.name, RenameMode::NoReplace);
-                Err(ApplyError::Changed)
-            }
-            Err(error) => Err(error),
+        if let Ok(Some(moved)) = files.stat(&target, &to.name)
+            && !same_thing(&moved, expected)
+        {
+            // Another thing took the name between the look and the rename. If its name is taken again, it stays here: visible.
+            let _ = files.rename(&target, &to.name, &source, &from.name, RenameMode::NoReplace);
+            self.touch_dir(&target);
+            return Err(ApplyError::Changed);
         }
+        Ok(self.shown(&target, &to.name, expected))
     }
 
     fn touch(&mut self, at: &Location, content: &FileContent, mode: Mode, expected: &Stat) -> Result<Stat, ApplyError> {
@@ -280,12 +280,14 @@ impl<F: Files> Batch<'_, F> {
         }
     }
 
-    /// What the disk shows of a node that was just put there as `known`. If a program was there between, then what was known counts: so
-    /// the next look sees the difference.
-    fn shown(&mut self, dir: &F::Dir, name: &Name, known: &Stat) -> Result<Stat, ApplyError> {
+    /// What the disk shows of a node that was just put there as `known`. If a program was there between, changed it, put another file in
+    /// its place or took it away, then what was known counts: so the next look sees the difference.
+    fn shown(&mut self, dir: &F::Dir, name: &Name, known: &Stat) -> Stat {
         self.touch_dir(dir);
-        let now = self.root.files.stat(dir, name).map_err(apply_error)?.ok_or(ApplyError::Changed)?;
-        Ok(if same_thing(&now, known) && !matches(&now, known) { *known } else { now })
+        match self.root.files.stat(dir, name) {
+            Ok(Some(now)) if matches(&now, known) => now,
+            _ => *known,
+        }
     }
 
     fn touch_dir(&mut self, dir: &F::Dir) {
