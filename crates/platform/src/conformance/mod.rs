@@ -1,4 +1,4 @@
-//! What every [`Files`](crate::Files) and [`Watcher`](crate::Watcher) must do, as checks that panic where one does not.
+//! What every `Files` and `Watcher` must do, as checks that panic where one does not.
 //!
 //! The same checks run on the real file systems and on the simulated disk, so that what holds in the simulator holds on a
 //! machine.
