@@ -9,7 +9,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -39,12 +39,18 @@ pub fn leashed(mut arguments: Arguments) -> Result<ExitCode> {
     Err(failure).with_context(|| format!("cannot start `{}`", program.display()))
 }
 
+/// This program, to be started again. The link outlives the file: a build during the task may replace the program that runs it.
+pub fn this_program() -> Result<PathBuf> {
+    let link = Path::new("/proc/self/exe");
+    if link.exists() {
+        return Ok(link.to_owned());
+    }
+    std::env::current_exe().context("cannot tell which program this is")
+}
+
 /// A command line that will be started on the leash.
 pub fn command(program: impl AsRef<OsStr>) -> Result<Command> {
-    let this = std::env::current_exe().context("cannot tell which program this is")?;
-    // The link outlives the file: a build during the task may replace the program that runs it.
-    let link = Path::new("/proc/self/exe");
-    let mut command = Command::new(if link.exists() { link } else { &this });
+    let mut command = Command::new(this_program()?);
     command.arg(LEASH).arg(program).process_group(0).stdin(Stdio::null());
     Ok(command)
 }

@@ -152,7 +152,7 @@ impl Stage {
 
 /// Runs this program with another task, so that what it starts and prints is the same as by hand.
 fn task(arguments: &[&str], limit: Duration) -> Result<()> {
-    let mut command = process::command(std::env::current_exe()?)?;
+    let mut command = process::command(process::this_program()?)?;
     command.args(arguments).current_dir(crate::cargo::root());
     let line = format!("cargo xtask {}", arguments.join(" "));
     let status = process::Process::start_in_view(&line, command)?.wait(limit)?;
