@@ -17,6 +17,27 @@ use crate::{Clock, Entropy, Lane, Tasks};
 /// Threads of the lane [`Lane::Disk`]: enough to keep a disk busy, few enough not to thrash one that seeks.
 const DISK_THREADS: usize = 4;
 
+/// Waits until this program is told to stop, and says by what.
+#[cfg(unix)]
+pub async fn stop_signal() -> &'static str {
+    use tokio::signal::unix::{SignalKind, signal};
+    let heard = "a program can listen for signals";
+    let mut terminate = signal(SignalKind::terminate()).expect(heard);
+    let mut interrupt = signal(SignalKind::interrupt()).expect(heard);
+    tokio::select! {
+        biased;
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
+}
+
+/// Waits until this program is told to stop, and says by what.
+#[cfg(not(unix))]
+pub async fn stop_signal() -> &'static str {
+    tokio::signal::ctrl_c().await.expect("a program can listen for Ctrl-C");
+    "Ctrl-C"
+}
+
 /// The system's clocks; sleeps by tokio's timer.
 #[derive(Debug, Clone, Copy)]
 pub struct RuntimeClock {

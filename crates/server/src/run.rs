@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use skep_platform::runtime::stop_signal;
 use skep_platform::talk::{Complaint, Exit};
 use skep_platform::{Clock, Lane, Tasks, offload, own_files::BoundedLog, runtime::RuntimeClock};
 use skep_service::connection_line;
@@ -99,25 +100,6 @@ async fn keep_connection_log(service: DiskService<Packs>, tasks: impl Tasks, pat
             Err(_) => return,
         }
     }
-}
-
-#[cfg(unix)]
-async fn stop_signal() -> &'static str {
-    use tokio::signal::unix::{SignalKind, signal};
-    let heard = "a program can listen for signals";
-    let mut terminate = signal(SignalKind::terminate()).expect(heard);
-    let mut interrupt = signal(SignalKind::interrupt()).expect(heard);
-    tokio::select! {
-        biased;
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    }
-}
-
-#[cfg(not(unix))]
-async fn stop_signal() -> &'static str {
-    tokio::signal::ctrl_c().await.expect("a program can listen for Ctrl-C");
-    "Ctrl-C"
 }
 
 /// What a service manager wants to know.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 use skep_platform::Tasks;
 use skep_platform::own_files::{self, BoundedLog};
-use skep_platform::runtime::RuntimeTasks;
+use skep_platform::runtime::{RuntimeTasks, stop_signal};
 use skep_platform::talk::{Complaint, Exit};
 use skep_types::{Limits, product};
 use tokio::runtime::Handle;
@@ -196,23 +196,4 @@ fn detach(process: &mut Process) {
 fn detach(process: &mut Process) {
     const CREATE_NO_WINDOW: u32 = 0x0800_0000;
     std::os::windows::process::CommandExt::creation_flags(process, CREATE_NO_WINDOW);
-}
-
-#[cfg(unix)]
-async fn stop_signal() -> &'static str {
-    use tokio::signal::unix::{SignalKind, signal};
-    let heard = "a program can listen for signals";
-    let mut terminate = signal(SignalKind::terminate()).expect(heard);
-    let mut interrupt = signal(SignalKind::interrupt()).expect(heard);
-    tokio::select! {
-        biased;
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    }
-}
-
-#[cfg(not(unix))]
-async fn stop_signal() -> &'static str {
-    tokio::signal::ctrl_c().await.expect("a program can listen for Ctrl-C");
-    "Ctrl-C"
 }

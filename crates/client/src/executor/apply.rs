@@ -120,8 +120,8 @@ impl<F: Files> Batch<'_, F> {
             _ => staged_name(staged)?,
         };
         let ours = files.stat(&self.root.staging, &staged).map_err(apply_error)?.ok_or(ApplyError::Changed)?;
-        // From here on the new file lies in the safe, so that what the exchange takes out is there in the same step.
         self.check_untouched(&dir, &at.name, expected)?;
+        // From here on the new file lies in the safe, so that what the exchange takes out is there in the same step.
         let kept = self.safe_names.next(Fingerprint::of(expected), Fingerprint::of(&ours), &at.name);
         files.rename(&self.root.staging, &staged, safe, &kept, RenameMode::NoReplace).map_err(apply_error)?;
         match files.rename(safe, &kept, &dir, &at.name, RenameMode::Exchange) {
