@@ -95,6 +95,8 @@ impl Busy {
 pub(crate) struct Findings {
     /// Nodes of Local that changed.
     pub(crate) touched: BTreeSet<NodeId>,
+    /// Nodes of which the disk shows something else than before: what failed with them may go well now.
+    pub(crate) changed: BTreeSet<NodeId>,
     /// Nodes that cannot be read, with what to say of them.
     pub(crate) unreadable: Vec<(NodeId, ReadError)>,
     /// Directories that cannot be listed.

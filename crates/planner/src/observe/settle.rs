@@ -109,6 +109,7 @@ impl Observer {
             left.extend(trees.local_children(node).into_iter().map(|(_, child)| child));
             trees.set_local(node, None);
             findings.listed.push(node);
+            findings.changed.insert(node);
             self.forget_directory(node);
             self.missing.remove(&node);
             self.dirty.remove(&node);
