@@ -139,8 +139,7 @@ pub enum Request {
         #[n(2)]
         drive: Option<DriveId>,
     },
-    /// Is this the classic id of the device's account? → [`Reply::Done`]; [`crate::Code::NotFound`] if it is another account's,
-    /// [`crate::Code::SignIn`] if it is none's.
+    /// Is this the classic id of the device's account? → [`Reply::Done`]; [`crate::Code::NotFound`] if it is not.
     #[n(12)]
     CheckId {
         /// Which id.
