@@ -196,3 +196,26 @@ impl<M: World> Driver<M> {
         select(Box::pin(self.reconnect.notified()), rest).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_feed_that_cannot_be_had_is_tried_less_and_less_often() {
+        let mut tries = FeedTries::new(Feed::Push);
+        let mut polls = Vec::new();
+        for _ in 0..7 {
+            assert!(tries.is_due());
+            tries.failed();
+            let between = (0..).take_while(|_| tries.polls_left > 0 && !tries.is_due()).count();
+            polls.push(between);
+        }
+        assert_eq!(polls, [0, 1, 3, 7, 15, 15, 15]);
+        assert!(tries.is_due());
+        tries.opened();
+        tries.failed();
+        assert!(tries.is_due());
+        assert!(!FeedTries::new(Feed::Poll).is_due());
+    }
+}
