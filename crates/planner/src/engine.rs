@@ -7,7 +7,8 @@ mod results;
 use std::collections::{BTreeMap, BTreeSet};
 
 use skep_types::{
-    Commit, CommitId, Cursor, DeviceId, DriveId, Entry, Evidence, Kind, Limits, Name, NodeId, Seq, Timestamp,
+    Commit, CommitId, Content, Cursor, DeviceId, DriveId, Entry, Evidence, Kind, Limits, Name, NodeId, NodeState, Seq,
+    Timestamp,
 };
 
 use crate::ids::IdSource;
@@ -98,7 +99,7 @@ impl Engine {
             ids: IdSource::new(seed),
             now: Timestamp::default(),
             at_ms: 0,
-            observer: Observer::default(),
+            observer: Observer::new(limits),
             holds: Holds::default(),
             touched: BTreeSet::new(),
             blocked: BTreeSet::new(),
@@ -127,11 +128,12 @@ impl Engine {
         for input in inputs {
             self.now = input.now;
             self.at_ms = input.at_ms;
+            self.observer.set_now(input.now, input.at_ms);
             unblock |= !matches!(input.event, Event::Read { .. } | Event::Changed { .. } | Event::Tick);
             self.take(trees, input.event, &mut effects);
         }
         let mut findings = Findings::default();
-        let mut wake = self.observer.settle(trees, &mut self.ids, &self.limits, self.at_ms, &mut findings);
+        let mut wake = self.observer.settle(trees, &mut self.ids, &mut findings);
         self.take_findings(findings);
         let expired = self.holds.expire(self.at_ms);
         for dir in expired.iter().filter(|node| self.holds.is_unlistable(**node)) {
@@ -147,6 +149,7 @@ impl Engine {
             effects.extend(self.plan(trees));
         }
         effects.extend(self.observer.looks(trees));
+        trees.set_last_step(self.now);
         if self.send_after_ms > self.at_ms {
             wake = Some(wake.map_or(self.send_after_ms, |wake| wake.min(self.send_after_ms)));
         }
@@ -167,16 +170,20 @@ impl Engine {
         let mut findings = Findings::default();
         match event {
             Event::Started => {
-                self.observer.start(trees, self.at_ms);
+                self.observer.start(trees);
                 self.touched.extend(trees.differing(None, usize::MAX));
             }
-            Event::Changed { dir, name } => self.observer.hint(dir, name),
+            Event::Changed { dir, name, change } => {
+                self.observer.hint_follows(trees, dir, &name, change);
+                self.observer.hint(dir, name, change);
+            }
+            Event::Unwatched { dir } => self.observer.unwatched(trees, dir),
             Event::ScanDue => self.observer.scan(),
-            Event::Looked { look, result } => {
-                self.observer.looked(trees, &mut self.ids, look, result, self.at_ms, &mut findings);
+            Event::Looked { look, watching, result } => {
+                self.observer.looked(trees, &mut self.ids, look, watching, result, &mut findings);
             }
             Event::Read { node, result } => {
-                self.observer.read(trees, &self.limits, node, result, self.at_ms, &mut findings);
+                self.observer.read(trees, node, result, &mut findings);
             }
             Event::Committed { commit, result } => self.committed(trees, commit, result, effects),
             Event::Applied { batch, results } => self.applied(trees, batch, results, &mut findings),
@@ -385,7 +392,7 @@ impl Engine {
 
     fn begin_batch(
         &mut self,
-        trees: &dyn Trees,
+        trees: &mut dyn Trees,
         applying: Applying,
         big: bool,
         places: &BTreeSet<(NodeId, Name)>,
@@ -400,8 +407,13 @@ impl Engine {
             applying.operations.iter().map(|(operation, _)| operation.clone()).collect();
         for (operation, purpose) in &applying.operations {
             self.busy.insert(operation.node);
-            if let Purpose::Copy { copy, .. } = purpose {
-                self.busy.insert(*copy);
+            match purpose {
+                Purpose::Copy { copy, .. } => _ = self.busy.insert(*copy),
+                // A directory or a touch is what it was if it is found again.
+                Purpose::Become(state) if brings_content(&operation.kind) => {
+                    trees.set_applying(operation.node, Some(NodeState::clone(state)));
+                }
+                _ => {}
             }
         }
         let under_way = BatchUnderWay { operations: applying.operations, places: places.clone(), big };
@@ -428,6 +440,15 @@ impl Engine {
             traffic.moving.extend(moved.map(|(operation, _)| operation.node));
         }
         self.traffic = traffic;
+    }
+}
+
+/// Whether the operation brings bytes or a target.
+fn brings_content(kind: &ApplyKind) -> bool {
+    match kind {
+        ApplyKind::Create { content, .. } => *content != Content::Directory,
+        ApplyKind::Replace { .. } => true,
+        _ => false,
     }
 }
 

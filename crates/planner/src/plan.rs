@@ -9,7 +9,7 @@ mod send;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skep_types::{Content, Group, Kind, Limits, NodeId, NodeState, Operation, Place, Seq, Stat, Version};
+use skep_types::{Content, Group, Kind, Limits, Mode, NodeId, NodeState, Operation, Place, Seq, Stat, Version};
 
 use crate::engine::Identity;
 use crate::ids;
@@ -227,6 +227,10 @@ impl<'a> Plan<'a> {
         if local.as_ref().is_some_and(|local| local.content == LocalContent::Unread) {
             return self.ask_to_read(node);
         }
+        let synced = match &local {
+            Some(local) => self.adopt_applied(node, local, synced),
+            None => synced,
+        };
         match (local, remote, standing) {
             (None, None, _) => {
                 self.agreed.push(node);
@@ -240,6 +244,31 @@ impl<'a> Plan<'a> {
             (Some(local), Some(remote), Standing::Trashed { .. }) => self.trashed_there(node, synced, local, remote),
             (Some(local), Some(remote), Standing::Live) => self.on_both_sides(node, synced, local, remote),
         }
+    }
+
+    /// Whether an apply operation whose result was never stored was done, the disk tells: then what it brought is what both sides agreed on.
+    fn adopt_applied(&mut self, node: NodeId, local: &Local, synced: Option<Synced>) -> Option<Synced> {
+        let Some(applied) = self.trees.applying(node) else { return synced };
+        self.trees.set_applying(node, None);
+        if !local.content.known().is_some_and(|known| known.same_bytes(&applied.content)) {
+            return synced;
+        }
+        let adopted = match synced {
+            None => {
+                // Set after the apply, or never taken by a disk that has no such bit: then it is applied once more.
+                let executable = applied.mode.executable && local.stat.executable;
+                let shown = Stat { executable, ..local.stat };
+                Synced { state: NodeState { mode: Mode { executable }, ..applied }, shown }
+            }
+            Some(before) => {
+                let shown = Stat { executable: before.shown.executable, ..local.stat };
+                let state =
+                    NodeState { content: applied.content, content_version: applied.content_version, ..before.state };
+                Synced { state, shown }
+            }
+        };
+        self.trees.set_synced(node, Some(adopted.clone()));
+        Some(adopted)
     }
 
     /// Gone here and in the trash there.
