@@ -1,5 +1,6 @@
 //! `skep connect`: the classic form. One command joins the first time, and from then on only starts.
 
+use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -247,7 +248,7 @@ fn understood(mut args: ConnectArgs) -> Result<Wanted, Complaint> {
 /// Host or address and port, in the forms that people type.
 fn address(server: &str, port: u16) -> Result<ServerAddress, Complaint> {
     let host = server.strip_prefix("https://").unwrap_or(server).trim_end_matches('/');
-    let is_bare_ipv6 = host.contains(':') && !host.starts_with('[');
+    let is_bare_ipv6 = host.parse::<Ipv6Addr>().is_ok();
     let text = if is_bare_ipv6 { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     text.parse().map_err(|_| {
         Complaint::new(Exit::Usage, "E-USAGE", format!("`{server}` is no name or address of a server."))
