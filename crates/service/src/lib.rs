@@ -15,6 +15,7 @@
 mod service;
 
 mod accounts;
+mod classic;
 mod commit;
 mod content;
 mod feed;

@@ -18,7 +18,7 @@ pub use drives::{
     journal_has_no_gap, names_may_swap_within_a_transaction, nodes_are_paged_and_children_sorted,
     pages_end_at_the_end_of_a_commit,
 };
-pub use people::{accounts, connections, devices, drives, settings};
+pub use people::{accounts, classic_ids, connections, devices, drives, settings};
 
 use crate::{Drive, MetaStore, Read, StoreError};
 
@@ -26,6 +26,7 @@ use crate::{Drive, MetaStore, Read, StoreError};
 pub fn run<S: MetaStore>(make: impl Fn() -> S) {
     settings(&make());
     accounts(&make());
+    classic_ids(&make());
     devices(&make());
     drives(&make());
     connections(&make());

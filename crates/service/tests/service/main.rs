@@ -4,6 +4,7 @@
 mod rig;
 
 mod calls;
+mod classic;
 mod commits;
 mod content;
 mod feeds;
