@@ -45,6 +45,11 @@ impl<'s, 'c> DriveView<'s, 'c> {
     }
 
     fn is_changed_below(&self, node: NodeId, seen: Seq, device: DeviceId) -> Result<bool, StoreError> {
+        let floor = self.session.one(sql::THINNED, [self.drive], |row| row::count(row, 0).map(Seq))?;
+        if floor.is_some_and(|floor| seen < floor) {
+            // What was changed after `seen` is not known any more: the deletion must not go through on that.
+            return Ok(true);
+        }
         let head = self.read_head()?;
         let mut changed = self.changed.borrow_mut();
         if let Some(known) = &*changed
