@@ -8,6 +8,7 @@
 
 mod error;
 mod read;
+mod upkeep;
 
 use std::collections::BTreeMap;
 use std::io::Write;
