@@ -29,6 +29,7 @@ mod error;
 mod hub;
 mod intake;
 mod password;
+mod pins;
 mod session;
 
 pub use connections::connection_line;
