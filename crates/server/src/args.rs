@@ -36,6 +36,8 @@ pub enum Command {
     Fingerprint(DataArgs),
     /// Write everything that is kept here to a directory, as plain files.
     Export(ExportArgs),
+    /// Check that everything that is kept here is there and whole.
+    Fsck(FsckArgs),
     /// Show what happened.
     Log(LogArgs),
 }
@@ -125,6 +127,24 @@ pub struct ExportArgs {
     /// now in DIR/current.
     #[arg(long)]
     pub all_versions: bool,
+    /// On which data.
+    #[command(flatten)]
+    pub data: DataArgs,
+}
+
+/// How to check.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Ends with 0 if everything is fine, with 8 if something is damaged. Beside a running server it only looks."
+)]
+pub struct FsckArgs {
+    /// Save what can be read of damaged packs, move them aside (nothing is deleted), and let devices send again what is lost.
+    /// Needs the server to be stopped.
+    #[arg(long)]
+    pub repair: bool,
+    /// One JSON object.
+    #[arg(long)]
+    pub json: bool,
     /// On which data.
     #[command(flatten)]
     pub data: DataArgs,
@@ -232,6 +252,8 @@ mod tests {
             "skep-server export E --data-dir D",
             "skep-server export E --data-dir D --user maya --all-versions",
             "skep-server log --connections --json --data-dir D",
+            "skep-server fsck --data-dir D",
+            "skep-server fsck --repair --json --data-dir D",
         ] {
             assert!(matches!(parsed(line), Ok(Asked::Command(_))), "{line}: {:?}", parsed(line).err());
         }

@@ -6,6 +6,7 @@ pub mod admin;
 pub mod args;
 pub mod config;
 pub mod export;
+pub mod fsck;
 pub mod run;
 pub mod store;
 

@@ -15,6 +15,7 @@
 mod service;
 
 mod accounts;
+pub mod check;
 mod commit;
 mod content;
 mod feed;

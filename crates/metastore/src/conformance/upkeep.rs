@@ -44,10 +44,17 @@ pub fn a_damaged_chunk_counts_as_lacking_until_it_is_sent_again(store: &impl Met
     assert_eq!(held(one), [Some(place(2, 72, 4)), None, Some(place(1, 972, 0))]);
     let healed = ChunkRow { place: place(2, 72, 4), lease: seconds(10), damaged: false };
     assert_eq!(read(store, |read| read.chunk_rows(one, &[chunk(1)])), [Some(healed)]);
+    // A list is held only if all its chunks are.
+    let list = ListId::from_bytes([8; 32]);
+    let listed = [2, 3].map(|number| ChunkRef { id: chunk(number), length: 10 }).to_vec();
+    store.write(|write| write.put_manifest(one, list, &Manifest { chunks: listed }, seconds(1))).unwrap();
+    let holds_list = || read(store, |read| Ok(read.view(one)?.holds(&ContentId::List(list)).unwrap()));
+    assert!(!holds_list());
     // Damage found at the old place says nothing of the new one.
     assert_eq!(store.write(|write| write.mark_damaged(record(1, 72))).unwrap(), 0);
     assert_eq!(store.write(|write| write.mark_sound(record(1, 72))).unwrap(), 2);
     assert_eq!(held(two), [Some(place(1, 72, 0)), None, None]);
+    assert!(holds_list());
 }
 
 /// Packs and records lead to their chunks, and a record moves with all of them.

@@ -1,7 +1,7 @@
 //! Uploads, questions and downloads.
 
 use skep_content::{ChunkRef, Manifest, chunk_id};
-use skep_metastore::{MetaStore, Read, Write};
+use skep_metastore::MetaStore;
 use skep_protocol::{Code, Frame, FrameKind, ManifestFrame, Reply, Request};
 use skep_types::{CommitReply, ListId};
 

@@ -4,6 +4,7 @@
 mod rig;
 
 mod calls;
+mod checks;
 mod commits;
 mod content;
 mod feeds;

@@ -62,18 +62,27 @@ impl MetaStore for Store {
 /// Packs on a disk, of which some records can be made unreadable.
 pub struct Blobs {
     stored: LocalPacks<NativeFiles>,
-    dir: TempDir,
+    dir: Arc<TempDir>,
+    limits: Limits,
     places: Mutex<Vec<RecordPlace>>,
     damaged: Mutex<BTreeSet<RecordPlace>>,
 }
 
 impl Blobs {
     fn new(limits: Limits) -> Blobs {
-        let dir = tempfile::tempdir().unwrap();
-        let entropy = Arc::new(CountingEntropy::default());
+        Blobs::open(Arc::new(tempfile::tempdir().unwrap()), limits, 0)
+    }
+
+    /// The same packs as another process finds them.
+    pub fn reopened(&self) -> Blobs {
+        Blobs::open(Arc::clone(&self.dir), self.limits, 1 + self.count() as u64)
+    }
+
+    fn open(dir: Arc<TempDir>, limits: Limits, salt: u64) -> Blobs {
+        let entropy = Arc::new(CountingEntropy(AtomicU64::new(salt << 32)));
         let files = NativeFiles::open(dir.path()).unwrap();
         let stored = LocalPacks::open(files, entropy, MasterKey::from_bytes([7; 32]), limits).unwrap();
-        Blobs { stored, dir, places: Mutex::default(), damaged: Mutex::default() }
+        Blobs { stored, dir, limits, places: Mutex::default(), damaged: Mutex::default() }
     }
 
     pub fn damage(&self, index: usize) {

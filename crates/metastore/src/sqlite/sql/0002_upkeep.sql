@@ -3,6 +3,8 @@
 -- 1: its record was found damaged. The drive counts as lacking it until it is sent again.
 ALTER TABLE chunk ADD COLUMN damaged INTEGER NOT NULL DEFAULT 0;
 
+CREATE INDEX chunk_damaged ON chunk (drive, id) WHERE damaged = 1;
+
 -- The chunks of a record, and the records of a pack.
 CREATE INDEX chunk_by_place ON chunk (pack, offset, place_index);
 

@@ -126,6 +126,7 @@ pub(super) const PUT_CHUNK: &str = "
         pack = iif(damaged, excluded.pack, pack), offset = iif(damaged, excluded.offset, offset),
         record_size = iif(damaged, excluded.record_size, record_size),
         place_index = iif(damaged, excluded.place_index, place_index), length = iif(damaged, excluded.length, length)";
+pub(super) const HOLDS_DAMAGED: &str = "SELECT 1 FROM chunk WHERE drive = ?1 AND damaged = 1 LIMIT 1";
 pub(super) const RENEW_CHUNK: &str = "UPDATE chunk SET lease_ns = max(lease_ns, ?3) WHERE drive = ?1 AND id = ?2";
 
 pub(super) const MANIFEST: &str = "SELECT bytes FROM manifest WHERE drive = ?1 AND list = ?2";
@@ -163,6 +164,7 @@ pub(super) const MOVE_RECORD: &str = "
     UPDATE chunk SET pack = ?4, offset = ?5, record_size = ?6 WHERE pack = ?1 AND offset = ?2 AND record_size = ?3";
 pub(super) const DROP_CHUNK: &str = "DELETE FROM chunk WHERE drive = ?1 AND id = ?2";
 
+pub(super) const MANIFEST_ROW: &str = "SELECT list, lease_ns, bytes FROM manifest WHERE drive = ?1 AND list = ?2";
 pub(super) const MANIFESTS_AFTER: &str = "
     SELECT list, lease_ns, bytes FROM manifest WHERE drive = ?1 AND list > ?2 ORDER BY list LIMIT ?3";
 pub(super) const MANIFESTS_LEASED: &str =
