@@ -67,7 +67,7 @@ pub trait ReadUpkeep {
         limit: usize,
     ) -> Result<Vec<ManifestRow>, StoreError>;
     /// The lists of a drive that are kept beyond `time` in any case.
-    fn manifests_leased(&self, drive: DriveId, time: Timestamp) -> Result<Vec<ManifestRow>, StoreError>;
+    fn lists_leased(&self, drive: DriveId, time: Timestamp) -> Result<Vec<ListId>, StoreError>;
     /// How far a drive's journal was thinned.
     fn thinned(&self, drive: DriveId) -> Result<Thinned, StoreError>;
     /// The entries of a node before `before`, oldest first.

@@ -115,7 +115,7 @@ pub fn complaint_of(error: &ServiceError) -> Complaint {
     let (exit, code) = match error {
         ServiceError::Store(StoreError::Exists(_)) => (Exit::Failed, "E-EXISTS"),
         ServiceError::Store(StoreError::NoSpace) => (Exit::Failed, "E-NO-SPACE"),
-        ServiceError::Store(_) | ServiceError::Gone(_) => (Exit::Failed, "E-INTERNAL"),
+        ServiceError::Store(_) | ServiceError::Blobs(_) | ServiceError::Gone(_) => (Exit::Failed, "E-INTERNAL"),
         ServiceError::BadUserName { .. } | ServiceError::BadPassword(_) => (Exit::Usage, "E-BAD-REQUEST"),
         ServiceError::UnknownDevice(_) => (Exit::NotFound, "E-NOT-FOUND"),
         ServiceError::AmbiguousDevice { .. } => (Exit::Usage, "E-AMBIGUOUS"),

@@ -13,6 +13,7 @@ use skep_blobstore::{PackId, PackStore, RecordPlace};
 use skep_metastore::{MetaStore, Read, StoreError};
 use skep_types::{ChunkId, DriveId, Limits, NodeId};
 
+pub(crate) use content::{RecordRows, records_of};
 pub use repair::{RepairError, Repaired, repair};
 
 /// Rows of a table that are read at a time.

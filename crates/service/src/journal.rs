@@ -69,9 +69,10 @@ pub(crate) fn drive_row(read: &(impl Read + ?Sized), drive: DriveId) -> Result<D
     read.drive(drive)?.ok_or_else(|| StoreError::Damaged(format!("drive {drive} is gone")))
 }
 
-/// Whether `cursor` is a position of the drive's history: of its generation, not past its end, and made by that commit.
+/// Whether `cursor` is a position of the drive's history from which its journal can be read on: of its generation, not past its end,
+/// not before the floor, below which the journal is thinned, and made by that commit.
 pub(crate) fn holds_cursor(read: &(impl Read + ?Sized), drive: &Drive, cursor: &Cursor) -> Result<bool, StoreError> {
-    if cursor.generation != drive.generation || cursor.seq > drive.head {
+    if cursor.generation != drive.generation || cursor.seq > drive.head || cursor.seq < read.thinned(drive.id)?.floor {
         return Ok(false);
     }
     if cursor.seq == Seq::START {

@@ -22,6 +22,7 @@ mod feed;
 mod hello;
 mod join;
 mod journal;
+pub mod upkeep;
 
 mod answer;
 mod backoff;

@@ -114,8 +114,7 @@ pub fn lists_are_paged_and_kept_by_lease(store: &impl MetaStore) {
     );
     assert_eq!((page(None, 1)[0].list, page(Some(1), 1)[0].list), (list(1), list(2)));
     assert_eq!(page(None, 1)[0].manifest, manifest);
-    let leased = read(store, |read| read.manifests_leased(drive, seconds(20)));
-    assert_eq!(leased.iter().map(|row| row.list).collect::<Vec<_>>(), [list(1)]);
+    assert_eq!(read(store, |read| read.lists_leased(drive, seconds(20))), [list(1)]);
     store.write(|write| write.drop_manifest(drive, list(1))).unwrap();
     assert_eq!(page(None, 9).len(), 1);
 }

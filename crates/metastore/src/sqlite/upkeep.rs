@@ -63,9 +63,9 @@ impl ReadUpkeep for Session<'_> {
         self.all(sql::MANIFESTS_AFTER, (number, after, row::integer(limit as u64)?), row::manifest)
     }
 
-    fn manifests_leased(&self, drive: DriveId, time: Timestamp) -> Result<Vec<ManifestRow>, StoreError> {
+    fn lists_leased(&self, drive: DriveId, time: Timestamp) -> Result<Vec<ListId>, StoreError> {
         let Some(number) = self.number(drive)? else { return Ok(Vec::new()) };
-        self.all(sql::MANIFESTS_LEASED, (number, row::nanoseconds(time)), row::manifest)
+        self.all(sql::LISTS_LEASED, (number, row::nanoseconds(time)), |row| row::list_id(row, 0))
     }
 
     fn thinned(&self, drive: DriveId) -> Result<Thinned, StoreError> {

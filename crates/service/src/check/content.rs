@@ -9,6 +9,7 @@ use super::{FindingCode, Lacking, Report};
 use crate::content::holds_members;
 
 /// One record and the chunks that lie in it.
+#[derive(Debug)]
 pub(crate) struct RecordRows {
     pub(crate) record: RecordPlace,
     pub(crate) chunks: Vec<(DriveId, ChunkId, ChunkRow)>,

@@ -9,3 +9,4 @@ mod commits;
 mod content;
 mod feeds;
 mod joins;
+mod upkeep;

@@ -167,8 +167,7 @@ pub(super) const DROP_CHUNK: &str = "DELETE FROM chunk WHERE drive = ?1 AND id =
 pub(super) const MANIFEST_ROW: &str = "SELECT list, lease_ns, bytes FROM manifest WHERE drive = ?1 AND list = ?2";
 pub(super) const MANIFESTS_AFTER: &str = "
     SELECT list, lease_ns, bytes FROM manifest WHERE drive = ?1 AND list > ?2 ORDER BY list LIMIT ?3";
-pub(super) const MANIFESTS_LEASED: &str =
-    "SELECT list, lease_ns, bytes FROM manifest WHERE drive = ?1 AND lease_ns > ?2 ORDER BY list";
+pub(super) const LISTS_LEASED: &str = "SELECT list FROM manifest WHERE drive = ?1 AND lease_ns > ?2";
 pub(super) const DROP_MANIFEST: &str = "DELETE FROM manifest WHERE drive = ?1 AND list = ?2";
 
 pub(super) const THINNED: &str = "SELECT floor, thinned FROM drive WHERE number = ?1";
