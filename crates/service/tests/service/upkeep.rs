@@ -13,7 +13,8 @@ use skep_protocol::{Code, Frame, FrameKind, ManifestFrame, Request};
 use skep_service::check::check;
 use skep_service::upkeep::{CollectError, Collected, Mode, collect, scrub};
 use skep_types::{
-    ChunkId, Content, ContentId, Cursor, FileContent, Limits, NodeId, NodeState, Operation, Seq, Timestamp,
+    ChunkId, Content, ContentId, Cursor, Entry, FieldGroups, FileContent, Limits, NodeId, NodeState, Operation, Place,
+    Seq, Timestamp, Version,
 };
 
 use crate::rig::{Blobs, Caller, Rig, Store, block, create, noise};
@@ -215,24 +216,85 @@ async fn a_pack_of_which_little_is_used_is_rewritten() {
     assert!(rig.blobs.finished_packs().unwrap().iter().all(|(pack, _)| *pack != PackId(1)));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_use_that_comes_between_two_steps_keeps_what_it_names() {
-    let past = past().await;
-    // Collects until the chunk is about to go, then commits a file that names it.
-    let unused = noise(40, 5000);
-    let collecting = past.rig.server.collect_garbage(Retention::SHIPPED);
-    let committing = async {
-        for number in 0..200 {
-            let commit = past.ada.commit_of(vec![create(&format!("uses it {number}"), &unused)]);
-            // With or without the bytes: what is accepted must be there.
-            past.ada.send(&commit, vec![]).await.committed();
-            past.ada.save(&format!("saves it {number}"), &noise(1000 + number, 100)).await;
-            tokio::time::sleep(Duration::from_millis(7)).await;
+/// Does something just before a certain transaction.
+struct Meddling {
+    meta: Arc<Store>,
+    left: AtomicU64,
+    meddle: Box<dyn Fn(&Store) + Send + Sync>,
+}
+
+impl MetaStore for Meddling {
+    fn read<T>(&self, work: impl FnOnce(&dyn Read) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.meta.read(work)
+    }
+
+    fn write<T>(&self, work: impl FnOnce(&mut dyn Write) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        if self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            (self.meddle)(&self.meta);
         }
-    };
-    let (collected, ()) = futures_util::future::join(collecting, committing).await;
-    collected.unwrap();
-    past.expect_clean("after commits in between");
+        self.meta.write(work)
+    }
+}
+
+/// What `meddle` finds to be held just before transaction `number` of a round, and puts to use, is held after the round.
+async fn meddle_before_each(meddle: fn(&mut dyn Write, &Past) -> Result<(), StoreError>) {
+    for number in 1..20 {
+        let past = Arc::new(past().await);
+        let shared = Arc::clone(&past);
+        let run = move |meta: &Store| meta.write(|tx| meddle(tx, &shared)).unwrap();
+        let (meta, left) = (Arc::clone(&past.rig.meta), AtomicU64::new(number));
+        let meddling = Meddling { meta, left, meddle: Box::new(run) };
+        collect(&meddling, &*past.rig.blobs, past.now(0), Retention::SHIPPED, Mode::Collect).unwrap();
+        past.expect_clean(&format!("meddled before transaction {number}"));
+        let lists = past.rig.read(|read| read.manifests_after(past.ada.drive, None, 100));
+        for chunk in lists.iter().flat_map(|row| &row.manifest.chunks) {
+            assert!(past.held().contains(&chunk.id), "meddled before transaction {number}: a list lost a chunk");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_that_comes_between_two_steps_keeps_what_it_names() {
+    meddle_before_each(|tx, past| {
+        let chunk = past.garbage[3];
+        let drive = past.ada.drive;
+        if tx.view(drive)?.holds(&ContentId::Chunk(chunk)).unwrap() {
+            let seq = tx.drive(drive)?.unwrap().head.next();
+            let content = FileContent { id: ContentId::Chunk(chunk), size: 5000, mtime: Timestamp::default() };
+            let Operation::Create { node, parent, name, mode, .. } = create("uses it", b"") else {
+                panic!("a creation")
+            };
+            let version = Version { seq, commit: past.ada.commit_id() };
+            let state = NodeState {
+                node,
+                place: Place { parent, name, trashed: false },
+                content: Content::File(content),
+                mode,
+                place_version: version,
+                content_version: version,
+                mode_version: version,
+            };
+            let (commit, changed) = (version.commit, FieldGroups::ALL);
+            tx.append(drive, &Entry { seq, commit, time: past.now(0), changed, state })?;
+        }
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_comes_between_two_steps_keeps_its_chunks() {
+    meddle_before_each(|tx, past| {
+        let chunks = [past.garbage[3], past.used[0]].map(|id| ChunkRef { id, length: 5000 });
+        let ids = chunks.map(|chunk| chunk.id);
+        if tx.chunks(past.ada.drive, &ids)?.iter().all(Option::is_some) {
+            let manifest = Manifest { chunks: chunks.to_vec() };
+            let lease = past.now(1);
+            tx.put_manifest(past.ada.drive, manifest.list_id(), &manifest, lease)?;
+        }
+        Ok(())
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
