@@ -11,7 +11,7 @@ mod memory;
 
 use skep_content::Block;
 
-pub use local::LocalPacks;
+pub use local::{LocalPacks, pack_name as pack_file_name};
 pub use memory::MemoryBlobs;
 
 /// Which pack: counts up from 1.

@@ -37,3 +37,4 @@ mod session;
 pub use connections::connection_line;
 pub use error::ServiceError;
 pub use service::{Parts, Service};
+pub use skep_drive::Retention;
