@@ -185,7 +185,7 @@ fn verdict(report: &Report, was_repaired: bool) -> Result<(), Complaint> {
              It moves damaged packs aside, deletes nothing, and lets devices send again what is missing."
         }
         true => {
-            "On a device that has them, save these files again or `touch` them: their content is then sent anew.\n\
+            "On a device that has them, copy each to a new name: with the copy its bytes are sent anew, then it can go.\n\
              Or bring the packs back from a backup (docs/operating/backup.md)."
         }
     };

@@ -12,3 +12,4 @@ mod meeting;
 mod rig;
 mod syncing;
 mod tree;
+mod upkeep;
