@@ -1,6 +1,7 @@
 //! Reading a drive's journal and its nodes.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use skep_blobstore::BlobStore;
 use skep_metastore::{Drive, MetaStore, Read, StoreError};
@@ -11,6 +12,10 @@ use skep_types::{Cursor, DriveId, NodeId, Seq};
 use crate::Service;
 use crate::answer::{Frames, done_with, no_more, reply};
 use crate::hub::Hub;
+
+/// So soon after one page of a snapshot a device asks for the next one, or begins anew. Meanwhile no node goes for good: the pages
+/// would not fit together, and no entry tells of it.
+const BETWEEN_PAGES_MAX_MS: u64 = 15 * 60_000;
 
 impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C, E, T> {
     /// [`skep_protocol::Request::Entries`].
@@ -39,7 +44,11 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
     ) -> Result<Frames, ErrorReply> {
         no_more(&mut body).await?;
         let (drive, rows_max) = (hub.drive, self.inner.parts.limits.snapshot_rows_max);
+        let paging_until_ms = Arc::clone(&self.inner.paging_until_ms);
+        let until_ms = self.inner.parts.clock.monotonic_ms().saturating_add(BETWEEN_PAGES_MAX_MS);
         let page = self.read(move |read| {
+            // Said before the rows are read: from here on nothing is purged between this page and the next.
+            paging_until_ms.fetch_max(until_ms, Ordering::SeqCst);
             let head = head_of(read, &drive_row(read, drive)?)?;
             // One more than fits tells whether there are more.
             let mut rows = read.nodes(drive, after, rows_max + 1)?;

@@ -1,5 +1,6 @@
 //! The service: what it is made of, and the way of a call through it.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use skep_blobstore::BlobStore;
@@ -58,6 +59,8 @@ pub(crate) struct Inner<M, B, C, E, T> {
     pub(crate) log: Arc<ConnectionLog>,
     pub(crate) joins: JoinGate,
     pub(crate) pins: Arc<Pins>,
+    /// Until this monotonic millisecond a device may be taking a snapshot.
+    pub(crate) paging_until_ms: Arc<AtomicU64>,
     pub(crate) commits: mpsc::Sender<Queued>,
 }
 
@@ -83,8 +86,9 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
             write_commits(queue, Arc::clone(&parts.meta), Arc::clone(&parts.clock), parts.tasks.clone(), parts.limits);
         parts.tasks.spawn("commit writer", writer);
         let (sessions, hubs, joins) = (Sessions::default(), Hubs::default(), JoinGate::default());
-        let pins = Arc::default();
-        Ok(Service { inner: Arc::new(Inner { parts, generation, sessions, hubs, log, joins, pins, commits }) })
+        let (pins, paging_until_ms) = (Arc::default(), Arc::default());
+        let inner = Inner { parts, generation, sessions, hubs, log, joins, pins, paging_until_ms, commits };
+        Ok(Service { inner: Arc::new(inner) })
     }
 
     /// Answers one call. `body` starts with a request frame, the answer with a reply or an error frame. The answer may be

@@ -7,11 +7,12 @@ mod marks;
 mod packs;
 mod scrub;
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use skep_blobstore::PackStore;
 use skep_drive::Retention;
-use skep_metastore::MetaStore;
+use skep_metastore::{MetaStore, Read, StoreError, Write};
 use skep_platform::{Clock, Entropy, Lane, Tasks, offload};
 use skep_types::{Limits, Timestamp};
 
@@ -30,8 +31,10 @@ const FIRST_ROUND_AFTER_MS: u64 = 10 * 60_000;
 const ROUND_EVERY_MS: u64 = 24 * 3_600_000;
 /// Between two steps of a round in the background.
 const STEP_PAUSE_MS: u64 = 20;
-/// Everything is scrubbed this often; in rounds of a terabyte that is less than a megabyte a second.
-const SCRUB_ROUNDS: u64 = 30;
+/// Everything is scrubbed this often.
+const SCRUB_EVERY_MS: u64 = 30 * 24 * 3_600_000;
+/// The setting that holds when the last scrub came to its end.
+const SCRUB_TIME: &str = "scrub_time";
 /// Bytes that a step of a scrub reads,
 const SCRUB_STEP_BYTES: u64 = 4 << 20;
 /// and the pause after it: at most 16 MiB a second.
@@ -52,40 +55,34 @@ pub fn collect(
 }
 
 /// Scrub in one go, beside a service or without one.
-pub fn scrub(
-    meta: &impl MetaStore,
-    packs: &impl PackStore,
-    limits: &Limits,
-) -> Result<Scrubbed, skep_metastore::StoreError> {
+pub fn scrub(meta: &impl MetaStore, packs: &impl PackStore, limits: &Limits) -> Result<Scrubbed, StoreError> {
     let mut scrub = Scrub::default();
     while scrub.step(meta, packs, limits, SCRUB_STEP_BYTES)? {}
     Ok(scrub.scrubbed)
 }
 
 impl<M: MetaStore, B: PackStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C, E, T> {
-    /// Upkeep for as long as the service runs: a round soon after the start, then one a day; every thirtieth is a scrub, too.
+    /// Upkeep for as long as the service runs: a round soon after the start, then one a day; a scrub when the last
+    /// one is a month past.
     pub async fn keep_up(&self, retention: Retention) {
         let clock = &self.inner.parts.clock;
         let mut next_ms = clock.monotonic_ms().saturating_add(FIRST_ROUND_AFTER_MS);
-        let mut round: u64 = 0;
         loop {
             clock.sleep_until(next_ms).await;
             match self.collect_garbage(retention).await {
                 Ok(collected) => tracing::info!(?collected, "garbage was collected"),
                 Err(error) => tracing::error!(%error, "garbage could not be collected; tried again tomorrow"),
             }
-            if round.is_multiple_of(SCRUB_ROUNDS) {
-                match self.scrub_in_background().await {
-                    Ok(Scrubbed { records, bytes, damaged: 0, unread: 0, .. }) => {
-                        tracing::info!(records, bytes, "all content was read and is whole");
-                    }
-                    Ok(scrubbed) => {
-                        tracing::error!(?scrubbed, "content is damaged; `skep-server fsck` tells which files")
-                    }
-                    Err(error) => tracing::error!(%error, "content could not be scrubbed; tried again later"),
+            match self.scrub_if_due().await {
+                Ok(None) => {}
+                Ok(Some(Scrubbed { records, bytes, damaged: 0, unread: 0, .. })) => {
+                    tracing::info!(records, bytes, "all content was read and is whole");
                 }
+                Ok(Some(scrubbed)) => {
+                    tracing::error!(?scrubbed, "content is damaged; `skep-server fsck` tells which files");
+                }
+                Err(error) => tracing::error!(%error, "content could not be scrubbed; tried again tomorrow"),
             }
-            round += 1;
             next_ms = next_ms.saturating_add(ROUND_EVERY_MS).max(clock.monotonic_ms());
         }
     }
@@ -99,8 +96,14 @@ impl<M: MetaStore, B: PackStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         let collector = Arc::new(Mutex::new(begun));
         let mut lane = Lane::Database;
         loop {
-            let (shared, clock) = (Arc::clone(&collector), parts.clock.now());
-            let step = self.job(lane, move |meta, packs, pins| lock(&shared).step(clock, meta, packs, pins));
+            let (shared, clock, now_ms) = (Arc::clone(&collector), parts.clock.now(), parts.clock.monotonic_ms());
+            let paging_until_ms = Arc::clone(&self.inner.paging_until_ms);
+            let step = self.job(lane, move |meta, packs, pins| {
+                let mut collector = lock(&shared);
+                // Pages of snapshots are read on the lane of this job, one job at a time.
+                collector.may_purge = paging_until_ms.load(Ordering::SeqCst) <= now_ms;
+                collector.step(clock, meta, packs, pins)
+            });
             let progress = step.await?;
             lane = match progress {
                 Progress::Done => return Ok(lock(&collector).collected),
@@ -110,6 +113,18 @@ impl<M: MetaStore, B: PackStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
             };
             parts.clock.sleep_until(parts.clock.monotonic_ms() + STEP_PAUSE_MS).await;
         }
+    }
+
+    async fn scrub_if_due(&self) -> Result<Option<Scrubbed>, ServiceError> {
+        let now = self.inner.parts.clock.now();
+        let last = self.read(|read| time_of(read, SCRUB_TIME)).await?;
+        // A time in the future comes from a clock that was wrong, and is no reason to wait for it.
+        if last.is_some_and(|last| last <= now && now < last.plus_milliseconds(SCRUB_EVERY_MS)) {
+            return Ok(None);
+        }
+        let scrubbed = self.scrub_in_background().await?;
+        self.write(move |tx| put_time(tx, SCRUB_TIME, now)).await?;
+        Ok(Some(scrubbed))
     }
 
     async fn scrub_in_background(&self) -> Result<Scrubbed, ServiceError> {
@@ -141,4 +156,14 @@ impl<M: MetaStore, B: PackStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
             CollectError::Blobs(error) => ServiceError::Blobs(error),
         })
     }
+}
+
+fn time_of(read: &dyn Read, key: &str) -> Result<Option<Timestamp>, StoreError> {
+    let Some(bytes) = read.setting(key)? else { return Ok(None) };
+    let bytes = bytes.try_into().map_err(|_| StoreError::Damaged(format!("the setting `{key}`")))?;
+    Ok(Some(Timestamp::from_nanoseconds(i128::from_be_bytes(bytes))))
+}
+
+fn put_time(tx: &mut dyn Write, key: &str, time: Timestamp) -> Result<(), StoreError> {
+    tx.put_setting(key, &time.as_nanoseconds().to_be_bytes())
 }

@@ -13,6 +13,7 @@ use skep_metastore::{MetaStore, Read, StoreError, Write};
 use skep_types::{ChunkId, Content, DriveId, Entry, FieldGroups, ListId, NodeId, NodeState, Seq, Timestamp};
 
 use super::marks::Marks;
+use super::{put_time, time_of};
 use crate::pins::Pins;
 
 /// Rows of a table that a step looks at.
@@ -121,6 +122,8 @@ pub(super) struct Collector {
     pub(super) retention: Retention,
     pub(super) mode: Mode,
     pub(super) collected: Collected,
+    /// Whether nodes may go for good just now.
+    pub(super) may_purge: bool,
     drives: VecDeque<DriveId>,
     stage: Stage,
 }
@@ -134,12 +137,12 @@ impl Collector {
         mode: Mode,
     ) -> Result<Collector, CollectError> {
         let (now, drives) = meta.write(|tx| {
-            let now = retention_clock(last_time(tx)?, clock);
-            tx.put_setting(RETENTION_TIME, &now.as_nanoseconds().to_be_bytes())?;
+            let now = retention_clock(time_of(tx, RETENTION_TIME)?, clock);
+            put_time(tx, RETENTION_TIME, now)?;
             Ok((now, tx.every_drive()?.into_iter().map(|drive| drive.id).collect()))
         })?;
         let (collected, stage) = (Collected::default(), Stage::NextDrive);
-        Ok(Collector { now, retention, mode, collected, drives, stage })
+        Ok(Collector { now, retention, mode, collected, may_purge: true, drives, stage })
     }
 
     /// Does one bounded piece of work, at `clock`.
@@ -223,6 +226,9 @@ impl Collector {
         after: Option<(NodeId, NodeId)>,
         mut purging: VecDeque<NodeState>,
     ) -> Result<Stage, CollectError> {
+        if !self.may_purge {
+            return Ok(Stage::Nodes { use_of: Use::new(drive), after: None });
+        }
         if let Some(top) = purging.pop_front() {
             let (purged, is_gone) = meta.write(|tx| purge_some(tx, drive, &top))?;
             self.collected.nodes += purged;
@@ -415,10 +421,4 @@ fn purge_some(tx: &mut dyn Write, drive: DriveId, top: &NodeState) -> Result<(u6
         }
     }
     Ok((purged, true))
-}
-
-fn last_time(read: &dyn Read) -> Result<Option<Timestamp>, StoreError> {
-    let Some(bytes) = read.setting(RETENTION_TIME)? else { return Ok(None) };
-    let bytes = bytes.try_into().map_err(|_| StoreError::Damaged("the time of retention".to_owned()))?;
-    Ok(Some(Timestamp::from_nanoseconds(i128::from_be_bytes(bytes))))
 }

@@ -16,6 +16,9 @@ use crate::rig::{Blobs, Caller, Rig, block, create, noise};
 /// Every file in a pack of its own.
 const ONE_A_PACK: Limits = Limits { pack_bytes_target: 100, ..Limits::SHIPPED };
 
+/// Does something to the bytes of a pack.
+type Damage = fn(&mut Vec<u8>);
+
 async fn rig_with_files(names: &[&str]) -> (Rig, Caller) {
     let rig = Rig::with(ONE_A_PACK).await;
     let ada = rig.device(rig.account(1), 1);
@@ -59,7 +62,7 @@ async fn a_whole_server_has_no_findings() {
 
 #[tokio::test(start_paused = true)]
 async fn damage_of_each_kind_is_found_named_and_healed_by_sending_again() {
-    let kinds: [(&str, fn(&mut Vec<u8>)); 4] = [
+    let kinds: [(&str, Damage); 4] = [
         ("a flipped bit", |bytes| bytes[500] ^= 1),
         ("cut short", |bytes| bytes.truncate(300)),
         ("a broken header", |bytes| bytes[3] ^= 1),

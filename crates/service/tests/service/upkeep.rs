@@ -183,6 +183,36 @@ async fn an_upload_without_a_commit_goes_when_its_lease_ends_and_not_before() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_is_purged_while_a_device_takes_a_snapshot() {
+    let past = past().await;
+    let is_there = || past.rig.read(|read| Ok(read.view(past.ada.drive)?.node(past.trashed).unwrap())).is_some();
+    past.ada.call(&Request::Snapshot { drive: past.ada.drive, after: None }, vec![]).await;
+    past.rig.server.collect_garbage(Retention::SHIPPED).await.unwrap();
+    assert!(is_there());
+    tokio::time::advance(Duration::from_secs(16 * 60)).await;
+    past.rig.server.collect_garbage(Retention::SHIPPED).await.unwrap();
+    assert!(!is_there());
+}
+
+#[tokio::test(start_paused = true)]
+async fn upkeep_goes_on_by_itself_and_scrubs_once_a_month() {
+    let past = past().await;
+    let server = past.rig.server.clone();
+    let upkeep = async move { server.keep_up(Retention::SHIPPED).await };
+    let watch = async {
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert_eq!(past.held(), past.used.iter().chain([&past.leased]).copied().collect());
+        past.rig.blobs.damage(1);
+        tokio::time::sleep(DAY * 25).await;
+        let kept = chunk_id(&noise(1, 5000));
+        assert_eq!(past.ada.lacks(&[kept]).await, [], "not read again yet");
+        tokio::time::sleep(DAY * 10).await;
+        assert_eq!(past.ada.lacks(&[kept]).await, [kept]);
+    };
+    futures_util::future::select(std::pin::pin!(upkeep), std::pin::pin!(watch)).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_clock_that_jumps_a_century_throws_nothing_away() {
     let past = past().await;
     past.collect(0);
