@@ -7,8 +7,12 @@
 
 mod asking;
 mod dying;
+mod editors;
 mod exporting;
+mod kinds;
 mod meeting;
+mod names;
+mod programs;
 mod rig;
 mod syncing;
 mod tree;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use skep_metastore::{MetaStore, Sqlite};
-use skep_types::{Entry, Seq};
+use skep_types::{Entry, Kind, NodeId, Seq};
 use tempfile::TempDir;
 
 /// Any single thing happens within this time, on a machine with much else to do.
@@ -182,6 +182,20 @@ impl Server {
             read.entries(drive, Seq::START, usize::MAX)
         })
         .unwrap()
+    }
+
+    /// The entries of each file that ever had this name, in the order in which they came: one file that was edited is one element.
+    pub fn files_named(&self, name: &str) -> Vec<Vec<Entry>> {
+        let journal = self.journal();
+        let mut nodes: Vec<NodeId> = Vec::new();
+        for entry in &journal {
+            let is_it = entry.state.kind() == Kind::File && entry.state.place.name.display() == name;
+            if is_it && !nodes.contains(&entry.state.node) {
+                nodes.push(entry.state.node);
+            }
+        }
+        let of = |node| journal.iter().filter(|entry| entry.state.node == node).cloned().collect();
+        nodes.into_iter().map(of).collect()
     }
 
     /// Bytes of content that have arrived.
