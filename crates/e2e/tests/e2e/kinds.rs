@@ -5,12 +5,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use crate::rig::{Computer, Server, settle};
+use crate::rig::{Server, settle};
 use crate::tree::{Shown, conflict_copies, tree};
-
-fn set_mode(computer: &Computer, name: &str, mode: u32) {
-    fs::set_permissions(computer.path(name), fs::Permissions::from_mode(mode)).unwrap();
-}
 
 #[test]
 fn links_are_links_wherever_they_lead_and_whatever_takes_their_place() {
@@ -69,7 +65,7 @@ fn the_executable_bit_goes_along_and_other_bits_do_not() {
     laptop.write("script", "#!/bin/sh\n");
     settle(&laptop, &desktop);
     for mode in [0o755, 0o644, 0o700, 0o600, 0o4755, 0o444, 0o555] {
-        set_mode(&laptop, "script", mode);
+        laptop.set_mode("script", mode);
         settle(&laptop, &desktop);
         let there = fs::metadata(desktop.path("script")).unwrap().permissions().mode() & 0o7777;
         assert_eq!((there & 0o111 != 0, there & 0o7000), (mode & 0o111 != 0, 0), "{mode:o} became {there:o}");

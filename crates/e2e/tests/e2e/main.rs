@@ -14,5 +14,6 @@ mod meeting;
 mod names;
 mod programs;
 mod rig;
+mod rights;
 mod syncing;
 mod tree;
