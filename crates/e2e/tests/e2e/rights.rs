@@ -1,6 +1,7 @@
 //! What may not be read or written is a problem of its own: told, nothing else waits for it, and nothing counts as deleted.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use crate::rig::{Computer, Server, settle, until};
 use crate::tree::{conflict_copies, tree};
@@ -18,8 +19,11 @@ fn a_file_that_may_not_be_read_is_told_and_sent_when_it_may() {
     laptop.write("known", "first");
     settle(&laptop, &desktop);
     for name in ["new", "known"] {
-        laptop.write(name, "secret");
-        laptop.set_mode(name, 0o000);
+        // In place at once as what may not be read: a client is quick enough to read what may be read for a moment.
+        let outside = server.scratch(name);
+        fs::write(&outside, "secret").unwrap();
+        fs::set_permissions(&outside, fs::Permissions::from_mode(0o000)).unwrap();
+        fs::rename(outside, laptop.path(name)).unwrap();
     }
     laptop.write("beside", "goes on");
     assert_eq!(laptop.wait_with_problems(), ["E-CANNOT-READ known", "E-CANNOT-READ new"]);
