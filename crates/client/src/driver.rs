@@ -12,8 +12,8 @@ mod wait;
 use std::sync::Arc;
 
 use skep_planner::{Engine, Event, Identity, Progress};
-use skep_platform::{Clock, Entropy, Files, Gone, Lane, Tasks, WatchError, Watcher, offload};
-use skep_types::{DeviceId, DriveId, Limits, Name, NodeId};
+use skep_platform::{Clock, Entropy, Files, Gone, Hint, Lane, Tasks, WatchError, Watcher, offload};
+use skep_types::{Change, DeviceId, DriveId, Limits, Name, NodeId};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::call::Server;
@@ -273,10 +273,12 @@ impl<M: World> Driver<M> {
         while let Some(hints) = self.unless_stopping(self.world.watcher().hints()).await {
             for hint in hints {
                 let signal = match hint {
-                    skep_platform::Hint::Lost => Signal::Event(Event::ScanDue),
-                    skep_platform::Hint::Entry { dir: OWN_DIR, name } => Signal::Cookie(name),
-                    skep_platform::Hint::Entry { dir: NodeId::ROOT, name } if name == own_dir() => continue,
-                    skep_platform::Hint::Entry { dir, name } => Signal::Event(Event::Changed { dir, name }),
+                    Hint::Lost => Signal::Event(Event::ScanDue),
+                    Hint::Entry { dir: OWN_DIR, name, .. } => Signal::Cookie(name),
+                    Hint::Unwatched { dir: OWN_DIR } => continue,
+                    Hint::Entry { dir: NodeId::ROOT, name, .. } if name == own_dir() => continue,
+                    Hint::Entry { dir, name, change } => Signal::Event(Event::Changed { dir, name, change }),
+                    Hint::Unwatched { dir } => Signal::Event(Event::Unwatched { dir }),
                 };
                 self.tell(signal).await;
             }
@@ -318,7 +320,8 @@ impl<M: World> Driver<M> {
         while self.unless_stopping(self.sleep(self.limits.scan_every_ms)).await.is_some() {
             self.tell(Signal::Event(Event::ScanDue)).await;
             for name in self.executor.look_through_safe().await {
-                self.tell(Signal::Event(Event::Changed { dir: NodeId::ROOT, name })).await;
+                let back = Event::Changed { dir: NodeId::ROOT, name, change: Change::Bytes };
+                self.tell(Signal::Event(back)).await;
             }
         }
     }

@@ -86,8 +86,8 @@ impl<M: World> Executor<M> {
     ) -> Result<(), CallError> {
         let event = match effect {
             Effect::Look { look, dir, path, names, watch } => {
-                let result = self.shared.look(dir, path, names, watch).await;
-                Event::Looked { look, result }
+                let (watching, result) = self.shared.look(dir, path, names, watch).await;
+                Event::Looked { look, watching, result }
             }
             Effect::Read(requests) => {
                 self.read(requests, answers).await;

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use skep_planner::{Local, Synced, Trees};
-use skep_types::{Cursor, Name, NodeId, NodeState};
+use skep_types::{Cursor, Name, NodeId, NodeState, Timestamp};
 
 use row::{
     from_cbor, from_inode, kept_name, kept_node, local_from_bytes, local_to_bytes, synced_from_bytes, synced_to_bytes,
@@ -169,7 +169,7 @@ impl SqliteTrees {
     pub fn forget_all(&mut self) -> Result<(), StateError> {
         self.with_step(|state| {
             let tables = "DELETE FROM synced; DELETE FROM local_diff; DELETE FROM remote_diff; DELETE FROM offered; \
-                          DELETE FROM meta WHERE key = 'cursor'";
+                          DELETE FROM applying; DELETE FROM meta WHERE key = 'cursor'";
             state.note(state.connection.execute_batch(tables));
             state.totals = Totals::default();
         })
@@ -423,6 +423,37 @@ impl Trees for SqliteTrees {
             false => "DELETE FROM offered WHERE node = ?1",
         };
         self.write(sql, params![node.as_bytes()]);
+    }
+
+    fn applying(&self, node: NodeId) -> Option<NodeState> {
+        self.one("SELECT state FROM applying WHERE node = ?1", params![node.as_bytes()], |row| {
+            from_cbor(row.get_ref(0)?.as_blob()?)
+        })
+    }
+
+    fn applying_at(&self, parent: NodeId, name: &Name) -> Option<NodeId> {
+        let sql = "SELECT node FROM applying WHERE parent = ?1 AND name = ?2 ORDER BY node LIMIT 1";
+        self.one(sql, params![parent.as_bytes(), name.as_bytes()], |row| kept_node(row, 0))
+    }
+
+    fn set_applying(&mut self, node: NodeId, state: Option<NodeState>) {
+        let Some(state) = state else {
+            return self.write("DELETE FROM applying WHERE node = ?1", params![node.as_bytes()]);
+        };
+        let (parent, name) = (state.place.parent, &state.place.name);
+        self.write(
+            "INSERT OR REPLACE INTO applying (node, parent, name, state) VALUES (?1, ?2, ?3, ?4)",
+            params![node.as_bytes(), parent.as_bytes(), name.as_bytes(), to_cbor(&state)],
+        );
+    }
+
+    fn last_step(&self) -> Option<Timestamp> {
+        let bytes: Option<Vec<u8>> = self.note(schema::meta(&self.connection, "last_step"));
+        bytes.and_then(|bytes| self.note(from_cbor(&bytes).map(Some)))
+    }
+
+    fn set_last_step(&mut self, now: Timestamp) {
+        self.note(schema::put_meta(&self.connection, "last_step", &to_cbor(&now)));
     }
 
     fn cursor(&self) -> Option<Cursor> {

@@ -16,6 +16,8 @@ struct Model {
     remote: BTreeMap<NodeId, NodeState>,
     resting: BTreeSet<NodeId>,
     offered: BTreeSet<NodeId>,
+    applying: BTreeMap<NodeId, NodeState>,
+    last_step: Option<Timestamp>,
     cursor: Option<Cursor>,
 }
 
@@ -100,6 +102,22 @@ impl Trees for Model {
             false => self.offered.remove(&node),
         };
     }
+    fn applying(&self, node: NodeId) -> Option<NodeState> {
+        self.applying.get(&node).cloned()
+    }
+    fn applying_at(&self, parent: NodeId, name: &Name) -> Option<NodeId> {
+        let is_it = |place: &Place| place.parent == parent && place.name == *name;
+        self.applying.iter().find(|(_, state)| is_it(&state.place)).map(|(node, _)| *node)
+    }
+    fn set_applying(&mut self, node: NodeId, state: Option<NodeState>) {
+        put(&mut self.applying, node, state);
+    }
+    fn last_step(&self) -> Option<Timestamp> {
+        self.last_step
+    }
+    fn set_last_step(&mut self, now: Timestamp) {
+        self.last_step = Some(now);
+    }
     fn cursor(&self) -> Option<Cursor> {
         self.cursor
     }
@@ -130,6 +148,8 @@ enum Set {
     SyncedFromRemote(NodeId),
     Rest(NodeId, bool),
     Offered(NodeId, bool),
+    Applying(NodeId, Option<NodeState>),
+    LastStep(u32),
     Cursor(Option<u64>),
 }
 
@@ -192,6 +212,10 @@ fn any_set() -> impl Strategy<Value = Set> {
         any_node().prop_map(Set::SyncedFromRemote),
         (any_node(), any::<bool>()).prop_map(|(node, rest)| Set::Rest(node, rest)),
         (any_node(), any::<bool>()).prop_map(|(node, offered)| Set::Offered(node, offered)),
+        any_node()
+            .prop_flat_map(|node| (Just(node), proptest::option::of(any_state(node))))
+            .prop_map(|(node, state)| Set::Applying(node, state)),
+        any::<u32>().prop_map(Set::LastStep),
         proptest::option::of(any::<u64>()).prop_map(Set::Cursor),
     ]
 }
@@ -210,6 +234,8 @@ fn carry_out(trees: &mut dyn Trees, set: &Set) {
         Set::Rest(node, true) if trees.local(node).is_some() || trees.synced(node).is_some() => {}
         Set::Rest(node, rest) => trees.rest(node, rest),
         Set::Offered(node, offered) => trees.set_offered(node, offered),
+        Set::Applying(node, state) => trees.set_applying(node, state),
+        Set::LastStep(ms) => trees.set_last_step(Timestamp::default().plus_milliseconds(u64::from(ms))),
         Set::Cursor(seq) => trees.set_cursor(seq.map(|seq| Cursor {
             generation: Generation::from_bytes([3; 16]),
             seq: Seq(seq),
@@ -225,11 +251,13 @@ fn assert_same(state: &SqliteTrees, model: &Model) {
         assert_eq!(state.local(at), model.local(at));
         assert_eq!(state.remote(at), model.remote(at));
         assert_eq!(state.offered(at), model.offered(at));
+        assert_eq!(state.applying(at), model.applying(at));
         assert_eq!(state.local_children(at), model.local_children(at));
         assert_eq!(state.remote_children(at), model.remote_children(at));
         for name_index in 0..2 {
             assert_eq!(state.local_child(at, &name(name_index)), model.local_child(at, &name(name_index)));
             assert_eq!(state.remote_child(at, &name(name_index)), model.remote_child(at, &name(name_index)));
+            assert_eq!(state.applying_at(at, &name(name_index)), model.applying_at(at, &name(name_index)));
         }
         for after in [None, Some(at)] {
             assert_eq!(state.differing(after, 2), model.differing(after, 2));
@@ -239,6 +267,7 @@ fn assert_same(state: &SqliteTrees, model: &Model) {
         assert_eq!(state.local_by_inode(stat(index).inode), model.local_by_inode(stat(index).inode));
     }
     assert_eq!(state.cursor(), model.cursor());
+    assert_eq!(state.last_step(), model.last_step());
     assert_eq!(state.totals(), model.totals());
     assert_eq!(state.take_failure(), None);
 }

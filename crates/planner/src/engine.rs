@@ -7,13 +7,14 @@ mod results;
 use std::collections::{BTreeMap, BTreeSet};
 
 use skep_types::{
-    Commit, CommitId, Cursor, DeviceId, DriveId, Entry, Evidence, Kind, Limits, Name, NodeId, Seq, Timestamp,
+    Commit, CommitId, Content, Cursor, DeviceId, DriveId, Entry, Evidence, Kind, Limits, Name, NodeId, NodeState, Seq,
+    Stat, Timestamp, Version,
 };
 
 use crate::ids::IdSource;
 use crate::observe::{Findings, Observer};
 use crate::plan::{Applying, CHAIN_MAX, Outcome, Plan, Purpose, Room, Scene, Sending, Traffic, read_effects};
-use crate::trees::Trees;
+use crate::trees::{Synced, Trees};
 use crate::{ApplyKind, ApplyOperation, BatchId, Effect, Event, Input};
 
 pub use report::{EngineProblem, Progress};
@@ -98,7 +99,7 @@ impl Engine {
             ids: IdSource::new(seed),
             now: Timestamp::default(),
             at_ms: 0,
-            observer: Observer::default(),
+            observer: Observer::new(limits),
             holds: Holds::default(),
             touched: BTreeSet::new(),
             blocked: BTreeSet::new(),
@@ -127,11 +128,12 @@ impl Engine {
         for input in inputs {
             self.now = input.now;
             self.at_ms = input.at_ms;
+            self.observer.set_now(input.now, input.at_ms);
             unblock |= !matches!(input.event, Event::Read { .. } | Event::Changed { .. } | Event::Tick);
             self.take(trees, input.event, &mut effects);
         }
         let mut findings = Findings::default();
-        let mut wake = self.observer.settle(trees, &mut self.ids, &self.limits, self.at_ms, &mut findings);
+        let mut wake = self.observer.settle(trees, &mut self.ids, &mut findings);
         self.take_findings(findings);
         let expired = self.holds.expire(self.at_ms);
         for dir in expired.iter().filter(|node| self.holds.is_unlistable(**node)) {
@@ -147,6 +149,7 @@ impl Engine {
             effects.extend(self.plan(trees));
         }
         effects.extend(self.observer.looks(trees));
+        trees.set_last_step(self.now);
         if self.send_after_ms > self.at_ms {
             wake = Some(wake.map_or(self.send_after_ms, |wake| wake.min(self.send_after_ms)));
         }
@@ -167,16 +170,21 @@ impl Engine {
         let mut findings = Findings::default();
         match event {
             Event::Started => {
-                self.observer.start(trees, self.at_ms);
+                self.observer.start(trees);
                 self.touched.extend(trees.differing(None, usize::MAX));
             }
-            Event::Changed { dir, name } => self.observer.hint(dir, name),
+            Event::Changed { dir, name, change } => {
+                self.observer.hint_follows(trees, dir, &name, change);
+                self.try_again_below(trees, dir, &name);
+                self.observer.hint(dir, name, change);
+            }
+            Event::Unwatched { dir } => self.observer.unwatched(trees, dir),
             Event::ScanDue => self.observer.scan(),
-            Event::Looked { look, result } => {
-                self.observer.looked(trees, &mut self.ids, look, result, self.at_ms, &mut findings);
+            Event::Looked { look, watching, result } => {
+                self.observer.looked(trees, &mut self.ids, look, watching, result, &mut findings);
             }
             Event::Read { node, result } => {
-                self.observer.read(trees, &self.limits, node, result, self.at_ms, &mut findings);
+                self.observer.read(trees, node, result, &mut findings);
             }
             Event::Committed { commit, result } => self.committed(trees, commit, result, effects),
             Event::Applied { batch, results } => self.applied(trees, batch, results, &mut findings),
@@ -207,15 +215,30 @@ impl Engine {
                 self.head = self.head.max(head);
                 self.pull_if_behind(trees, effects);
             }
+            Event::TryAgain => self.holds.try_again(self.at_ms, |_| true),
             Event::Tick => {}
         }
         self.take_findings(findings);
     }
 
+    /// Somebody did something to this entry: perhaps what it takes that a problem of it, or of an entry of it, is none any more.
+    fn try_again_below(&mut self, trees: &dyn Trees, dir: NodeId, name: &Name) {
+        if self.holds.troubles().next().is_none() {
+            return;
+        }
+        if let Some(node) = trees.local_child(dir, name) {
+            let is_in_it = |held| trees.local(held).is_some_and(|local| local.parent == node);
+            self.holds.try_again(self.at_ms, |held| held == node || is_in_it(held));
+        }
+    }
+
     fn take_findings(&mut self, findings: Findings) {
         self.touched.extend(findings.touched);
+        if !findings.changed.is_empty() {
+            self.holds.try_again(self.at_ms, |node| findings.changed.contains(&node));
+        }
         for node in findings.readable {
-            self.holds.forget_reading(node);
+            self.holds.forget(node);
         }
         for (node, error) in findings.unreadable {
             self.holds.unreadable(node, error, self.now, self.at_ms);
@@ -258,10 +281,12 @@ impl Engine {
 
     fn take_entry(&mut self, trees: &mut dyn Trees, entry: Entry) {
         let node = entry.state.node;
+        self.settle_own(trees, &entry);
         let rested =
             entry.state.kind() == Kind::Directory && trees.remote(node).is_some() && !is_live_remotely(trees, node);
         trees.set_remote(node, Some(entry.state));
         self.touched.insert(node);
+        self.holds.try_again(self.at_ms, |held| held == node);
         if rested {
             // It was in the trash, by itself or with a directory above it: what rests beneath it may live again.
             let mut left = trees.remote_children(node);
@@ -271,6 +296,45 @@ impl Engine {
                 left.extend(trees.remote_children(child));
             }
         }
+    }
+
+    /// What this device sent is an ancestor of what its disk shows. Before another device's change of it takes its place in Remote, it
+    /// becomes the merge base.
+    fn settle_own(&self, trees: &mut dyn Trees, entry: &Entry) {
+        let node = entry.state.node;
+        let (Some(before), Some(local)) = (trees.remote(node), trees.local(node)) else { return };
+        let synced = trees.synced(node);
+        let is_base = |version: fn(&NodeState) -> Version| {
+            let of_remote = version(&before);
+            of_remote.commit.device() == self.identity.device
+                && version(&entry.state).commit.device() != self.identity.device
+                && synced.as_ref().is_none_or(|synced| version(&synced.state) != of_remote)
+        };
+        let place = is_base(|state| state.place_version);
+        let content = is_base(|state| state.content_version);
+        let mode = is_base(|state| state.mode_version);
+        if !(place || content || mode) {
+            return;
+        }
+        let is_new = synced.is_none();
+        let mut base = synced.unwrap_or_else(|| Synced { state: before.clone(), shown: local.stat });
+        if place {
+            (base.state.place, base.state.place_version) = (before.place, before.place_version);
+        }
+        if content || is_new {
+            let is_shown = local.content.known() == Some(&before.content);
+            let sent_mtime = before.content.file().map_or(local.stat.mtime, |file| file.mtime);
+            let mtime = if is_shown { local.stat.mtime } else { sent_mtime };
+            base.shown = Stat { mtime, executable: base.shown.executable, ..local.stat };
+            (base.state.content, base.state.content_version) = (before.content, before.content_version);
+        }
+        if mode || is_new {
+            // Only a change against what was shown is an edit.
+            base.shown.executable = (local.mode == before.mode) == local.stat.executable;
+            (base.state.mode, base.state.mode_version) = (before.mode, before.mode_version);
+        }
+        trees.set_synced(node, Some(base));
+        trees.set_offered(node, false);
     }
 
     /// The journal was taken up to here: what waited for it can go on.
@@ -338,7 +402,7 @@ impl Engine {
         let agreed = std::mem::take(&mut plan.agreed);
         let places = plan.into_places();
         for node in agreed {
-            self.holds.agreed(node);
+            self.holds.forget(node);
         }
         let mut effects = read_effects(reads);
         for (sending, big) in sendings {
@@ -385,7 +449,7 @@ impl Engine {
 
     fn begin_batch(
         &mut self,
-        trees: &dyn Trees,
+        trees: &mut dyn Trees,
         applying: Applying,
         big: bool,
         places: &BTreeSet<(NodeId, Name)>,
@@ -400,8 +464,13 @@ impl Engine {
             applying.operations.iter().map(|(operation, _)| operation.clone()).collect();
         for (operation, purpose) in &applying.operations {
             self.busy.insert(operation.node);
-            if let Purpose::Copy { copy, .. } = purpose {
-                self.busy.insert(*copy);
+            match purpose {
+                Purpose::Copy { copy, .. } => _ = self.busy.insert(*copy),
+                // A directory or a touch is what it was if it is found again.
+                Purpose::Become(state) if brings_content(&operation.kind) => {
+                    trees.set_applying(operation.node, Some(NodeState::clone(state)));
+                }
+                _ => {}
             }
         }
         let under_way = BatchUnderWay { operations: applying.operations, places: places.clone(), big };
@@ -428,6 +497,15 @@ impl Engine {
             traffic.moving.extend(moved.map(|(operation, _)| operation.node));
         }
         self.traffic = traffic;
+    }
+}
+
+/// Whether the operation brings bytes or a target.
+fn brings_content(kind: &ApplyKind) -> bool {
+    match kind {
+        ApplyKind::Create { content, .. } => *content != Content::Directory,
+        ApplyKind::Replace { .. } => true,
+        _ => false,
     }
 }
 

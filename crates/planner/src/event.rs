@@ -1,6 +1,8 @@
 //! What the engine is told.
 
-use skep_types::{CommitId, CommitReply, ContentId, Cursor, Entry, Name, NodeId, NodeState, Seq, Stat, Timestamp};
+use skep_types::{
+    Change, CommitId, CommitReply, ContentId, Cursor, Entry, Name, NodeId, NodeState, Seq, Stat, Timestamp,
+};
 
 use crate::{BatchId, LookId};
 
@@ -116,6 +118,13 @@ pub enum Event {
         dir: NodeId,
         /// The entry.
         name: Name,
+        /// What may have happened to it.
+        change: Change,
+    },
+    /// The directory, as it was watched, is watched no more.
+    Unwatched {
+        /// The directory.
+        dir: NodeId,
     },
     /// The watcher lost hints, or a scan is due: look at everything.
     ScanDue,
@@ -123,6 +132,8 @@ pub enum Event {
     Looked {
         /// To which.
         look: LookId,
+        /// Whether hints will tell what changes in it from now on. Counts only if the look was to watch.
+        watching: bool,
         /// What was found: all entries if all were asked for, else one sight for each name asked for. With the stat of the
         /// directory itself, taken from the same handle.
         result: Result<(Stat, Vec<Sight>), LookError>,
@@ -177,6 +188,8 @@ pub enum Event {
     },
     /// The journal's end is at least here (from a question or a heartbeat).
     Head(Seq),
+    /// What failed is to be tried again now, however lately it was tried.
+    TryAgain,
     /// Time passed.
     Tick,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skep_types::{Cursor, Name, NodeId, NodeState};
+use skep_types::{Cursor, Name, NodeId, NodeState, Timestamp};
 
 use crate::trees::{Local, Synced, Trees};
 
@@ -18,6 +18,8 @@ pub struct MemoryTrees {
     remote_parents: BTreeSet<(NodeId, NodeId)>,
     resting: BTreeSet<NodeId>,
     offered: BTreeSet<NodeId>,
+    applying: BTreeMap<NodeId, NodeState>,
+    last_step: Option<Timestamp>,
     cursor: Option<Cursor>,
 }
 
@@ -147,6 +149,30 @@ impl Trees for MemoryTrees {
         } else {
             self.offered.remove(&node);
         }
+    }
+
+    fn applying(&self, node: NodeId) -> Option<NodeState> {
+        self.applying.get(&node).cloned()
+    }
+
+    fn applying_at(&self, parent: NodeId, name: &Name) -> Option<NodeId> {
+        let stands_there = |state: &NodeState| state.place.parent == parent && state.place.name == *name;
+        self.applying.iter().find(|(_, state)| stands_there(state)).map(|(node, _)| *node)
+    }
+
+    fn set_applying(&mut self, node: NodeId, state: Option<NodeState>) {
+        match state {
+            Some(state) => self.applying.insert(node, state),
+            None => self.applying.remove(&node),
+        };
+    }
+
+    fn last_step(&self) -> Option<Timestamp> {
+        self.last_step
+    }
+
+    fn set_last_step(&mut self, now: Timestamp) {
+        self.last_step = Some(now);
     }
 
     fn cursor(&self) -> Option<Cursor> {

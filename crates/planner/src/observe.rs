@@ -10,7 +10,7 @@ mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skep_types::{Name, NodeId, Stat};
+use skep_types::{Change, Limits, Name, NodeId, Stat, Timestamp};
 
 use crate::shape::Shape;
 use crate::trees::{LIMBO, Trees};
@@ -20,12 +20,44 @@ use crate::{Effect, LookId, ReadError};
 const LOOKS_MAX: usize = 16;
 
 /// What of a directory must be looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Dirty {
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Dirty {
     /// Everything, and all directories beneath it.
-    Deep,
-    /// These names.
-    Names(BTreeSet<Name>),
+    deep: bool,
+    /// These names, if not everything; and what may have happened to them.
+    names: BTreeMap<Name, Change>,
+}
+
+impl Dirty {
+    fn add(&mut self, name: Name, change: Change) {
+        let known = self.names.entry(name).or_insert(change);
+        *known = change.max(*known);
+    }
+
+    /// Whether it has this very name in it.
+    fn has_name(&self, name: &Name) -> bool {
+        !self.deep && self.names.contains_key(name)
+    }
+
+    fn covers(&self, name: &Name) -> bool {
+        self.deep || self.names.contains_key(name)
+    }
+}
+
+/// A look that was asked for.
+#[derive(Debug)]
+struct LookUnderWay {
+    dir: NodeId,
+    dirty: Dirty,
+    /// The directory is to be watched, too.
+    watch: bool,
+}
+
+/// A place that a file left in a rename of ours.
+#[derive(Debug, Clone, Copy)]
+struct Left {
+    node: NodeId,
+    at_ms: u64,
 }
 
 /// A file that stands where Local knew nothing, with the inode of a node that Local has elsewhere.
@@ -63,6 +95,8 @@ impl Busy {
 pub(crate) struct Findings {
     /// Nodes of Local that changed.
     pub(crate) touched: BTreeSet<NodeId>,
+    /// Nodes of which the disk shows something else than before: what failed with them may go well now.
+    pub(crate) changed: BTreeSet<NodeId>,
     /// Nodes that cannot be read, with what to say of them.
     pub(crate) unreadable: Vec<(NodeId, ReadError)>,
     /// Directories that cannot be listed.
@@ -74,12 +108,23 @@ pub(crate) struct Findings {
 }
 
 /// Keeps what must be looked at and what is not certain yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Observer {
+    limits: Limits,
     dirty: BTreeMap<NodeId, Dirty>,
-    looks: BTreeMap<LookId, (NodeId, Dirty)>,
+    looks: BTreeMap<LookId, LookUnderWay>,
     looks_asked: u64,
+    /// Directories that were looked at as a whole since the start.
+    seen: BTreeSet<NodeId>,
     watched: BTreeSet<NodeId>,
+    /// Directories of which no hints come: what changes in them is found by looking only.
+    unhinted: BTreeSet<NodeId>,
+    /// Hints that tell of the place of a file from which we took it mean the file.
+    left: BTreeMap<(NodeId, Name), Left>,
+    now: Timestamp,
+    at_ms: u64,
+    /// Hints since then may be lost: looks at everything do not trust a stat that is as young.
+    doubt_since: Option<Timestamp>,
     /// Directories that became other nodes: watches that were set before still tell of the old ones.
     renamed: BTreeMap<NodeId, NodeId>,
     missing: BTreeMap<NodeId, Missing>,
@@ -89,32 +134,121 @@ pub(crate) struct Observer {
     frozen: BTreeSet<(NodeId, Name)>,
     reading: BTreeSet<NodeId>,
     busy: BTreeMap<NodeId, Busy>,
-    /// Files that were read within the tick of the clock in which they changed: to be read once more.
+    /// Files of which no hints come and that were read within the tick of the clock in which they changed: to be read once more.
     racy: BTreeMap<NodeId, u64>,
+    /// Files that changed a moment ago, and when that moment is over.
+    young: BTreeMap<NodeId, u64>,
 }
 
 impl Observer {
-    /// Everything must be looked at; what was in limbo when the program ended is missing.
-    pub(crate) fn start(&mut self, trees: &dyn Trees, at_ms: u64) {
-        self.scan();
-        for (_, node) in trees.local_children(LIMBO) {
-            self.set_missing(node, at_ms);
+    /// An observer that knows nothing yet.
+    pub(crate) fn new(limits: Limits) -> Observer {
+        Observer {
+            limits,
+            dirty: BTreeMap::new(),
+            looks: BTreeMap::new(),
+            looks_asked: 0,
+            seen: BTreeSet::new(),
+            watched: BTreeSet::new(),
+            unhinted: BTreeSet::new(),
+            left: BTreeMap::new(),
+            now: Timestamp::default(),
+            at_ms: 0,
+            doubt_since: None,
+            renamed: BTreeMap::new(),
+            missing: BTreeMap::new(),
+            missing_changed_ms: 0,
+            arrivals: BTreeMap::new(),
+            frozen: BTreeSet::new(),
+            reading: BTreeSet::new(),
+            busy: BTreeMap::new(),
+            racy: BTreeMap::new(),
+            young: BTreeMap::new(),
         }
     }
 
-    /// Everything must be looked at.
+    /// Everything must be looked at; what was in limbo when the program ended is missing.
+    pub(crate) fn start(&mut self, trees: &dyn Trees) {
+        self.dirty.insert(NodeId::ROOT, Dirty { deep: true, ..Dirty::default() });
+        self.doubt(trees.last_step());
+        for (_, node) in trees.local_children(LIMBO) {
+            self.set_missing(node);
+        }
+    }
+
+    /// Everything must be looked at, and watched anew: what hints told of, the end of watches too, may be lost.
     pub(crate) fn scan(&mut self) {
-        self.dirty.insert(NodeId::ROOT, Dirty::Deep);
+        self.dirty.entry(NodeId::ROOT).or_default().deep = true;
+        self.watched.clear();
+        self.doubt(Some(self.now));
+    }
+
+    /// Hints of what happened since a while before `time` may be lost.
+    fn doubt(&mut self, time: Option<Timestamp>) {
+        let since = time.map(|time| time.minus_milliseconds(self.limits.hint_late_ms));
+        self.doubt_since = match (self.doubt_since, since) {
+            (Some(known), Some(since)) => Some(known.min(since)),
+            (known, since) => known.or(since),
+        };
+    }
+
+    /// It is now.
+    pub(crate) fn set_now(&mut self, now: Timestamp, at_ms: u64) {
+        (self.now, self.at_ms) = (now, at_ms);
     }
 
     /// An entry may have changed: of this directory, or of the one that it became. (It may be there again beside that one.)
-    pub(crate) fn hint(&mut self, dir: NodeId, name: Name) {
+    pub(crate) fn hint(&mut self, dir: NodeId, name: Name, change: Change) {
         let mut at = Some(dir);
         while let Some(dir) = at {
-            if let Dirty::Names(names) = self.dirty.entry(dir).or_insert_with(|| Dirty::Names(BTreeSet::new())) {
-                names.insert(name.clone());
-            }
+            self.dirty.entry(dir).or_default().add(name.clone(), change);
             at = self.renamed.get(&dir).copied();
+        }
+    }
+
+    /// A program hints at bytes that were written: if we took the file from there a moment ago, it may be that one.
+    pub(crate) fn hint_follows(&mut self, trees: &dyn Trees, dir: NodeId, name: &Name, change: Change) {
+        let left = self.left.get(&(dir, name.clone())).copied().filter(|_| change == Change::Bytes);
+        if let Some(local) = left.and_then(|left| trees.local(left.node)) {
+            self.hint(local.parent, local.name, change);
+        }
+    }
+
+    /// We took the file from there a moment ago: what is hinted of that place, now or soon, may be of the file.
+    pub(crate) fn took(&mut self, trees: &dyn Trees, node: NodeId, dir: NodeId, name: &Name) {
+        self.left.insert((dir, name.clone()), Left { node, at_ms: self.at_ms });
+        let waiting = self.dirty.get(&dir).and_then(|dirty| dirty.names.get(name)).copied();
+        if let Some(change) = waiting {
+            self.hint_follows(trees, dir, name, change);
+        }
+    }
+
+    /// The directory is watched no more. If it is still believed to be here, it was removed, or replaced by another one.
+    pub(crate) fn unwatched(&mut self, trees: &dyn Trees, dir: NodeId) {
+        match trees.local(dir) {
+            Some(_) => self.look_anew(dir),
+            None => self.forget_directory(dir),
+        }
+    }
+
+    /// Whether the file at this stat could change once more without a trace but a hint, and until when, if so.
+    pub(crate) fn is_young(&mut self, node: NodeId, stat: &Stat) -> bool {
+        let is_young = age_ms(self.now, stat).is_some_and(|age| age < self.limits.racy_ms);
+        if is_young {
+            self.young.insert(node, self.at_ms + self.limits.racy_ms);
+        }
+        is_young
+    }
+
+    /// Whether no hint would tell of a change of the node's bytes.
+    fn is_unhinted(&self, trees: &dyn Trees, node: NodeId) -> bool {
+        trees.local(node).is_some_and(|local| self.unhinted.contains(&local.parent))
+    }
+
+    /// The file was put there, and its stat taken, by us: a change in the same tick of the clock is told by a hint, if by anything.
+    pub(crate) fn put_there(&mut self, trees: &dyn Trees, node: NodeId) {
+        if self.is_unhinted(trees, node) {
+            self.racy.insert(node, self.at_ms + self.limits.racy_ms);
         }
     }
 
@@ -129,7 +263,8 @@ impl Observer {
     /// The directory is watched anew and looked at as a whole.
     pub(crate) fn look_anew(&mut self, dir: NodeId) {
         self.watched.remove(&dir);
-        self.dirty.insert(dir, Dirty::Deep);
+        self.seen.remove(&dir);
+        self.dirty.entry(dir).or_default().deep = true;
     }
 
     /// Apply operations begin to work on these places.
@@ -146,7 +281,7 @@ impl Observer {
 
     /// Whether the directory was not looked at as a whole since the start: before that, what is known of it is of another time.
     pub(crate) fn is_unseen(&self, dir: NodeId) -> bool {
-        !self.watched.contains(&dir)
+        !self.seen.contains(&dir)
     }
 
     /// Whether apply operations are working on entries of the directory.
@@ -156,12 +291,8 @@ impl Observer {
 
     /// Whether it is not known what stands there.
     pub(crate) fn is_pending(&self, dir: NodeId, name: &Name) -> bool {
-        let covers = |dirty: &Dirty| match dirty {
-            Dirty::Deep => true,
-            Dirty::Names(names) => names.contains(name),
-        };
-        self.dirty.get(&dir).is_some_and(covers)
-            || self.looks.values().any(|(looked, dirty)| *looked == dir && covers(dirty))
+        self.dirty.get(&dir).is_some_and(|dirty| dirty.covers(name))
+            || self.looks.values().any(|look| look.dir == dir && look.dirty.covers(name))
             || self.arrivals.contains_key(&(dir, name.clone()))
     }
 
@@ -209,25 +340,30 @@ impl Observer {
             if self.looks.len() >= LOOKS_MAX {
                 break;
             }
-            let under_way = self.looks.values().any(|(looked, _)| *looked == dir);
+            let under_way = self.looks.values().any(|look| look.dir == dir);
             if under_way || self.is_frozen(dir, &self.dirty[&dir]) || self.may_be_elsewhere(trees, dir) {
                 continue;
             }
             let Some(dirty) = self.dirty.remove(&dir) else { continue };
             let Some(path) = shape.path(trees, dir) else {
                 // Not on this disk (any more).
-                self.watched.remove(&dir);
+                self.forget_directory(dir);
                 continue;
             };
             self.looks_asked += 1;
             let look = LookId(self.looks_asked);
-            let names = match &dirty {
-                Dirty::Deep => None,
-                Dirty::Names(names) => Some(names.iter().cloned().collect()),
-            };
-            let watch = names.is_none() && self.watched.insert(dir);
-            self.looks.insert(look, (dir, dirty));
+            let names = (!dirty.deep).then(|| dirty.names.keys().cloned().collect());
+            let watch = dirty.deep && self.watched.insert(dir);
+            if dirty.deep {
+                self.seen.insert(dir);
+            }
+            self.looks.insert(look, LookUnderWay { dir, dirty, watch });
             effects.push(Effect::Look { look, dir, path, names, watch });
+        }
+        let mut waiting = self.dirty.values().chain(self.looks.values().map(|look| &look.dirty));
+        if !waiting.any(|dirty| dirty.deep) {
+            // Everything was looked at.
+            self.doubt_since = None;
         }
         effects
     }
@@ -259,17 +395,29 @@ impl Observer {
 
     /// Whether this one name waits to be looked at.
     fn is_pending_name(&self, dir: NodeId, name: &Name) -> bool {
-        let covers = |dirty: &Dirty| matches!(dirty, Dirty::Names(names) if names.contains(name));
-        self.dirty.get(&dir).is_some_and(covers)
-            || self.looks.values().any(|(looked, dirty)| *looked == dir && covers(dirty))
+        self.dirty.get(&dir).is_some_and(|dirty| dirty.has_name(name))
+            || self.looks.values().any(|look| look.dir == dir && look.dirty.has_name(name))
     }
 
     fn is_frozen(&self, dir: NodeId, dirty: &Dirty) -> bool {
-        match dirty {
-            Dirty::Deep => self.has_frozen(dir),
-            Dirty::Names(names) => names.iter().any(|name| self.frozen.contains(&(dir, name.clone()))),
+        match dirty.deep {
+            true => self.has_frozen(dir),
+            false => dirty.names.keys().any(|name| self.frozen.contains(&(dir, name.clone()))),
         }
     }
+
+    /// The directory is not on this disk any more.
+    fn forget_directory(&mut self, dir: NodeId) {
+        self.watched.remove(&dir);
+        self.seen.remove(&dir);
+        self.unhinted.remove(&dir);
+    }
+}
+
+/// How long ago the file was changed last, by the clock that stamps changes; `None` if that is in the future: the clock was set back,
+/// and a further change gets another stamp.
+fn age_ms(now: Timestamp, stat: &Stat) -> Option<u64> {
+    u64::try_from((now.as_nanoseconds() - stat.ctime.as_nanoseconds()) / 1_000_000).ok()
 }
 
 fn first_name() -> Name {

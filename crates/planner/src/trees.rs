@@ -1,6 +1,6 @@
 //! The three trees, as the planner reads and writes them.
 
-use skep_types::{Content, Cursor, FileContent, Kind, Mode, Name, NodeId, NodeState, Stat};
+use skep_types::{Content, Cursor, FileContent, Kind, Mode, Name, NodeId, NodeState, Stat, Timestamp};
 
 /// In Local, the directory of nodes that were pushed from their place and not found elsewhere so far. Never on the server.
 pub const LIMBO: NodeId = NodeId::from_bytes([0xfe; NodeId::LEN]);
@@ -120,6 +120,19 @@ pub trait Trees {
     fn offered(&self, node: NodeId) -> bool;
     /// Records that before the first creation of the node is sent; forgets it when the node is in Synced or was refused.
     fn set_offered(&mut self, node: NodeId, offered: bool);
+
+    /// The state that an apply operation was to bring to the node: whether it did, is not known until its result was stored. After a
+    /// kill between the two the disk tells.
+    fn applying(&self, node: NodeId) -> Option<NodeState>;
+    /// The node whose [`Trees::applying`] state stands at this place.
+    fn applying_at(&self, parent: NodeId, name: &Name) -> Option<NodeId>;
+    /// Records that before an apply operation is asked for; forgets it when what the disk shows of the node is known.
+    fn set_applying(&mut self, node: NodeId, state: Option<NodeState>);
+
+    /// When the trees were last written.
+    fn last_step(&self) -> Option<Timestamp>;
+    /// Records that.
+    fn set_last_step(&mut self, now: Timestamp);
 
     /// How far the journal was taken into Remote.
     fn cursor(&self) -> Option<Cursor>;

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use skep_types::{Name, NodeId};
+use skep_types::{Change, Name, NodeId};
 
 use crate::Files;
 
@@ -16,6 +16,13 @@ pub enum Hint {
         dir: NodeId,
         /// The entry in it.
         name: Name,
+        /// What may have happened to it. A watcher that cannot tell says [`Change::Bytes`].
+        change: Change,
+    },
+    /// The directory is not watched any more: it was removed. Another one may have taken its place, even its inode.
+    Unwatched {
+        /// The directory, as it was called when it was watched.
+        dir: NodeId,
     },
     /// Some hints were lost: everything must be looked at again.
     Lost,

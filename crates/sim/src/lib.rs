@@ -9,7 +9,7 @@ mod run;
 mod workload;
 mod world;
 
-pub use executor::{Executor, ProcessId, RunError, SimClock, SimEntropy, SimTasks};
+pub use executor::{Executor, ProcessId, RunError, SimClock, SimEntropy, SimTasks, running_here};
 pub use network::{Host, Network, NetworkConfig, SimLink};
 pub use random::Random;
 pub use run::{Figures, Outcome, Violation, run_all, run_many, run_seed, run_world};

@@ -3,8 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use skep_sim::{Listener, Options, Outcome, Random, Violation, run_all, run_many, run_world};
+use skep_sim::{Listener, Options, Outcome, Random, Violation, run_all, run_many, run_world, running_here};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 
 /// Runs the whole system in simulated worlds.
 #[derive(Parser)]
@@ -42,6 +44,16 @@ fn main() -> ExitCode {
     }
 }
 
+/// Puts virtual time and process before what Skep says in its logs.
+struct Running;
+
+impl FormatTime for Running {
+    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
+        let (process, at_us) = running_here();
+        write!(writer, "{:>10.3} ms  process {process}", at_us as f64 / 1000.0)
+    }
+}
+
 fn list(start: u64, seeds: u64) -> ExitCode {
     let mut count = 0u64;
     for violation in run_all(start, seeds) {
@@ -57,7 +69,7 @@ fn run_told(seed: u64, options: Options, listener: Listener) -> Result<Outcome, 
     let filter = EnvFilter::try_from_env("SKEP_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .without_time()
+        .with_timer(Running)
         .with_ansi(false)
         .with_writer(std::io::stderr)
         .init();

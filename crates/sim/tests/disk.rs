@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use skep_platform::conformance::{Abilities, UserAction, check_files, check_watcher};
 use skep_platform::{FileErrorKind, Files, Hint, RenameMode, Watcher};
 use skep_sim::disk::{DiskConfig, SimDisk, SimWatcher, TreeEntry};
-use skep_types::{Name, NodeId, Timestamp};
+use skep_types::{Change, Name, NodeId, Timestamp};
 
 fn name(text: &str) -> Name {
     Name::try_from(text).unwrap()
@@ -266,7 +266,13 @@ fn hints_can_be_lost_and_overflow() {
     };
     assert_eq!(take(), []);
     disk.user().write("a", b"").unwrap();
-    assert_eq!(take(), [Hint::Entry { dir: node, name: name("a") }]);
+    assert_eq!(
+        take(),
+        [
+            Hint::Entry { dir: node, name: name("a"), change: Change::Entry },
+            Hint::Entry { dir: node, name: name("a"), change: Change::Bytes }
+        ]
+    );
     disk.lose_hints();
     assert_eq!(take(), [Hint::Lost]);
     for file in ["a", "b", "c"] {

@@ -20,7 +20,7 @@ pub use id::{AccountId, ChunkId, CommitId, ContentId, DeviceId, DriveId, Generat
 pub use limits::Limits;
 pub use name::{Name, NameError};
 pub use node::{Content, Entry, FieldGroups, FileContent, Kind, Mode, NodeState, Place, Version};
-pub use stat::Stat;
+pub use stat::{Change, Stat};
 pub use time::Timestamp;
 
 /// The product's names and numbers; every default path, port and environment prefix derives from these.

@@ -59,6 +59,8 @@ pub struct Limits {
     pub move_quiet_ms: u64,
     /// An observation younger than this is taken again later: a second change may hide in the same clock tick.
     pub racy_ms: u64,
+    /// What a watcher hints at may have happened so long ago.
+    pub hint_late_ms: u64,
     /// A file that keeps changing while it is read is tried again after this,
     pub busy_retry_ms: u64,
     /// and becomes the problem "still being written" after so many tries.
@@ -103,6 +105,7 @@ impl Limits {
         delete_wait_max_ms: 2_000,
         move_quiet_ms: 40,
         racy_ms: 20,
+        hint_late_ms: 2_000,
         busy_retry_ms: 300,
         busy_tries_max: 20,
         scan_every_ms: 600_000,

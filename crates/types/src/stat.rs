@@ -32,3 +32,12 @@ pub struct Stat {
     #[n(7)]
     pub executable: bool,
 }
+
+/// What may have happened to an entry of a directory, as far as a watcher can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Change {
+    /// It was made, removed or renamed, or its times or mode were set.
+    Entry,
+    /// Its bytes may have been written, too.
+    Bytes,
+}

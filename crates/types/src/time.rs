@@ -36,4 +36,9 @@ impl Timestamp {
     pub fn plus_milliseconds(&self, milliseconds: u64) -> Timestamp {
         Timestamp::from_nanoseconds(self.as_nanoseconds() + i128::from(milliseconds) * 1_000_000)
     }
+
+    /// The time so many milliseconds earlier.
+    pub fn minus_milliseconds(&self, milliseconds: u64) -> Timestamp {
+        Timestamp::from_nanoseconds(self.as_nanoseconds() - i128::from(milliseconds) * 1_000_000)
+    }
 }

@@ -20,35 +20,49 @@ impl<M: World> Shared<M> {
         path: Vec<Name>,
         names: Option<Vec<Name>>,
         watch: bool,
-    ) -> Result<(Stat, Vec<Sight>), LookError> {
+    ) -> (bool, Result<(Stat, Vec<Sight>), LookError>) {
         let shared = self.clone();
         let looked = offload(self.world.tasks(), Lane::Disk, move || {
             let root = &shared.root;
-            let is_whole_root = path.is_empty() && names.is_none();
-            let dir = root.files.open_dir(&root.dir, &path).map_err(look_error)?;
-            if watch {
-                match shared.world.watcher().watch(&dir, node) {
-                    Ok(()) => {}
-                    Err(error) => {
-                        if error == WatchError::Limit || !shared.watch_degraded.load(Ordering::Relaxed) {
-                            tracing::warn!(%error, "changes here are found by scans only");
-                        }
-                        shared.watch_degraded.store(true, Ordering::Relaxed);
-                    }
-                }
-            }
-            let stat = root.files.stat_dir(&dir).map_err(look_error)?;
-            let sights = match names {
-                None => list(root, &dir, path.is_empty()),
-                Some(names) => names.into_iter().map(|name| sight(root, &dir, name)).collect(),
+            let dir = match root.files.open_dir(&root.dir, &path) {
+                Ok(dir) => dir,
+                Err(error) => return (false, Err(look_error(error))),
             };
-            let sights = sights.map_err(look_error)?;
-            if is_whole_root || sights.iter().any(|sight| sight.stat.is_none()) {
-                shared.check_root()?;
-            }
-            Ok((stat, sights))
+            let watching = watch && shared.watch(&dir, node);
+            (watching, shared.look_into(&dir, path.is_empty(), names))
         });
-        looked.await.unwrap_or(Err(LookError::Failed))
+        looked.await.unwrap_or((false, Err(LookError::Failed)))
+    }
+
+    fn watch(&self, dir: &<M::Files as Files>::Dir, node: NodeId) -> bool {
+        let watched = self.world.watcher().watch(dir, node);
+        if let Err(error) = &watched {
+            if *error == WatchError::Limit || !self.watch_degraded.load(Ordering::Relaxed) {
+                tracing::warn!(%error, "changes here are found by scans only");
+            }
+            self.watch_degraded.store(true, Ordering::Relaxed);
+        }
+        watched.is_ok()
+    }
+
+    fn look_into(
+        &self,
+        dir: &<M::Files as Files>::Dir,
+        is_root: bool,
+        names: Option<Vec<Name>>,
+    ) -> Result<(Stat, Vec<Sight>), LookError> {
+        let root = &self.root;
+        let is_whole_root = is_root && names.is_none();
+        let stat = root.files.stat_dir(dir).map_err(look_error)?;
+        let sights = match names {
+            None => list(root, dir, is_root),
+            Some(names) => names.into_iter().map(|name| sight(root, dir, name)).collect(),
+        };
+        let sights = sights.map_err(look_error)?;
+        if is_whole_root || sights.iter().any(|sight| sight.stat.is_none()) {
+            self.check_root()?;
+        }
+        Ok((stat, sights))
     }
 
     /// What is missing from a folder that is not the root any more is not missing: fails, and keeps why.

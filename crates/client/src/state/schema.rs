@@ -34,6 +34,10 @@ CREATE TABLE IF NOT EXISTS remote_diff (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS remote_place ON remote_diff (parent, name, trashed);
 CREATE TABLE IF NOT EXISTS offered (node BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS applying (
+    node BLOB PRIMARY KEY, parent BLOB NOT NULL, name BLOB NOT NULL, state BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS applying_place ON applying (parent, name);
 CREATE INDEX IF NOT EXISTS remote_awake ON remote_diff (node) WHERE resting = 0;
 ";
 

@@ -1,6 +1,6 @@
 //! What came of commits and batches.
 
-use skep_types::{CommitId, CommitReply, Content, GroupResult, NodeId, NodeState, Place, Stat};
+use skep_types::{Change, CommitId, CommitReply, Content, GroupResult, Kind, NodeId, NodeState, Place, Stat};
 
 use super::Engine;
 use super::hold::Trouble;
@@ -42,7 +42,7 @@ impl Engine {
             Err(CommitFailure::SourcesChanged(changed)) => {
                 for node in changed {
                     if let Some(local) = trees.local(node) {
-                        self.observer.hint(local.parent, local.name.clone());
+                        self.observer.hint(local.parent, local.name.clone(), Change::Entry);
                         trees.set_local(node, Some(Local { content: LocalContent::Unread, ..local }));
                     }
                     self.holds.surprised(node, self.now, self.at_ms);
@@ -119,7 +119,7 @@ impl Engine {
         }
         if look_again {
             for (dir, name) in under_way.places {
-                self.observer.hint(dir, name);
+                self.observer.hint(dir, name, Change::Entry);
             }
         }
     }
@@ -138,7 +138,7 @@ impl Engine {
             (Purpose::Leave, _) => {
                 // It was empty: what Local still has in it was taken out unseen.
                 for (_, child) in trees.local_children(node) {
-                    self.observer.displace(trees, child, self.at_ms, findings);
+                    self.observer.displace(trees, child, findings);
                 }
                 trees.set_local(node, None);
             }
@@ -146,6 +146,7 @@ impl Engine {
             (Purpose::Place { parent, agreed }, Some(stat)) => {
                 let (ApplyKind::Rename { to, .. }, Some(local)) = (kind, trees.local(node)) else { return };
                 self.make_way(trees, parent, &to.name, node, findings);
+                let (from_dir, from) = (local.parent, local.name.clone());
                 let local = self.observer.renamed_here(trees, node, local, (parent, to.name), stat);
                 // The server may have moved it on meanwhile: then this is the place from which it went.
                 if let (Some(place_version), Some(mut synced)) = (agreed, trees.synced(node)) {
@@ -155,13 +156,16 @@ impl Engine {
                     trees.set_synced(node, Some(synced));
                 }
                 self.stands(trees, node, local, findings);
+                self.observer.took(trees, node, from_dir, &from);
             }
             (Purpose::Copy { copy, parent }, Some(stat)) => {
                 let (ApplyKind::Rename { to, .. }, Some(local)) = (kind, trees.local(node)) else { return };
                 self.make_way(trees, parent, &to.name, copy, findings);
+                let (from_dir, from) = (local.parent, local.name.clone());
                 let local = self.observer.renamed_here(trees, node, local, (parent, to.name), stat);
                 trees.set_local(node, None);
                 self.stands(trees, copy, local, findings);
+                self.observer.took(trees, copy, from_dir, &from);
             }
             // Done, but gone again before it could be examined: the watcher tells the rest.
             (_, None) => {}
@@ -187,6 +191,7 @@ impl Engine {
             None => (state.place.parent, state.place.name.clone()),
         };
         self.make_way(trees, parent, &name, node, findings);
+        trees.set_applying(node, None);
         let content = LocalContent::Known(state.content.clone());
         let in_place = (parent, &name) == (state.place.parent, &state.place.name);
         if state.content == Content::Directory {
@@ -219,9 +224,13 @@ impl Engine {
     fn stands(&mut self, trees: &mut dyn Trees, node: NodeId, local: Local, findings: &mut Findings) -> bool {
         let known = local.parent == NodeId::ROOT || trees.local(local.parent).is_some();
         let parent = if known { local.parent } else { LIMBO };
+        let is_file = local.kind() == Kind::File;
         trees.set_local(node, Some(Local { parent, ..local }));
+        if is_file {
+            self.observer.put_there(trees, node);
+        }
         if !known {
-            self.observer.displace(trees, node, self.at_ms, findings);
+            self.observer.displace(trees, node, findings);
         }
         known
     }
@@ -238,7 +247,7 @@ impl Engine {
         if let Some(other) = trees.local_child(parent, name)
             && other != node
         {
-            self.observer.displace(trees, other, self.at_ms, findings);
+            self.observer.displace(trees, other, findings);
         }
     }
 }

@@ -2,14 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use skep_types::{Content, Kind, Mode, Name, NodeId, Stat};
+use skep_types::{Change, Content, Kind, Mode, Name, NodeId, Stat};
 
-use super::{Arrival, Dirty, Findings, Missing, Observer};
+use super::{Arrival, Dirty, Findings, LookUnderWay, Missing, Observer, age_ms};
 use crate::ids::IdSource;
 use crate::names::{is_conflict_copy_of, node_of_swap_name};
 use crate::shape::Shape;
 use crate::trees::{LIMBO, Local, LocalContent, Trees};
 use crate::{LookError, LookId, Sight};
+
+/// Why an entry is looked at.
+#[derive(Debug, Clone, Copy)]
+struct Glance {
+    /// With everything else in its directory.
+    deep: bool,
+    /// Because of a hint.
+    hinted: Option<Change>,
+}
 
 impl Observer {
     /// Takes what a look found.
@@ -18,13 +27,18 @@ impl Observer {
         trees: &mut dyn Trees,
         ids: &mut IdSource,
         look: LookId,
+        watching: bool,
         result: Result<(Stat, Vec<Sight>), LookError>,
-        at_ms: u64,
         findings: &mut Findings,
     ) {
-        let Some((dir, dirty)) = self.looks.remove(&look) else { return };
+        let Some(LookUnderWay { dir, dirty, watch }) = self.looks.remove(&look) else { return };
+        if watch && watching {
+            self.unhinted.remove(&dir);
+        } else if watch {
+            self.unhinted.insert(dir);
+        }
         // Only a complete look makes up for one that failed: what that one was after is not known.
-        if result.is_ok() && dirty == Dirty::Deep {
+        if result.is_ok() && dirty.deep {
             findings.listed.push(dir);
         }
         let known = trees.local(dir);
@@ -48,78 +62,75 @@ impl Observer {
             }
             return self.lost_directory(known, dir, dirty);
         }
-        let mut unseen: BTreeMap<Name, NodeId> = match &dirty {
-            Dirty::Deep => trees.local_children(dir).into_iter().collect(),
-            Dirty::Names(_) => BTreeMap::new(),
+        let mut unseen: BTreeMap<Name, NodeId> = match dirty.deep {
+            true => trees.local_children(dir).into_iter().collect(),
+            false => BTreeMap::new(),
         };
         // What was seen here before is seen again, or no more.
-        match &dirty {
-            Dirty::Deep => self.arrivals.retain(|(arrived, _), _| *arrived != dir),
-            Dirty::Names(names) => self.arrivals.retain(|(arrived, name), _| *arrived != dir || !names.contains(name)),
-        }
+        self.arrivals.retain(|(arrived, name), _| *arrived != dir || !dirty.covers(name));
         for sight in sights {
             unseen.remove(&sight.name);
-            self.see(trees, ids, dir, sight, dirty == Dirty::Deep, at_ms, findings);
+            let hinted = dirty.names.get(&sight.name).copied();
+            self.see(trees, ids, dir, sight, Glance { deep: dirty.deep, hinted }, findings);
         }
         for (name, node) in unseen {
             // What was seen under another name of this directory meanwhile is not missing.
             if trees.local_child(dir, &name) == Some(node) {
-                self.set_missing(node, at_ms);
+                self.set_missing(node);
             }
         }
     }
 
     /// The directory is not where Local has it: the entry above tells more. It is looked at again where that finds it.
     fn lost_directory(&mut self, known: Option<Local>, dir: NodeId, dirty: Dirty) {
-        match dirty {
-            Dirty::Deep => self.look_anew(dir),
-            Dirty::Names(names) => names.into_iter().for_each(|name| self.hint(dir, name)),
+        if dirty.deep {
+            self.look_anew(dir);
         }
+        dirty.names.into_iter().for_each(|(name, change)| self.hint(dir, name, change));
         if let Some(local) = known
             && local.parent != LIMBO
         {
-            self.hint(local.parent, local.name);
+            self.hint(local.parent, local.name, Change::Entry);
         }
     }
 
     /// One entry, as it was seen.
-    #[expect(clippy::too_many_arguments, reason = "one sight needs the whole scene")]
     fn see(
         &mut self,
         trees: &mut dyn Trees,
         ids: &mut IdSource,
         dir: NodeId,
         sight: Sight,
-        deep: bool,
-        at_ms: u64,
+        glance: Glance,
         findings: &mut Findings,
     ) {
         let existing = trees.local_child(dir, &sight.name);
         let kind = sight.stat.and_then(|stat| stat.kind);
         match (existing, sight.stat) {
             (None, None) => {}
-            (Some(node), None) => self.set_missing(node, at_ms),
+            (Some(node), None) => self.set_missing(node),
             // A socket, a device, or another file system mounted here: neither content nor a deletion.
             (_, Some(_)) if kind.is_none() => {}
             (Some(node), Some(stat)) => {
                 let Some(known) = trees.local(node) else { return };
                 let same_kind = kind == Some(known.kind());
                 if same_kind && (known.kind() != Kind::Directory || known.stat.inode == stat.inode) {
-                    self.forget_missing(node, at_ms);
-                    self.update(trees, node, known, stat, sight.target, findings);
-                    if deep && kind == Some(Kind::Directory) {
-                        self.dirty.insert(node, Dirty::Deep);
+                    self.forget_missing(node);
+                    self.update(trees, node, known, stat, sight.target, glance, findings);
+                    if glance.deep && kind == Some(Kind::Directory) {
+                        self.dirty.entry(node).or_default().deep = true;
                     }
                 } else {
-                    self.displace(trees, node, at_ms, findings);
-                    self.arrive(trees, ids, dir, sight, stat, at_ms, findings);
+                    self.displace(trees, node, findings);
+                    self.arrive(trees, ids, dir, sight, stat, findings);
                 }
             }
-            (None, Some(stat)) => self.arrive(trees, ids, dir, sight, stat, at_ms, findings),
+            (None, Some(stat)) => self.arrive(trees, ids, dir, sight, stat, findings),
         }
     }
 
     /// A node is where it was: has it changed?
+    #[expect(clippy::too_many_arguments, reason = "one sight needs the whole scene")]
     fn update(
         &mut self,
         trees: &mut dyn Trees,
@@ -127,11 +138,16 @@ impl Observer {
         known: Local,
         stat: Stat,
         target: Option<Vec<u8>>,
+        glance: Glance,
         findings: &mut Findings,
     ) {
         let unread = known.content == LocalContent::Unread;
+        let differs = content_may_differ(&known.stat, &stat);
+        if differs && known.stat.links.max(stat.links) > 1 {
+            self.hint_at_links(trees, node, &stat);
+        }
         let content = match stat.kind {
-            Some(Kind::File) if unread || content_may_differ(&known.stat, &stat) => LocalContent::Unread,
+            Some(Kind::File) if unread || differs || self.may_hide_a_change(&stat, glance) => LocalContent::Unread,
             Some(Kind::Symlink) => {
                 target.map_or(known.content.clone(), |target| LocalContent::Known(Content::Symlink { target }))
             }
@@ -148,6 +164,26 @@ impl Observer {
         let mode = self.mode_of(trees, node, &known, &stat);
         trees.set_local(node, Some(Local { content, mode, stat, ..known }));
         findings.touched.insert(node);
+        findings.changed.insert(node);
+    }
+
+    /// Whether the bytes of a file may have changed though its stat did not: it was written, and changed last, in one tick of the clock.
+    fn may_hide_a_change(&self, stat: &Stat, glance: Glance) -> bool {
+        let was_lately = |limit_ms: u64| age_ms(self.now, stat).is_none_or(|age| age < limit_ms);
+        (glance.hinted == Some(Change::Bytes) && was_lately(self.limits.hint_late_ms))
+            || (glance.deep && self.doubt_since.is_some_and(|since| stat.ctime >= since))
+    }
+
+    /// A file with several names was changed: hints tell only of the name that was used.
+    fn hint_at_links(&mut self, trees: &dyn Trees, node: NodeId, stat: &Stat) {
+        for other in trees.local_by_inode(stat.inode) {
+            let Some(local) = trees.local(other).filter(|local| other != node && local.parent != LIMBO) else {
+                continue;
+            };
+            if local.stat.ctime != stat.ctime {
+                self.hint(local.parent, local.name, Change::Entry);
+            }
+        }
     }
 
     /// Only a change against what this disk showed is an edit: a disk without executable bits never clears them elsewhere.
@@ -160,7 +196,6 @@ impl Observer {
     }
 
     /// Something stands where Local knew nothing.
-    #[expect(clippy::too_many_arguments, reason = "one sight needs the whole scene")]
     fn arrive(
         &mut self,
         trees: &mut dyn Trees,
@@ -168,7 +203,6 @@ impl Observer {
         dir: NodeId,
         sight: Sight,
         stat: Stat,
-        at_ms: u64,
         findings: &mut Findings,
     ) {
         let named = node_of_swap_name(&sight.name)
@@ -176,14 +210,14 @@ impl Observer {
         match stat.kind {
             Some(Kind::Directory) => match self.same_inode(trees, &stat, None).or(named) {
                 Some(node) if !Shape::default().is_beneath(trees, dir, node) => {
-                    self.moved(trees, node, dir, sight.name, stat, at_ms, findings);
-                    self.dirty.insert(node, Dirty::Deep);
+                    self.moved(trees, node, dir, sight.name, stat, findings);
+                    self.dirty.entry(node).or_default().deep = true;
                 }
                 _ => {
-                    let node = new_node(trees, ids, &sight.name);
+                    let node = new_node(trees, ids, dir, &sight.name, &stat);
                     let content = LocalContent::Known(Content::Directory);
-                    self.appear(trees, node, dir, sight.name, content, stat, at_ms, findings);
-                    self.dirty.insert(node, Dirty::Deep);
+                    self.appear(trees, node, dir, sight.name, content, stat, findings);
+                    self.dirty.entry(node).or_default().deep = true;
                 }
             },
             Some(Kind::File) => match self.same_inode(trees, &stat, Some(&sight.name)).or(named) {
@@ -191,23 +225,23 @@ impl Observer {
                     if let Some(local) = trees.local(candidate)
                         && local.parent != LIMBO
                     {
-                        self.hint(local.parent, local.name);
+                        self.hint(local.parent, local.name, Change::Entry);
                     }
                     self.arrivals.insert((dir, sight.name), Arrival { stat, candidate });
                 }
                 None => {
-                    let node = new_node(trees, ids, &sight.name);
-                    self.appear(trees, node, dir, sight.name, LocalContent::Unread, stat, at_ms, findings);
+                    let node = new_node(trees, ids, dir, &sight.name, &stat);
+                    self.appear(trees, node, dir, sight.name, LocalContent::Unread, stat, findings);
                 }
             },
             Some(Kind::Symlink) => {
                 let Some(target) = sight.target else { return };
                 if let Some(node) = named {
-                    return self.moved(trees, node, dir, sight.name, stat, at_ms, findings);
+                    return self.moved(trees, node, dir, sight.name, stat, findings);
                 }
                 let content = LocalContent::Known(Content::Symlink { target });
-                let node = new_node(trees, ids, &sight.name);
-                self.appear(trees, node, dir, sight.name, content, stat, at_ms, findings);
+                let node = new_node(trees, ids, dir, &sight.name, &stat);
+                self.appear(trees, node, dir, sight.name, content, stat, findings);
             }
             Some(Kind::Mount) | None => {}
         }
@@ -242,11 +276,10 @@ impl Observer {
         name: Name,
         content: LocalContent,
         stat: Stat,
-        at_ms: u64,
         findings: &mut Findings,
     ) {
         if let Some(other) = trees.local_child(parent, &name) {
-            self.displace(trees, other, at_ms, findings);
+            self.displace(trees, other, findings);
         }
         let mode = Mode { executable: stat.executable };
         trees.set_local(node, Some(Local { parent, name, content, mode, stat }));
@@ -270,7 +303,6 @@ impl Observer {
     }
 
     /// A node stands in another place.
-    #[expect(clippy::too_many_arguments, reason = "one sight needs the whole scene")]
     pub(super) fn moved(
         &mut self,
         trees: &mut dyn Trees,
@@ -278,16 +310,15 @@ impl Observer {
         parent: NodeId,
         name: Name,
         stat: Stat,
-        at_ms: u64,
         findings: &mut Findings,
     ) {
         let Some(known) = trees.local(node) else { return };
         if let Some(other) = trees.local_child(parent, &name)
             && other != node
         {
-            self.displace(trees, other, at_ms, findings);
+            self.displace(trees, other, findings);
         }
-        self.forget_missing(node, at_ms);
+        self.forget_missing(node);
         // A rename changes the ctime, as an edit that restores the mtime would: the content is read again.
         let content = if known.kind() == Kind::File { LocalContent::Unread } else { known.content.clone() };
         let mode = self.mode_of(trees, node, &known, &stat);
@@ -296,30 +327,36 @@ impl Observer {
     }
 
     /// Something else stands where the node was.
-    pub(crate) fn displace(&mut self, trees: &mut dyn Trees, node: NodeId, at_ms: u64, findings: &mut Findings) {
+    pub(crate) fn displace(&mut self, trees: &mut dyn Trees, node: NodeId, findings: &mut Findings) {
         if let Some(known) = trees.local(node) {
             let name = Name::new(node.to_string()).expect("hexadecimal digits are a name");
             trees.set_local(node, Some(Local { parent: LIMBO, name, ..known }));
             findings.touched.insert(node);
         }
-        self.set_missing(node, at_ms);
+        self.set_missing(node);
     }
 
-    pub(super) fn set_missing(&mut self, node: NodeId, at_ms: u64) {
-        self.missing.entry(node).or_insert(Missing { since_ms: at_ms });
-        self.missing_changed_ms = at_ms;
+    pub(super) fn set_missing(&mut self, node: NodeId) {
+        self.missing.entry(node).or_insert(Missing { since_ms: self.at_ms });
+        self.missing_changed_ms = self.at_ms;
     }
 
-    pub(super) fn forget_missing(&mut self, node: NodeId, at_ms: u64) {
+    pub(super) fn forget_missing(&mut self, node: NodeId) {
         if self.missing.remove(&node).is_some() {
-            self.missing_changed_ms = at_ms;
+            self.missing_changed_ms = self.at_ms;
         }
     }
 }
 
-/// An id for what was not known: a new one, or the one that a name tells which was given for a moment before a crash.
-pub(super) fn new_node(trees: &dyn Trees, ids: &mut IdSource, name: &Name) -> NodeId {
-    node_of_swap_name(name).filter(|node| trees.local(*node).is_none()).unwrap_or_else(|| ids.node())
+/// An id for what was not known: a new one, or the one that a name tells which was given for a moment before a crash, or that of the
+/// node that an apply operation was to bring there.
+pub(super) fn new_node(trees: &dyn Trees, ids: &mut IdSource, dir: NodeId, name: &Name, stat: &Stat) -> NodeId {
+    let is_free = |node: &NodeId| trees.local(*node).is_none();
+    let applied = || {
+        let node = trees.applying_at(dir, name).filter(is_free)?;
+        trees.applying(node).filter(|state| Some(state.kind()) == stat.kind).map(|state| state.node)
+    };
+    node_of_swap_name(name).filter(is_free).or_else(applied).unwrap_or_else(|| ids.node())
 }
 
 /// Whether a file may hold other bytes than when it showed `known`.

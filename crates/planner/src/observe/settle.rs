@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use skep_types::{Content, FileContent, Kind, Limits, Name, NodeId};
+use skep_types::{Change, Content, FileContent, Kind, Limits, Name, NodeId};
 
 use super::see::new_node;
 use super::{Busy, Dirty, Findings, NOT_WAITING, Observer};
@@ -12,28 +12,14 @@ use crate::{ReadError, ReadResult};
 
 impl Observer {
     /// Decides what can be decided by now: moved, new, deleted. Returns when to come back.
-    pub(crate) fn settle(
-        &mut self,
-        trees: &mut dyn Trees,
-        ids: &mut IdSource,
-        limits: &Limits,
-        at_ms: u64,
-        findings: &mut Findings,
-    ) -> Option<u64> {
-        let arrivals = self.settle_arrivals(trees, ids, limits, at_ms, findings);
-        let missing = self.settle_missing(trees, limits, at_ms, findings);
-        let rereads = self.settle_rereads(trees, at_ms, findings);
+    pub(crate) fn settle(&mut self, trees: &mut dyn Trees, ids: &mut IdSource, findings: &mut Findings) -> Option<u64> {
+        let arrivals = self.settle_arrivals(trees, ids, findings);
+        let missing = self.settle_missing(trees, findings);
+        let rereads = self.settle_rereads(trees, findings);
         [arrivals, missing, rereads].into_iter().flatten().min()
     }
 
-    fn settle_arrivals(
-        &mut self,
-        trees: &mut dyn Trees,
-        ids: &mut IdSource,
-        limits: &Limits,
-        at_ms: u64,
-        findings: &mut Findings,
-    ) -> Option<u64> {
+    fn settle_arrivals(&mut self, trees: &mut dyn Trees, ids: &mut IdSource, findings: &mut Findings) -> Option<u64> {
         let mut next = None;
         for (place, arrival) in self.arrivals.clone() {
             let (dir, name) = place.clone();
@@ -52,19 +38,19 @@ impl Observer {
             }
             match free_since {
                 // Its path is free, and was for long enough: it moved here. (In limbo its path is taken by another kind of thing.)
-                Some(since_ms) if at_ms >= since_ms + limits.move_quiet_ms => {
+                Some(since_ms) if self.at_ms >= since_ms + self.limits.move_quiet_ms => {
                     self.arrivals.remove(&place);
-                    self.moved(trees, arrival.candidate, dir, name, arrival.stat, at_ms, findings);
+                    self.moved(trees, arrival.candidate, dir, name, arrival.stat, findings);
                 }
                 Some(since_ms) => {
-                    let due = since_ms + limits.move_quiet_ms;
+                    let due = since_ms + self.limits.move_quiet_ms;
                     next = Some(next.map_or(due, |next: u64| next.min(due)));
                 }
                 // Something stands at its path, so that is the node, and this is a new one.
                 None => {
                     self.arrivals.remove(&place);
-                    let node = new_node(trees, ids, &name);
-                    self.appear(trees, node, dir, name, LocalContent::Unread, arrival.stat, at_ms, findings);
+                    let node = new_node(trees, ids, dir, &name, &arrival.stat);
+                    self.appear(trees, node, dir, name, LocalContent::Unread, arrival.stat, findings);
                 }
             }
         }
@@ -92,28 +78,22 @@ impl Observer {
 
     /// What is missing is deleted when everything was looked at and nothing more went missing for a while, so that a whole tree
     /// goes as one.
-    fn settle_missing(
-        &mut self,
-        trees: &mut dyn Trees,
-        limits: &Limits,
-        at_ms: u64,
-        findings: &mut Findings,
-    ) -> Option<u64> {
+    fn settle_missing(&mut self, trees: &mut dyn Trees, findings: &mut Findings) -> Option<u64> {
         let first = self.missing.values().map(|missing| missing.since_ms).min()?;
         // What waits beneath something missing will be found with it, or is gone with it.
         let waiting =
             self.dirty.iter().filter(|(dir, _)| !self.is_beneath_missing(trees, **dir)).map(|(_, dirty)| dirty);
-        let waiting: Vec<&Dirty> = waiting.chain(self.looks.values().map(|(_, dirty)| dirty)).collect();
-        let scanning = waiting.iter().any(|dirty| **dirty == Dirty::Deep);
-        let latest = first + limits.delete_wait_max_ms;
+        let waiting: Vec<&Dirty> = waiting.chain(self.looks.values().map(|look| &look.dirty)).collect();
+        let scanning = waiting.iter().any(|dirty| dirty.deep);
+        let latest = first + self.limits.delete_wait_max_ms;
         if scanning || !self.arrivals.is_empty() {
             return None;
         }
-        if !waiting.is_empty() && at_ms < latest {
+        if !waiting.is_empty() && self.at_ms < latest {
             return Some(latest);
         }
-        let due = latest.min(self.missing_changed_ms + limits.delete_quiet_ms);
-        if at_ms < due {
+        let due = latest.min(self.missing_changed_ms + self.limits.delete_quiet_ms);
+        if self.at_ms < due {
             return Some(due);
         }
         for node in std::mem::take(&mut self.missing).into_keys() {
@@ -129,15 +109,16 @@ impl Observer {
             left.extend(trees.local_children(node).into_iter().map(|(_, child)| child));
             trees.set_local(node, None);
             findings.listed.push(node);
-            self.watched.remove(&node);
+            findings.changed.insert(node);
+            self.forget_directory(node);
             self.missing.remove(&node);
             self.dirty.remove(&node);
             findings.touched.insert(node);
         }
     }
 
-    fn settle_rereads(&mut self, trees: &mut dyn Trees, at_ms: u64, findings: &mut Findings) -> Option<u64> {
-        let racy: Vec<NodeId> = due(&self.racy, at_ms, |at| *at);
+    fn settle_rereads(&mut self, trees: &mut dyn Trees, findings: &mut Findings) -> Option<u64> {
+        let racy: Vec<NodeId> = due(&self.racy, self.at_ms, |at| *at);
         for node in racy {
             self.racy.remove(&node);
             if let Some(local) = trees.local(node)
@@ -149,18 +130,23 @@ impl Observer {
         }
         let is_unread = |node: &NodeId| trees.local(*node).is_some_and(|local| local.content == LocalContent::Unread);
         self.busy.retain(|node, _| is_unread(node));
-        for node in due(&self.busy, at_ms, |busy| busy.retry_at_ms) {
+        for node in due(&self.busy, self.at_ms, |busy| busy.retry_at_ms) {
             if let Some(busy) = self.busy.get_mut(&node) {
                 busy.retry_at_ms = NOT_WAITING;
             }
             // Its look asks for the read.
             if let Some(local) = trees.local(node) {
-                self.hint(local.parent, local.name);
+                self.hint(local.parent, local.name, Change::Entry);
                 findings.touched.insert(node);
             }
         }
+        for node in due(&self.young, self.at_ms, |at| *at) {
+            self.young.remove(&node);
+            findings.touched.insert(node);
+        }
+        self.left.retain(|_, left| left.at_ms + self.limits.hint_late_ms > self.at_ms);
         let busy = self.busy.values().filter(|busy| busy.waits()).map(|busy| busy.retry_at_ms);
-        self.racy.values().copied().chain(busy).min()
+        self.racy.values().chain(self.young.values()).copied().chain(busy).min()
     }
 
     /// Whether a read of the node may be asked for now.
@@ -172,10 +158,8 @@ impl Observer {
     pub(crate) fn read(
         &mut self,
         trees: &mut dyn Trees,
-        limits: &Limits,
         node: NodeId,
         result: Result<ReadResult, ReadError>,
-        at_ms: u64,
         findings: &mut Findings,
     ) {
         self.reading.remove(&node);
@@ -188,13 +172,13 @@ impl Observer {
             // By now, the path that was read belongs to another file: a look tells which.
             Ok(read) if read.stat.inode != local.stat.inode => {
                 self.busy.remove(&node);
-                self.hint(local.parent, local.name);
+                self.hint(local.parent, local.name, Change::Entry);
             }
             Ok(read) => {
                 self.busy.remove(&node);
                 findings.readable.push(node);
-                if is_racy(&read, limits) {
-                    self.racy.insert(node, at_ms + limits.racy_ms);
+                if is_racy(&read, &self.limits) && self.is_unhinted(trees, node) {
+                    self.racy.insert(node, self.at_ms + self.limits.racy_ms);
                 }
                 let mtime = match trees.synced(node) {
                     // A coarse clock rounded the mtime when it was written here; that is no change.
@@ -210,13 +194,13 @@ impl Observer {
             }
             Err(ReadError::Gone) => {
                 self.busy.remove(&node);
-                self.hint(local.parent, local.name);
+                self.hint(local.parent, local.name, Change::Entry);
             }
             Err(error @ ReadError::Busy) => {
                 let tries = self.busy.get(&node).map_or(0, |busy| busy.tries) + 1;
-                let retry_at_ms = at_ms + limits.busy_retry_ms;
+                let retry_at_ms = self.at_ms + self.limits.busy_retry_ms;
                 self.busy.insert(node, Busy { tries, retry_at_ms });
-                if tries >= limits.busy_tries_max {
+                if tries >= self.limits.busy_tries_max {
                     findings.unreadable.push((node, error));
                 }
             }

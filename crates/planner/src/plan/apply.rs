@@ -107,7 +107,7 @@ impl Plan<'_> {
     pub(super) fn change_here(&mut self, node: NodeId, local: &Local, remote: &NodeState, merged: &Merge) -> Outcome {
         let same_bytes = local.content.known().is_some_and(|known| known.same_bytes(&remote.content));
         // Nothing is displaced of which it is not certain what it holds.
-        if self.scene.observer.is_racy(node) {
+        if self.is_unsure(node, local) {
             return Outcome::Waits;
         }
         let bytes = remote.content.file().filter(|_| !same_bytes).map_or(0, |file| file.size);
@@ -135,7 +135,7 @@ impl Plan<'_> {
         if !self.room.apply {
             return Outcome::NoRoomToApply;
         }
-        if self.scene.observer.is_racy(node) {
+        if self.is_unsure(node, local) {
             return Outcome::Waits;
         }
         if local.kind() == Kind::Directory {
@@ -163,6 +163,12 @@ impl Plan<'_> {
         self.push_apply(node, ApplyKind::Remove { at, expected: local.stat }, Purpose::Leave);
         self.shape.put(self.trees, node, None);
         Outcome::Done
+    }
+
+    /// Whether the file changed so lately that its bytes may be other ones than those that were read under the same stat.
+    fn is_unsure(&mut self, node: NodeId, local: &Local) -> bool {
+        let observer = &mut self.scene.observer;
+        local.kind() == Kind::File && (observer.is_racy(node) || observer.is_young(node, &local.stat))
     }
 
     /// Both have new bytes: what stands here gets another name and becomes another node; the server's version comes to this name.

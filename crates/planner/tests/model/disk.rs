@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use skep_planner::{
     ApplyError, ApplyKind, ApplyOperation, ApplyResult, Location, LookError, ReadError, ReadResult, Sight,
 };
-use skep_types::{ChunkId, Content, ContentId, Kind, Name, Stat, Timestamp};
+use skep_types::{Change, ChunkId, Content, ContentId, Kind, Name, Stat, Timestamp};
 
 /// What an inode is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub struct Disk {
     /// Directories that may not be listed.
     pub denied: BTreeSet<u64>,
     /// (directory inode, name) of entries that changed, for the watcher.
-    pub changes: Vec<(u64, Name)>,
+    pub changes: Vec<(u64, Name, Change)>,
 }
 
 pub const ROOT: u64 = 1;
@@ -106,7 +106,7 @@ impl Disk {
         for touched in [inode, old].into_iter().flatten() {
             self.inodes.get_mut(&touched).unwrap().ctime = now;
         }
-        self.changes.push((dir, name.clone()));
+        self.changes.push((dir, name.clone(), Change::Entry));
         old
     }
 
@@ -121,7 +121,7 @@ impl Disk {
     /// A user's edit, which the watcher sees.
     pub fn edit(&mut self, dir: u64, name: &Name, inode: u64, content: u64) {
         self.write(inode, content);
-        self.changes.push((dir, name.clone()));
+        self.changes.push((dir, name.clone(), Change::Bytes));
     }
 
     /// A user turns the executable bit over.
@@ -131,7 +131,7 @@ impl Disk {
         let found = self.inodes.get_mut(&inode).unwrap();
         found.executable = !found.executable;
         found.ctime = now;
-        self.changes.push((dir, name.clone()));
+        self.changes.push((dir, name.clone(), Change::Entry));
     }
 
     pub fn stat(&self, inode: u64) -> Stat {

@@ -226,7 +226,7 @@ impl World {
                 if let (true, Ok((stat, _))) = (watch, &result) {
                     client.watched.insert(stat.inode, dir);
                 }
-                client.inbox.push(Event::Looked { look, result });
+                client.inbox.push(Event::Looked { look, watching: true, result });
             }
             Effect::Read(requests) => {
                 for request in requests {
@@ -306,13 +306,13 @@ impl World {
         if client.disk.changes.is_empty() {
             return false;
         }
-        for (inode, name) in std::mem::take(&mut client.disk.changes) {
+        for (inode, name, change) in std::mem::take(&mut client.disk.changes) {
             if self.faults.strike(&mut self.random, |faults| faults.hints) {
                 client.lost_hints = true;
                 continue;
             }
             if let Some(dir) = client.watched.get(&inode) {
-                client.inbox.push(Event::Changed { dir: *dir, name });
+                client.inbox.push(Event::Changed { dir: *dir, name, change });
             }
         }
         true

@@ -4,7 +4,7 @@
 //! One thread waits for the kernel and hands hints over at once. A hint that waits already is not queued a second time, so
 //! that a file in constant writing costs one hint per turn of the reader.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, hash_map};
 use std::future::Future;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
-use skep_types::{Name, NodeId};
+use skep_types::{Change, Name, NodeId};
 use tokio::sync::Notify;
 
 use super::files::{LinuxDir, LinuxFiles};
@@ -63,21 +63,30 @@ struct Watches {
 /// Hints that wait.
 #[derive(Default)]
 struct Queue {
-    entries: Vec<(NodeId, Name)>,
-    /// What is in `entries`; never iterated.
-    waiting: HashSet<(NodeId, Name)>,
+    /// In order; an entry of a directory, or the directory itself, which is watched no more.
+    order: Vec<(NodeId, Option<Name>)>,
+    /// What may have happened to those in `order`; never iterated.
+    waiting: HashMap<(NodeId, Option<Name>), Change>,
     is_lost: bool,
 }
 
 impl Queue {
-    fn push(&mut self, dir: NodeId, name: Name) {
+    fn push(&mut self, dir: NodeId, name: Option<Name>, change: Change) {
         if self.is_lost {
             return;
         }
-        if self.entries.len() >= HINTS_QUEUED_MAX {
-            self.lose();
-        } else if self.waiting.insert((dir, name.clone())) {
-            self.entries.push((dir, name));
+        if self.order.len() >= HINTS_QUEUED_MAX {
+            return self.lose();
+        }
+        match self.waiting.entry((dir, name)) {
+            hash_map::Entry::Occupied(mut waiting) => {
+                let known = *waiting.get();
+                waiting.insert(known.max(change));
+            }
+            hash_map::Entry::Vacant(vacant) => {
+                self.order.push(vacant.key().clone());
+                vacant.insert(change);
+            }
         }
     }
 
@@ -89,12 +98,15 @@ impl Queue {
         if std::mem::take(&mut self.is_lost) {
             return vec![Hint::Lost];
         }
-        let len = self.entries.len().min(HINTS_BATCH_MAX);
-        let taken: Vec<(NodeId, Name)> = self.entries.drain(..len).collect();
-        for entry in &taken {
-            self.waiting.remove(entry);
-        }
-        taken.into_iter().map(|(dir, name)| Hint::Entry { dir, name }).collect()
+        let len = self.order.len().min(HINTS_BATCH_MAX);
+        let taken = self.order.drain(..len).map(|key| {
+            let change = self.waiting.remove(&key).unwrap_or(Change::Bytes);
+            match key {
+                (dir, Some(name)) => Hint::Entry { dir, name, change },
+                (dir, None) => Hint::Unwatched { dir },
+            }
+        });
+        taken.collect()
     }
 }
 
@@ -230,12 +242,15 @@ fn read_waiting(shared: &Shared, reader: &mut inotify::Reader<'_, &OwnedFd>) -> 
                 && watches.descriptors.get(&node) == Some(&event.wd())
             {
                 watches.descriptors.remove(&node);
+                shared.queue().push(node, None, Change::Entry);
             }
         } else if let Some(node) = watches.nodes.get(&event.wd()).copied() {
             // Without a name it is the directory itself that changed, which its parent's watch reports.
             let name = event.file_name().and_then(|name| Name::new(name.to_bytes()).ok());
             if let Some(name) = name {
-                shared.queue().push(node, name);
+                let is_written = flags.intersects(ReadFlags::MODIFY | ReadFlags::CLOSE_WRITE);
+                let change = if is_written { Change::Bytes } else { Change::Entry };
+                shared.queue().push(node, Some(name), change);
             }
         }
         drop(watches);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use skep_platform::{FileError, FileErrorKind};
-use skep_types::{Name, Timestamp};
+use skep_types::{Change, Name, Timestamp};
 
 use super::DiskConfig;
 use super::durability::EntryChange;
@@ -295,7 +295,7 @@ impl State {
             children.iter().copied().filter(|child| self.inode(*child).is_dir()).collect();
         self.log.push(EntryChange::new(&sets, &touched_dirs, now));
         for (dir, name, _) in sets {
-            self.watches.push(dir, &name, self.config.hints_queued_max);
+            self.watches.push(dir, &name, Change::Entry, self.config.hints_queued_max);
         }
         for child in children {
             self.inode_mut(child).ctime = now;
@@ -313,7 +313,7 @@ impl State {
         let (number, len) = (inode.number, inode.content_len());
         self.used_bytes -= len;
         self.locks.remove(&slot);
-        self.watches.forget_dir(slot);
+        self.watches.forget_dir(slot, self.config.hints_queued_max);
         if self.config.reuses_inodes {
             self.free_numbers.insert(number);
         }
@@ -344,15 +344,15 @@ impl State {
         let Some(open) = self.open_files.remove(&file) else { return };
         self.inode_mut(open.slot).open_count -= 1;
         if open.is_writer {
-            self.hint_at(open.slot);
+            self.hint_at(open.slot, Change::Bytes);
         }
         self.release(open.slot);
     }
 
     /// Tells the watchers that this inode was changed.
-    pub(super) fn hint_at(&mut self, slot: Slot) {
+    pub(super) fn hint_at(&mut self, slot: Slot, change: Change) {
         if let Some((dir, name)) = self.inode(slot).places.first().cloned() {
-            self.watches.push(dir, &name, self.config.hints_queued_max);
+            self.watches.push(dir, &name, change, self.config.hints_queued_max);
         }
     }
 
@@ -375,7 +375,7 @@ impl State {
         inode.mtime = now;
         inode.touch(offset.min(old_len), now);
         self.used_bytes = self.used_bytes + new_len as u64 - old_len as u64;
-        self.hint_at(slot);
+        self.hint_at(slot, Change::Bytes);
         Ok(())
     }
 
@@ -384,7 +384,7 @@ impl State {
         let inode = self.inode_mut(slot);
         inode.mtime = mtime;
         inode.touch(usize::MAX, now);
-        self.hint_at(slot);
+        self.hint_at(slot, Change::Entry);
     }
 
     pub(super) fn set_executable(&mut self, slot: Slot, executable: bool) -> Result<(), FileError> {
@@ -393,7 +393,7 @@ impl State {
         let Body::File(file) = &mut inode.body else { return Err(error(FileErrorKind::WrongKind)) };
         file.executable = executable && has_executable;
         inode.touch(usize::MAX, now);
-        self.hint_at(slot);
+        self.hint_at(slot, Change::Entry);
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use skep_platform::{Hint, WatchError, Watcher};
-use skep_types::{Name, NodeId};
+use skep_types::{Change, Name, NodeId};
 
 use super::files::SimDir;
 use super::inode::Slot;
@@ -125,11 +125,11 @@ impl Watches {
         self.added
     }
 
-    /// The entry `name` of `dir` changed.
-    pub(super) fn push(&mut self, dir: Slot, name: &Name, queued_max: usize) {
+    /// Something happened to the entry `name` of `dir`.
+    pub(super) fn push(&mut self, dir: Slot, name: &Name, change: Change, queued_max: usize) {
         for watcher in self.watchers.values_mut() {
             if let Some(node) = watcher.nodes.get(&dir) {
-                let hint = Hint::Entry { dir: *node, name: name.clone() };
+                let hint = Hint::Entry { dir: *node, name: name.clone(), change };
                 watcher.push(hint, queued_max);
             }
         }
@@ -143,8 +143,12 @@ impl Watches {
     }
 
     /// A removed directory is no longer watched.
-    pub(super) fn forget_dir(&mut self, dir: Slot) {
-        self.watchers.values_mut().for_each(|watcher| _ = watcher.nodes.remove(&dir));
+    pub(super) fn forget_dir(&mut self, dir: Slot, queued_max: usize) {
+        for watcher in self.watchers.values_mut() {
+            if let Some(node) = watcher.nodes.remove(&dir) {
+                watcher.push(Hint::Unwatched { dir: node }, queued_max);
+            }
+        }
     }
 
     pub(super) fn forget_process(&mut self, process: ProcessId) {

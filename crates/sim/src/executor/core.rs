@@ -1,6 +1,8 @@
 //! What the executor knows: tasks, lanes, timers, time, trace. Runs nothing itself and drops nothing of others under its lock.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::task::Waker;
 
 use skep_platform::Lane;
@@ -14,9 +16,25 @@ const STEP_US_MAX: u64 = 20;
 /// So many task names are told when a run goes round in circles.
 const BUSIEST_MAX: usize = 6;
 
+thread_local! {
+    /// What runs on this thread, for whoever reads its log: the number of its process, and the time.
+    static RUNNING: Cell<(u32, u64)> = const { Cell::new((0, 0)) };
+}
+
+/// The number of the process that runs on this thread, and the virtual time in microseconds at which it began to.
+pub fn running_here() -> (u32, u64) {
+    RUNNING.get()
+}
+
 /// A process in one of its lives: after a restart it is another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProcessId(u32);
+
+impl fmt::Display for ProcessId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {}", self.0)
+    }
+}
 
 /// A task, or a lane of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -184,6 +202,7 @@ impl Core {
             };
             let (name, process) = (slot.name, slot.process);
             self.running = Some((id, process));
+            RUNNING.set((process.0, self.now_us));
             self.steps += 1;
             *self.steps_by_name.entry(name).or_default() += 1;
             self.now_us += self.random.range(1..=STEP_US_MAX);

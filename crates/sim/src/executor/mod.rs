@@ -21,7 +21,7 @@ use skep_platform::Lane;
 use crate::Random;
 
 use core::{Core, TimerId, Work};
-pub use core::{ProcessId, TaskId};
+pub use core::{ProcessId, TaskId, running_here};
 pub use seams::{SimClock, SimEntropy, SimTasks};
 
 /// A task as it is kept.

@@ -68,7 +68,7 @@ impl World {
         state.machines[machine].process = Some(process);
         let entropy = state.random.fork();
         drop(state);
-        self.tell(&format!("client {machine}"), "starts");
+        self.tell(&format!("client {machine}"), &format!("starts as {process}"));
         let world = Arc::clone(self);
         self.executor.spawn(process, "client start", async move {
             match world.open_client(machine, process, entropy).await {

@@ -56,6 +56,8 @@ pub(crate) struct State {
     is_calm: bool,
     /// Nobody changes a file now.
     are_people_still: bool,
+    /// Actions of people between two calls of a disk, so far.
+    meddled: u64,
     /// The first thing that should never have happened.
     violation: Option<String>,
 }
@@ -84,6 +86,7 @@ impl World {
             ledger: Ledger::new(&options.limits),
             is_calm: false,
             are_people_still: false,
+            meddled: 0,
             violation: None,
         };
         let log = Log::new(listener);

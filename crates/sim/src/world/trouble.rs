@@ -7,6 +7,8 @@ use skep_platform::FileErrorKind;
 
 use super::{End, World};
 
+/// Actions of people between two calls of a disk in one world: each makes Skep call the disk again, so there must be an end.
+const MEDDLING_MAX: u64 = 300;
 /// A call of a disk takes up to so long.
 const CALL_US_MAX: u64 = 30;
 /// A process that died is started again after up to so long.
@@ -81,7 +83,11 @@ impl World {
             Some(Strike::End(End::Kill))
         } else if state.random.happens(faults.client_power_cuts_per_million) {
             Some(Strike::End(End::PowerCut))
-        } else if state.random.happens(faults.meddling_per_million * haste) && !state.are_people_still {
+        } else if state.random.happens(faults.meddling_per_million * haste)
+            && !state.are_people_still
+            && state.meddled < MEDDLING_MAX
+        {
+            state.meddled += 1;
             Some(Strike::Meddle)
         } else if state.random.happens(faults.disk_errors_per_million) {
             let kinds = [FileErrorKind::Other, FileErrorKind::NoSpace, FileErrorKind::Denied];
