@@ -8,9 +8,14 @@
 mod asking;
 mod connecting;
 mod dying;
+mod editors;
 mod exporting;
+mod kinds;
 mod meeting;
+mod names;
+mod programs;
 mod rig;
+mod rights;
 mod syncing;
 mod tree;
 mod upkeep;

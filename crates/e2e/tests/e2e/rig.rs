@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use skep_metastore::{MetaStore, Sqlite};
-use skep_types::{Entry, Seq};
+use skep_types::{Entry, Kind, NodeId, Seq};
 use tempfile::TempDir;
 
 /// Any single thing happens within this time, on a machine with much else to do.
@@ -203,6 +204,20 @@ impl Server {
         .unwrap()
     }
 
+    /// The entries of each file that ever had this name, in the order in which they came: one file that was edited is one element.
+    pub fn files_named(&self, name: &str) -> Vec<Vec<Entry>> {
+        let journal = self.journal();
+        let mut nodes: Vec<NodeId> = Vec::new();
+        for entry in &journal {
+            let is_it = entry.state.kind() == Kind::File && entry.state.place.name.display() == name;
+            if is_it && !nodes.contains(&entry.state.node) {
+                nodes.push(entry.state.node);
+            }
+        }
+        let of = |node| journal.iter().filter(|entry| entry.state.node == node).cloned().collect();
+        nodes.into_iter().map(of).collect()
+    }
+
     /// Bytes of content that have arrived.
     pub fn stored_bytes(&self) -> u64 {
         let packs = fs::read_dir(self.data().join("packs"));
@@ -244,9 +259,17 @@ pub struct Computer {
 }
 
 impl Computer {
-    /// A client's command line, not yet started.
+    /// A client's command line, not yet started. Like that of most people it has no rights but those of the owner of its files,
+    /// also where the tests run as root.
     pub fn client(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(programs().join("skep"));
+        let client = programs().join("skep");
+        let mut command = if rustix::process::geteuid().is_root() {
+            let mut command = Command::new("setpriv");
+            command.arg("--bounding-set=-dac_override,-dac_read_search").arg(client);
+            command
+        } else {
+            Command::new(client)
+        };
         command.arg("--home").arg(&self.home).args(arguments);
         command
     }
@@ -311,11 +334,33 @@ impl Computer {
         assert_eq!(self.running.take().unwrap().end(signal), 0, "a clean stop");
     }
 
+    /// `sync wait`, which must say that everything else is equal; the problems as `CODE path`.
+    #[track_caller]
+    pub fn wait_with_problems(&self) -> Vec<String> {
+        let answer = self.command(&["sync", "wait", "--timeout", "60s"]);
+        assert_eq!(answer.code, 7, "{}: {}{}", self.name, answer.err, self.command(&["status"]).out);
+        self.problems()
+    }
+
+    /// The problems that the status lists, as `CODE path`.
+    pub fn problems(&self) -> Vec<String> {
+        let status = self.status();
+        let problems = status["problems"].as_array().unwrap().iter();
+        problems
+            .map(|problem| format!("{} {}", problem["code"].as_str().unwrap(), problem["path"].as_str().unwrap_or("")))
+            .collect()
+    }
+
     /// `sync wait`, which must succeed.
     #[track_caller]
     pub fn wait(&self) {
         let answer = self.command(&["sync", "wait", "--timeout", "60s"]);
         assert_eq!(answer.code, 0, "{}: {}{}", self.name, answer.err, self.command(&["status"]).out);
+    }
+
+    /// `chmod`.
+    pub fn set_mode(&self, name: &str, mode: u32) {
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).unwrap();
     }
 
     /// `status --json`.
