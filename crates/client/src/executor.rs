@@ -16,13 +16,14 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use skep_content::{Block, ChunkRef, Chunker, Manifest};
 use skep_planner::{ApplyError, ApplyOperation, ApplyResult, Effect, Event};
-use skep_platform::{Clock, Entropy, Lane, offload};
-use skep_types::{ChunkId, ContentId, Cursor, Limits};
+use skep_platform::{Clock, Entropy, FileError, Files, Lane, offload};
+use skep_types::{ChunkId, ContentId, Cursor, Limits, Name, Stat};
 
 use crate::bounded::Bounded;
 use crate::call::{CallError, Server};
 use crate::driver::Answers;
 use crate::root::{Root, RootError};
+use crate::safe;
 use crate::world::World;
 
 /// Chunk bytes that are kept between reading and sending, and between push and apply.
@@ -98,6 +99,9 @@ impl<M: World> Executor<M> {
                 Event::Committed { commit: id, result: self.shared.commit(commit, sources).await }
             }
             Effect::Apply { batch, operations } => Event::Applied { batch, results: self.apply(operations).await },
+            Effect::CheckDisplaced { expected, content } => {
+                Event::CameBack { names: self.check_displaced(expected, content).await }
+            }
             Effect::Pull => return self.pull(cursor, answers).await,
             Effect::WakeAt { .. } => return Ok(()),
         };
@@ -137,15 +141,31 @@ impl<M: World> Executor<M> {
     }
 
     /// Looks through the safe; gives back the names in the root under which displaced files came back.
-    pub(crate) async fn look_through_safe(&self) -> Vec<skep_types::Name> {
+    pub(crate) async fn look_through_safe(&self) -> Vec<Name> {
         let shared = self.shared.clone();
         let looked = offload(self.shared.world.tasks(), Lane::Disk, move || {
-            crate::safe::look_through(&shared.root, shared.world.clock().now(), shared.limits.safe_keep_ms)
+            safe::look_through(&shared.root, shared.world.clock().now(), shared.limits.safe_keep_ms)
         });
         match looked.await {
             Ok(Ok(names)) => names,
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the safe could not be looked through");
+                Vec::new()
+            }
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// Reads what was displaced in the place of a file with that stat and content. What holds something else was written in the
+    /// moment in which it was displaced: it comes back. Gives the names under which it did.
+    async fn check_displaced(&self, expected: Stat, content: ContentId) -> Vec<Name> {
+        let shared = self.shared.clone();
+        let checked =
+            offload(self.shared.world.tasks(), Lane::Hash, move || shared.check_displaced(&expected, content));
+        match checked.await {
+            Ok(Ok(names)) => names,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "a displaced file could not be examined: it stays in the safe");
                 Vec::new()
             }
             Err(_) => Vec::new(),
@@ -206,6 +226,22 @@ impl<M: World> Shared<M> {
     fn cache(&self) -> MutexGuard<'_, Cache> {
         // A cache has no invariant that a panic could have broken.
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check_displaced(&self, expected: &Stat, content: ContentId) -> Result<Vec<Name>, FileError> {
+        let root = &self.root;
+        let mut back = Vec::new();
+        for (entry, name) in safe::displaced_as(root, expected)? {
+            // What cannot be read now is still being written: looking through the safe finds it by its stat.
+            let Ok(read) = self.read_entry(&root.safe, &entry) else { continue };
+            if read.result.content != content {
+                back.push(safe::put_beside(root, &root.safe, &entry, &root.dir, &name)?);
+            }
+        }
+        if !back.is_empty() {
+            root.files.make_durable(&[], &[root.dir.clone(), root.safe.clone()])?;
+        }
+        Ok(back)
     }
 
     fn keep_chunks(&self, chunks: Vec<(ChunkId, Bytes)>) {

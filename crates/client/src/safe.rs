@@ -98,6 +98,14 @@ pub(crate) fn look_through<F: Files>(root: &Root<F>, now: Timestamp, keep_ms: u6
     Ok(back)
 }
 
+/// The entries of the safe that came there when a file of which `stat` was expected was displaced, and what they were called.
+pub(crate) fn displaced_as<F: Files>(root: &Root<F>, stat: &Stat) -> Result<Vec<(Name, Name)>, FileError> {
+    let expected = Fingerprint::of(stat);
+    let entries = root.files.list(&root.safe)?.into_iter();
+    let kept = entries.filter_map(|(entry, _)| Kept::parse(&entry).map(|kept| (entry, kept)));
+    Ok(kept.filter(|(_, kept)| kept.expected == expected).map(|(entry, kept)| (entry, kept.name)).collect())
+}
+
 /// Moves `from/entry`, which a person wrote, to where people see it: into `to`, under a name made from `name` that nothing has.
 pub(crate) fn put_beside<F: Files>(
     root: &Root<F>,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use skep_types::{Commit, Content, FileContent, Mode, Name, NodeId, Stat};
+use skep_types::{Commit, Content, ContentId, FileContent, Mode, Name, NodeId, Stat};
 
 /// Names one look, for its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -168,6 +168,14 @@ pub enum Effect {
         batch: BatchId,
         /// What to do.
         operations: Vec<ApplyOperation>,
+    },
+    /// Read what was displaced where a file with this stat and content was expected. What holds something else was written in that very
+    /// moment: it comes back under a name beside. Answered by [`crate::Event::CameBack`].
+    CheckDisplaced {
+        /// What was expected.
+        expected: Stat,
+        /// What it held.
+        content: ContentId,
     },
     /// Ask the server for the journal after the cursor (a feed does this by itself). Answered by [`crate::Event::Entries`] or
     /// [`crate::Event::PullFailed`].

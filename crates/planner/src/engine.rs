@@ -175,6 +175,7 @@ impl Engine {
             }
             Event::Changed { dir, name, change } => {
                 self.observer.hint_follows(trees, dir, &name, change);
+                effects.extend(self.observer.check_displaced(dir, &name, change));
                 self.try_again_below(trees, dir, &name);
                 self.observer.hint(dir, name, change);
             }
@@ -187,7 +188,8 @@ impl Engine {
                 self.observer.read(trees, node, result, &mut findings);
             }
             Event::Committed { commit, result } => self.committed(trees, commit, result, effects),
-            Event::Applied { batch, results } => self.applied(trees, batch, results, &mut findings),
+            Event::Applied { batch, results } => self.applied(trees, batch, results, &mut findings, effects),
+            Event::CameBack { names } => self.observer.came_back(names),
             Event::Connected => {
                 self.connected = true;
                 self.send_from = self.head;

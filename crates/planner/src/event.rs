@@ -159,6 +159,11 @@ pub enum Event {
         /// What came of each.
         results: Vec<ApplyResult>,
     },
+    /// Answer to [`crate::Effect::CheckDisplaced`].
+    CameBack {
+        /// Names in the root under which files came back.
+        names: Vec<Name>,
+    },
     /// The feed is open: the server can be reached.
     Connected,
     /// The feed is closed: the server cannot be reached, or not by push.

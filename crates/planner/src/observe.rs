@@ -5,6 +5,7 @@
 //! keep id and history); a directory is its inode first. What vanished is *missing* until enough is known to call it moved or
 //! deleted: a place can be empty for a moment, and a move is seen in two halves.
 
+mod moment;
 mod see;
 mod settle;
 
@@ -15,6 +16,9 @@ use skep_types::{Change, Limits, Name, NodeId, Stat, Timestamp};
 use crate::shape::Shape;
 use crate::trees::{LIMBO, Trees};
 use crate::{Effect, LookId, ReadError};
+
+pub(crate) use moment::Displaced;
+use moment::Left;
 
 /// Looks that are under way at once.
 const LOOKS_MAX: usize = 16;
@@ -51,13 +55,6 @@ struct LookUnderWay {
     dirty: Dirty,
     /// The directory is to be watched, too.
     watch: bool,
-}
-
-/// A place that a file left in a rename of ours.
-#[derive(Debug, Clone, Copy)]
-struct Left {
-    node: NodeId,
-    at_ms: u64,
 }
 
 /// A file that stands where Local knew nothing, with the inode of a node that Local has elsewhere.
@@ -121,6 +118,10 @@ pub(crate) struct Observer {
     unhinted: BTreeSet<NodeId>,
     /// Hints that tell of the place of a file from which we took it mean the file.
     left: BTreeMap<(NodeId, Name), Left>,
+    /// Files that were displaced a moment ago.
+    displaced: BTreeMap<(NodeId, Name), Displaced>,
+    /// Displaced files that are being read.
+    checks: usize,
     now: Timestamp,
     at_ms: u64,
     /// Hints since then may be lost: looks at everything do not trust a stat that is as young.
@@ -152,6 +153,8 @@ impl Observer {
             watched: BTreeSet::new(),
             unhinted: BTreeSet::new(),
             left: BTreeMap::new(),
+            displaced: BTreeMap::new(),
+            checks: 0,
             now: Timestamp::default(),
             at_ms: 0,
             doubt_since: None,
@@ -206,54 +209,11 @@ impl Observer {
         }
     }
 
-    /// A program hints at bytes that were written: if we took the file from there a moment ago, it may be that one.
-    pub(crate) fn hint_follows(&mut self, trees: &dyn Trees, dir: NodeId, name: &Name, change: Change) {
-        let left = self.left.get(&(dir, name.clone())).copied().filter(|_| change == Change::Bytes);
-        if let Some(local) = left.and_then(|left| trees.local(left.node)) {
-            self.hint(local.parent, local.name, change);
-        }
-    }
-
-    /// We took the file from there a moment ago: what is hinted of that place, now or soon, may be of the file.
-    pub(crate) fn took(&mut self, trees: &dyn Trees, node: NodeId, dir: NodeId, name: &Name) {
-        self.left.insert((dir, name.clone()), Left { node, at_ms: self.at_ms });
-        let waiting = self.dirty.get(&dir).and_then(|dirty| dirty.names.get(name)).copied();
-        if let Some(change) = waiting {
-            self.hint_follows(trees, dir, name, change);
-        }
-    }
-
     /// The directory is watched no more. If it is still believed to be here, it was removed, or replaced by another one.
     pub(crate) fn unwatched(&mut self, trees: &dyn Trees, dir: NodeId) {
         match trees.local(dir) {
             Some(_) => self.look_anew(dir),
             None => self.forget_directory(dir),
-        }
-    }
-
-    /// Whether the file at this stat could change once more without a trace but a hint, and until when, if so.
-    pub(crate) fn is_young(&mut self, node: NodeId, stat: &Stat) -> bool {
-        let is_young = age_ms(self.now, stat).is_some_and(|age| age < self.limits.racy_ms);
-        if is_young {
-            self.young.insert(node, self.at_ms + self.limits.racy_ms);
-        }
-        is_young
-    }
-
-    /// When the first file that was young is so no more.
-    pub(crate) fn next_grown(&self) -> Option<u64> {
-        self.young.values().copied().min()
-    }
-
-    /// Whether no hint would tell of a change of the node's bytes.
-    fn is_unhinted(&self, trees: &dyn Trees, node: NodeId) -> bool {
-        trees.local(node).is_some_and(|local| self.unhinted.contains(&local.parent))
-    }
-
-    /// The file was put there, and its stat taken, by us: a change in the same tick of the clock is told by a hint, if by anything.
-    pub(crate) fn put_there(&mut self, trees: &dyn Trees, node: NodeId) {
-        if self.is_unhinted(trees, node) {
-            self.racy.insert(node, self.at_ms + self.limits.racy_ms);
         }
     }
 
@@ -335,6 +295,7 @@ impl Observer {
             && self.reading.is_empty()
             && !self.busy.values().any(Busy::waits)
             && self.racy.is_empty()
+            && self.checks == 0
     }
 
     /// Starts looks, as many as there is room for.

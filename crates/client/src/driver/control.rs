@@ -233,7 +233,7 @@ impl<M: World> Control<M> {
         }
         let permits = match &effect {
             Effect::Look { .. } => &self.permits.looks,
-            Effect::Read(_) => &self.permits.reads,
+            Effect::Read(_) | Effect::CheckDisplaced { .. } => &self.permits.reads,
             Effect::Apply { .. } => &self.permits.applies,
             Effect::Commit { .. } | Effect::Pull | Effect::WakeAt { .. } => &self.permits.commits,
         };

@@ -182,7 +182,7 @@ impl<F: Files> Batch<'_, F> {
             }
             back => back,
         };
-        if back.is_err() || files.stat(safe, kept).map_err(apply_error)?.is_some_and(|stat| !same_thing(&stat, ours)) {
+        if back.is_err() || files.stat(safe, kept).map_err(apply_error)?.is_some_and(|stat| !matches(&stat, ours)) {
             // Both what came out first and what came out second are the person's.
             put_beside(self.root, safe, kept, dir, name).map_err(apply_error)?;
         } else {
@@ -294,10 +294,10 @@ impl<F: Files> Batch<'_, F> {
         }
     }
 
-    /// Removes a file that this batch staged and nobody saw, if it is that file.
+    /// Removes a file that this batch staged and nobody wrote to, if it is that file.
     fn drop_ours(&self, kept: &Name, ours: &Stat) {
         let (files, safe) = (&self.root.files, &self.root.safe);
-        if files.stat(safe, kept).is_ok_and(|stat| stat.is_some_and(|stat| same_thing(&stat, ours))) {
+        if files.stat(safe, kept).is_ok_and(|stat| stat.is_some_and(|stat| matches(&stat, ours))) {
             // What stays behind is known as ours by its name, and dropped when the safe is looked through.
             let _ = files.remove_file(safe, kept);
         }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use skep_content::{ChunkRef, Manifest, chunk_id};
 use skep_planner::{Event, Location, ReadError, ReadRequest, ReadResult};
 use skep_platform::{Clock, FileError, FileErrorKind, Files, Lane, offload};
-use skep_types::{ChunkId, NodeId};
+use skep_types::{ChunkId, Name, NodeId};
 
 use super::Shared;
 use crate::root::from_io;
@@ -59,9 +59,14 @@ impl<M: World> Shared<M> {
 
     /// Reads and hashes the file at `at`; an error of kind [`FileErrorKind::Exists`] says that it changed meanwhile.
     pub(super) fn read_file(&self, at: &Location) -> Result<FileRead, FileError> {
+        let dir = self.root.files.open_dir(&self.root.dir, &at.dir)?;
+        self.read_entry(&dir, &at.name)
+    }
+
+    /// Reads and hashes the file `name` of an open directory.
+    pub(super) fn read_entry(&self, dir: &<M::Files as Files>::Dir, name: &Name) -> Result<FileRead, FileError> {
         let files = &self.root.files;
-        let dir = files.open_dir(&self.root.dir, &at.dir)?;
-        let (mut reader, before) = files.read(&dir, &at.name)?;
+        let (mut reader, before) = files.read(dir, name)?;
         let mut manifest = Manifest::default();
         let mut small = Vec::new();
         let keeps_bytes = before.size <= self.limits.inline_bytes_max as u64;

@@ -4,7 +4,7 @@ use skep_types::{Change, CommitId, CommitReply, Content, GroupResult, Kind, Node
 
 use super::Engine;
 use super::hold::Trouble;
-use crate::observe::Findings;
+use crate::observe::{Displaced, Findings};
 use crate::plan::Purpose;
 use crate::trees::{LIMBO, Local, LocalContent, Synced, Trees};
 use crate::{ApplyError, ApplyKind, ApplyResult, BatchId, CommitFailure, Effect};
@@ -92,6 +92,7 @@ impl Engine {
         batch: BatchId,
         results: Vec<ApplyResult>,
         findings: &mut Findings,
+        effects: &mut Vec<Effect>,
     ) {
         let Some(under_way) = self.batches.remove(&batch) else { return };
         self.observer.thaw(&under_way.places);
@@ -106,6 +107,7 @@ impl Engine {
             match result {
                 Ok(stat) => {
                     self.holds.forget(node);
+                    effects.extend(self.displaced(trees, node, &operation.kind));
                     self.done(trees, node, operation.kind, purpose, stat, findings);
                 }
                 Err(error) => {
@@ -122,6 +124,14 @@ impl Engine {
                 self.observer.hint(dir, name, Change::Entry);
             }
         }
+    }
+
+    /// If the operation displaced a file: what there may be to look after.
+    fn displaced(&mut self, trees: &dyn Trees, node: NodeId, kind: &ApplyKind) -> Option<Effect> {
+        let (ApplyKind::Replace { expected, .. } | ApplyKind::Remove { expected, .. }) = kind else { return None };
+        let local = trees.local(node)?;
+        let displaced = Displaced { expected: *expected, content: local.file()?.id, at_ms: self.at_ms };
+        self.observer.displaced(local.parent, &local.name, displaced)
     }
 
     /// An operation was carried out: the trees say so.

@@ -144,7 +144,7 @@ impl Observer {
             self.young.remove(&node);
             findings.touched.insert(node);
         }
-        self.left.retain(|_, left| left.at_ms + self.limits.hint_late_ms > self.at_ms);
+        self.forget_moments();
         let busy = self.busy.values().filter(|busy| busy.waits()).map(|busy| busy.retry_at_ms);
         self.racy.values().copied().chain(busy).min()
     }

@@ -262,6 +262,7 @@ impl World {
                 client.inbox.push(Event::Applied { batch, results });
                 self.note(text);
             }
+            Effect::CheckDisplaced { .. } => client.inbox.push(Event::CameBack { names: Vec::new() }),
             Effect::Pull => {
                 let event = if client.offline { Event::PullFailed } else { Event::Head(head) };
                 client.inbox.push(event);
