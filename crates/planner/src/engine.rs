@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use skep_types::{
     Commit, CommitId, Content, Cursor, DeviceId, DriveId, Entry, Evidence, Kind, Limits, Name, NodeId, NodeState, Seq,
-    Timestamp,
+    Stat, Timestamp, Version,
 };
 
 use crate::ids::IdSource;
 use crate::observe::{Findings, Observer};
 use crate::plan::{Applying, CHAIN_MAX, Outcome, Plan, Purpose, Room, Scene, Sending, Traffic, read_effects};
-use crate::trees::Trees;
+use crate::trees::{Synced, Trees};
 use crate::{ApplyKind, ApplyOperation, BatchId, Effect, Event, Input};
 
 pub use report::{EngineProblem, Progress};
@@ -153,7 +153,7 @@ impl Engine {
         if self.send_after_ms > self.at_ms {
             wake = Some(wake.map_or(self.send_after_ms, |wake| wake.min(self.send_after_ms)));
         }
-        let wake = [wake, self.holds.next()].into_iter().flatten().min();
+        let wake = [wake, self.observer.next_grown(), self.holds.next()].into_iter().flatten().min();
         effects.extend(wake.map(|at_ms| Effect::WakeAt { at_ms: at_ms.max(self.at_ms + 1) }));
         effects
     }
@@ -175,6 +175,7 @@ impl Engine {
             }
             Event::Changed { dir, name, change } => {
                 self.observer.hint_follows(trees, dir, &name, change);
+                self.try_again_below(trees, dir, &name);
                 self.observer.hint(dir, name, change);
             }
             Event::Unwatched { dir } => self.observer.unwatched(trees, dir),
@@ -214,15 +215,30 @@ impl Engine {
                 self.head = self.head.max(head);
                 self.pull_if_behind(trees, effects);
             }
+            Event::TryAgain => self.holds.try_again(self.at_ms, |_| true),
             Event::Tick => {}
         }
         self.take_findings(findings);
     }
 
+    /// Somebody did something to this entry: perhaps what it takes that a problem of it, or of an entry of it, is none any more.
+    fn try_again_below(&mut self, trees: &dyn Trees, dir: NodeId, name: &Name) {
+        if self.holds.troubles().next().is_none() {
+            return;
+        }
+        if let Some(node) = trees.local_child(dir, name) {
+            let is_in_it = |held| trees.local(held).is_some_and(|local| local.parent == node);
+            self.holds.try_again(self.at_ms, |held| held == node || is_in_it(held));
+        }
+    }
+
     fn take_findings(&mut self, findings: Findings) {
         self.touched.extend(findings.touched);
+        if !findings.changed.is_empty() {
+            self.holds.try_again(self.at_ms, |node| findings.changed.contains(&node));
+        }
         for node in findings.readable {
-            self.holds.forget_reading(node);
+            self.holds.forget(node);
         }
         for (node, error) in findings.unreadable {
             self.holds.unreadable(node, error, self.now, self.at_ms);
@@ -265,10 +281,12 @@ impl Engine {
 
     fn take_entry(&mut self, trees: &mut dyn Trees, entry: Entry) {
         let node = entry.state.node;
+        self.settle_own(trees, &entry);
         let rested =
             entry.state.kind() == Kind::Directory && trees.remote(node).is_some() && !is_live_remotely(trees, node);
         trees.set_remote(node, Some(entry.state));
         self.touched.insert(node);
+        self.holds.try_again(self.at_ms, |held| held == node);
         if rested {
             // It was in the trash, by itself or with a directory above it: what rests beneath it may live again.
             let mut left = trees.remote_children(node);
@@ -278,6 +296,45 @@ impl Engine {
                 left.extend(trees.remote_children(child));
             }
         }
+    }
+
+    /// What this device sent is an ancestor of what its disk shows. Before another device's change of it takes its place in Remote, it
+    /// becomes the merge base.
+    fn settle_own(&self, trees: &mut dyn Trees, entry: &Entry) {
+        let node = entry.state.node;
+        let (Some(before), Some(local)) = (trees.remote(node), trees.local(node)) else { return };
+        let synced = trees.synced(node);
+        let is_base = |version: fn(&NodeState) -> Version| {
+            let of_remote = version(&before);
+            of_remote.commit.device() == self.identity.device
+                && version(&entry.state).commit.device() != self.identity.device
+                && synced.as_ref().is_none_or(|synced| version(&synced.state) != of_remote)
+        };
+        let place = is_base(|state| state.place_version);
+        let content = is_base(|state| state.content_version);
+        let mode = is_base(|state| state.mode_version);
+        if !(place || content || mode) {
+            return;
+        }
+        let is_new = synced.is_none();
+        let mut base = synced.unwrap_or_else(|| Synced { state: before.clone(), shown: local.stat });
+        if place {
+            (base.state.place, base.state.place_version) = (before.place, before.place_version);
+        }
+        if content || is_new {
+            let is_shown = local.content.known() == Some(&before.content);
+            let sent_mtime = before.content.file().map_or(local.stat.mtime, |file| file.mtime);
+            let mtime = if is_shown { local.stat.mtime } else { sent_mtime };
+            base.shown = Stat { mtime, executable: base.shown.executable, ..local.stat };
+            (base.state.content, base.state.content_version) = (before.content, before.content_version);
+        }
+        if mode || is_new {
+            // Only a change against what was shown is an edit.
+            base.shown.executable = (local.mode == before.mode) == local.stat.executable;
+            (base.state.mode, base.state.mode_version) = (before.mode, before.mode_version);
+        }
+        trees.set_synced(node, Some(base));
+        trees.set_offered(node, false);
     }
 
     /// The journal was taken up to here: what waited for it can go on.
@@ -345,7 +402,7 @@ impl Engine {
         let agreed = std::mem::take(&mut plan.agreed);
         let places = plan.into_places();
         for node in agreed {
-            self.holds.agreed(node);
+            self.holds.forget(node);
         }
         let mut effects = read_effects(reads);
         for (sending, big) in sendings {

@@ -188,6 +188,8 @@ pub enum Event {
     },
     /// The journal's end is at least here (from a question or a heartbeat).
     Head(Seq),
+    /// What failed is to be tried again now, however lately it was tried.
+    TryAgain,
     /// Time passed.
     Tick,
 }

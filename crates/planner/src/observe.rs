@@ -95,6 +95,8 @@ impl Busy {
 pub(crate) struct Findings {
     /// Nodes of Local that changed.
     pub(crate) touched: BTreeSet<NodeId>,
+    /// Nodes of which the disk shows something else than before: what failed with them may go well now.
+    pub(crate) changed: BTreeSet<NodeId>,
     /// Nodes that cannot be read, with what to say of them.
     pub(crate) unreadable: Vec<(NodeId, ReadError)>,
     /// Directories that cannot be listed.
@@ -236,6 +238,11 @@ impl Observer {
             self.young.insert(node, self.at_ms + self.limits.racy_ms);
         }
         is_young
+    }
+
+    /// When the first file that was young is so no more.
+    pub(crate) fn next_grown(&self) -> Option<u64> {
+        self.young.values().copied().min()
     }
 
     /// Whether no hint would tell of a change of the node's bytes.

@@ -9,7 +9,9 @@ mod send;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skep_types::{Content, Group, Kind, Limits, Mode, NodeId, NodeState, Operation, Place, Seq, Stat, Version};
+use skep_types::{
+    Content, Group, Kind, Limits, Mode, NodeId, NodeState, Operation, Place, Seq, Stat, Timestamp, Version,
+};
 
 use crate::engine::Identity;
 use crate::ids;
@@ -250,18 +252,25 @@ impl<'a> Plan<'a> {
     fn adopt_applied(&mut self, node: NodeId, local: &Local, synced: Option<Synced>) -> Option<Synced> {
         let Some(applied) = self.trees.applying(node) else { return synced };
         self.trees.set_applying(node, None);
-        if !local.content.known().is_some_and(|known| known.same_bytes(&applied.content)) {
+        let Some(known) = local.content.known().filter(|known| known.same_bytes(&applied.content)) else {
             return synced;
+        };
+        let mut shown = local.stat;
+        if let (Some(here), Some(brought)) = (known.file(), applied.content.file())
+            && !may_be_rounded(here.mtime, brought.mtime)
+        {
+            // It was touched since.
+            shown.mtime = brought.mtime;
         }
         let adopted = match synced {
             None => {
                 // Set after the apply, or never taken by a disk that has no such bit: then it is applied once more.
                 let executable = applied.mode.executable && local.stat.executable;
-                let shown = Stat { executable, ..local.stat };
+                let shown = Stat { executable, ..shown };
                 Synced { state: NodeState { mode: Mode { executable }, ..applied }, shown }
             }
             Some(before) => {
-                let shown = Stat { executable: before.shown.executable, ..local.stat };
+                let shown = Stat { executable: before.shown.executable, ..shown };
                 let state =
                     NodeState { content: applied.content, content_version: applied.content_version, ..before.state };
                 Synced { state, shown }
@@ -581,6 +590,12 @@ impl<'a> Plan<'a> {
         let (parent, name) = self.shape.place(self.trees, node)?;
         self.shape.location(self.trees, parent, &name)
     }
+}
+
+/// Whether a disk may show `mtime` as `shown`: its clock may count whole seconds, or pairs of them.
+fn may_be_rounded(shown: Timestamp, mtime: Timestamp) -> bool {
+    let difference = shown.as_nanoseconds().abs_diff(mtime.as_nanoseconds());
+    difference == 0 || (shown.nanoseconds == 0 && difference < 2_000_000_000)
 }
 
 /// The reads of a pass, in parts that can go to several hands.

@@ -145,7 +145,8 @@ fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-fn print(lines: &[String]) -> Result<(), Complaint> {
+/// Writes lines to standard output.
+pub(crate) fn print(lines: &[String]) -> Result<(), Complaint> {
     let mut out = io::stdout().lock();
     let written = lines.iter().try_for_each(|line| writeln!(out, "{line}")).and_then(|()| out.flush());
     match written {

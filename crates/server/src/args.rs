@@ -36,6 +36,15 @@ pub enum Command {
     Fingerprint(DataArgs),
     /// Write everything that is kept here to a directory, as plain files.
     Export(ExportArgs),
+    /// Check that everything that is kept here is there and whole.
+    Fsck(FsckArgs),
+    /// Let go of what is past its time and of what nothing needs any more.
+    Gc(GcArgs),
+    /// Read all content now and mark what is damaged.
+    Scrub(ScrubArgs),
+    /// Make backups.
+    #[command(subcommand)]
+    Backup(BackupCommand),
     /// Show what happened.
     Log(LogArgs),
 }
@@ -138,6 +147,75 @@ pub struct ExportArgs {
     /// On which data.
     #[command(flatten)]
     pub data: DataArgs,
+}
+
+/// How to check.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Ends with 0 if everything is fine, with 8 if something is damaged. Beside a running server it only looks."
+)]
+pub struct FsckArgs {
+    /// Save what can be read of damaged packs, move them aside (nothing is deleted), and let devices send again what is lost.
+    /// Needs the server to be stopped.
+    #[arg(long)]
+    pub repair: bool,
+    /// One JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// On which data.
+    #[command(flatten)]
+    pub data: DataArgs,
+}
+
+/// How to collect garbage.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Versions are kept for 180 days, the trash for 90. A running server does this by itself once a day; by hand it \
+    needs the server to be stopped."
+)]
+pub struct GcArgs {
+    /// Only say what would go. Works beside a running server.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// One JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// On which data.
+    #[command(flatten)]
+    pub data: DataArgs,
+}
+
+/// How to scrub.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Works beside a running server, which does this by itself once a month. Ends with 8 if something is damaged; \
+    `skep-server fsck` then tells which files."
+)]
+pub struct ScrubArgs {
+    /// One JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// On which data.
+    #[command(flatten)]
+    pub data: DataArgs,
+}
+
+/// What to do with backups.
+#[derive(Debug, Subcommand)]
+pub enum BackupCommand {
+    /// Copy all data to a directory, beside a running server or without one, and verify the copy.
+    #[command(
+        after_help = "The result is a data directory: `skep-server run --data-dir DIR` serves it, `skep-server fsck --data-dir DIR` \
+        checks it again. It holds the server's keys; keep it as safe as the server."
+    )]
+    Create {
+        /// A new or empty directory, best on another disk.
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        /// On which data.
+        #[command(flatten)]
+        data: DataArgs,
+    },
 }
 
 /// Which log, and how.
@@ -243,6 +321,12 @@ mod tests {
             "skep-server export E --data-dir D",
             "skep-server export E --data-dir D --user maya --all-versions",
             "skep-server log --connections --json --data-dir D",
+            "skep-server fsck --data-dir D",
+            "skep-server gc --data-dir D",
+            "skep-server gc --dry-run --json --data-dir D",
+            "skep-server scrub --json --data-dir D",
+            "skep-server backup create B --data-dir D",
+            "skep-server fsck --repair --json --data-dir D",
         ] {
             assert!(matches!(parsed(line), Ok(Asked::Command(_))), "{line}: {:?}", parsed(line).err());
         }

@@ -12,6 +12,9 @@ pub enum ServiceError {
     /// The metadata store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The content store failed.
+    #[error(transparent)]
+    Blobs(#[from] BlobError),
     /// A job panicked or the server is stopping.
     #[error(transparent)]
     Gone(#[from] Gone),
@@ -46,6 +49,7 @@ impl From<ServiceError> for ErrorReply {
     fn from(error: ServiceError) -> ErrorReply {
         match error {
             ServiceError::Store(error) => store_refusal(&error),
+            ServiceError::Blobs(error) => blob_refusal(&error),
             ServiceError::Gone(gone) => gone_refusal(gone),
             other => ErrorReply::new(Code::BadRequest, other.to_string()),
         }

@@ -1,5 +1,6 @@
 //! The service: what it is made of, and the way of a call through it.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use skep_blobstore::BlobStore;
@@ -16,6 +17,7 @@ use crate::connections::{CallRecord, ConnectionLog, WorthALine};
 use crate::error::{body_refusal, signed_out};
 use crate::hub::{Hub, Hubs};
 use crate::join::JoinGate;
+use crate::pins::Pins;
 use crate::session::{Lookup, Session, Sessions, may_call, token_hash};
 
 /// Longest frame of a caller that is not signed in.
@@ -56,6 +58,9 @@ pub(crate) struct Inner<M, B, C, E, T> {
     pub(crate) hubs: Hubs,
     pub(crate) log: Arc<ConnectionLog>,
     pub(crate) joins: JoinGate,
+    pub(crate) pins: Arc<Pins>,
+    /// Until this monotonic millisecond a device may be taking a snapshot.
+    pub(crate) paging_until_ms: Arc<AtomicU64>,
     pub(crate) commits: mpsc::Sender<Queued>,
 }
 
@@ -81,7 +86,9 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
             write_commits(queue, Arc::clone(&parts.meta), Arc::clone(&parts.clock), parts.tasks.clone(), parts.limits);
         parts.tasks.spawn("commit writer", writer);
         let (sessions, hubs, joins) = (Sessions::default(), Hubs::default(), JoinGate::default());
-        Ok(Service { inner: Arc::new(Inner { parts, generation, sessions, hubs, log, joins, commits }) })
+        let (pins, paging_until_ms) = (Arc::default(), Arc::default());
+        let inner = Inner { parts, generation, sessions, hubs, log, joins, pins, paging_until_ms, commits };
+        Ok(Service { inner: Arc::new(inner) })
     }
 
     /// Answers one call. `body` starts with a request frame, the answer with a reply or an error frame. The answer may be

@@ -48,6 +48,7 @@ impl<M: World> Driver<M> {
         if !self.all_hints_taken().await {
             self.tell(Signal::Event(Event::ScanDue)).await;
         }
+        self.tell(Signal::Event(Event::TryAgain)).await;
         let head = self.server_head().await;
         self.tell(Signal::Event(Event::Head(head))).await;
         let (flush, flushed) = oneshot::channel();

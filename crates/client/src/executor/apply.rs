@@ -25,6 +25,8 @@ pub(crate) struct Batch<'a, F: Files> {
     dirs: BTreeMap<Vec<Name>, F::Dir>,
     /// Directories whose entries changed, by inode.
     touched: BTreeMap<u64, F::Dir>,
+    /// Files whose times or mode were set in place.
+    set: Vec<(F::Dir, Name)>,
 }
 
 /// The coarsest clock of a file system that is known: FAT counts two seconds.
@@ -47,7 +49,13 @@ pub(crate) fn apply_batch<F: Files>(
     {
         return operations.iter().map(|_| Err(apply_error(error.clone()))).collect();
     }
-    let mut batch = Batch { root, safe_names: SafeNames::new(random), dirs: BTreeMap::new(), touched: BTreeMap::new() };
+    let mut batch = Batch {
+        root,
+        safe_names: SafeNames::new(random),
+        dirs: BTreeMap::new(),
+        touched: BTreeMap::new(),
+        set: Vec::new(),
+    };
     let mut failed: Vec<&ApplyOperation> = Vec::new();
     let mut done: Vec<ApplyResult> = Vec::with_capacity(operations.len());
     for (operation, staged) in operations.iter().zip(staged) {
@@ -64,12 +72,26 @@ pub(crate) fn apply_batch<F: Files>(
         let _ = root.files.remove_file(&root.staging, name);
     }
     let touched: Vec<F::Dir> = batch.touched.into_values().collect();
-    if !touched.is_empty()
-        && let Err(error) = root.files.make_durable(&[], &touched)
-    {
+    let made_durable = set_durably(root, &batch.set).and_then(|()| match touched.is_empty() {
+        true => Ok(()),
+        false => root.files.make_durable(&[], &touched),
+    });
+    if let Err(error) = made_durable {
         return done.into_iter().map(|result| result.and(Err(apply_error(error.clone())))).collect();
     }
     done
+}
+
+/// Makes durable what was set on files in their places, but for those that a person took away meanwhile.
+fn set_durably<F: Files>(root: &Root<F>, set: &[(F::Dir, Name)]) -> Result<(), FileError> {
+    let is_gone = |error: &FileError| matches!(error.kind, FileErrorKind::NotFound | FileErrorKind::WrongKind);
+    match root.files.make_durable(set, &[]) {
+        Err(error) if is_gone(&error) => set.iter().try_for_each(|file| {
+            let synced = root.files.make_durable(std::slice::from_ref(file), &[]);
+            synced.or_else(|error| if is_gone(&error) { Ok(()) } else { Err(error) })
+        }),
+        made_durable => made_durable,
+    }
 }
 
 impl<F: Files> Batch<'_, F> {
@@ -221,6 +243,7 @@ impl<F: Files> Batch<'_, F> {
             files.set_mtime(&dir, &at.name, content.mtime).map_err(apply_error)?;
         }
         self.touch_dir(&dir);
+        self.set.push((dir.clone(), at.name.clone()));
         let now = files.stat(&dir, &at.name).map_err(apply_error)?.ok_or(ApplyError::Changed)?;
         let is_ours = same_thing(&now, expected)
             && now.size == expected.size

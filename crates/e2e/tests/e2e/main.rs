@@ -13,3 +13,4 @@ mod meeting;
 mod rig;
 mod syncing;
 mod tree;
+mod upkeep;

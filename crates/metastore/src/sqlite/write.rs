@@ -29,7 +29,7 @@ impl Session<'_> {
         self.connection.prepare_cached(statement)?.execute(params)
     }
 
-    fn change(&self, statement: &str, params: impl Params) -> Result<usize, StoreError> {
+    pub(super) fn change(&self, statement: &str, params: impl Params) -> Result<usize, StoreError> {
         self.try_change(statement, params).map_err(row::failed)
     }
 
@@ -151,9 +151,16 @@ impl Write for Session<'_> {
         self.change(sql::RENEW_CHUNK, (number, chunk.as_bytes(), row::nanoseconds(lease))).map(drop)
     }
 
-    fn put_manifest(&mut self, drive: DriveId, list: ListId, manifest: &Manifest) -> Result<(), StoreError> {
+    fn put_manifest(
+        &mut self,
+        drive: DriveId,
+        list: ListId,
+        manifest: &Manifest,
+        lease: Timestamp,
+    ) -> Result<(), StoreError> {
         let number = self.number_of(drive)?;
-        self.change(sql::PUT_MANIFEST, (number, list.as_bytes(), row::encode(manifest))).map(drop)
+        let params = (number, list.as_bytes(), row::encode(manifest), row::nanoseconds(lease));
+        self.change(sql::PUT_MANIFEST, params).map(drop)
     }
 
     fn put_connection(&mut self, connection: &Connection) -> Result<(), StoreError> {

@@ -70,25 +70,24 @@ impl Holds {
         .collect()
     }
 
+    /// Ends the holds of problems with `wanted` nodes: something has changed, or somebody asks.
+    pub(super) fn try_again(&mut self, at_ms: u64, wanted: impl Fn(NodeId) -> bool) {
+        for (node, hold) in &mut self.holds {
+            if hold.trouble.is_some() && !hold.expired && wanted(*node) {
+                hold.until_ms = at_ms;
+            }
+        }
+    }
+
     /// When the next hold ends.
     pub(super) fn next(&self) -> Option<u64> {
         self.holds.values().filter(|hold| !hold.expired).map(|hold| hold.until_ms).min()
     }
 
-    /// It went well.
+    /// It went well, or all sides agree however that came. Of a directory that could not be listed, that says nothing of its entries.
     pub(super) fn forget(&mut self, node: NodeId) {
-        self.holds.remove(&node);
-    }
-
-    /// The file could be read after all.
-    pub(super) fn forget_reading(&mut self, node: NodeId) {
-        self.forget(node);
-    }
-
-    /// All sides agree on the node, however that came.
-    pub(super) fn agreed(&mut self, node: NodeId) {
         if !self.is_unlistable(node) {
-            self.forget(node);
+            self.holds.remove(&node);
         }
     }
 
@@ -100,7 +99,7 @@ impl Holds {
     /// The directory was listed, or is there no more.
     pub(super) fn listed(&mut self, node: NodeId) {
         if self.is_unlistable(node) {
-            self.forget(node);
+            self.holds.remove(&node);
         }
     }
 

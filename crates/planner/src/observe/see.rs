@@ -164,6 +164,7 @@ impl Observer {
         let mode = self.mode_of(trees, node, &known, &stat);
         trees.set_local(node, Some(Local { content, mode, stat, ..known }));
         findings.touched.insert(node);
+        findings.changed.insert(node);
     }
 
     /// Whether the bytes of a file may have changed though its stat did not: it was written, and changed last, in one tick of the clock.

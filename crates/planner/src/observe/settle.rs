@@ -109,6 +109,7 @@ impl Observer {
             left.extend(trees.local_children(node).into_iter().map(|(_, child)| child));
             trees.set_local(node, None);
             findings.listed.push(node);
+            findings.changed.insert(node);
             self.forget_directory(node);
             self.missing.remove(&node);
             self.dirty.remove(&node);
@@ -145,7 +146,7 @@ impl Observer {
         }
         self.left.retain(|_, left| left.at_ms + self.limits.hint_late_ms > self.at_ms);
         let busy = self.busy.values().filter(|busy| busy.waits()).map(|busy| busy.retry_at_ms);
-        self.racy.values().chain(self.young.values()).copied().chain(busy).min()
+        self.racy.values().copied().chain(busy).min()
     }
 
     /// Whether a read of the node may be asked for now.
