@@ -106,9 +106,9 @@ pub struct Counts {
 pub struct Report {
     /// What was looked at.
     pub counts: Counts,
-    /// What is wrong, at most [`TOLD_MAX`] of it.
+    /// What is wrong, at most `TOLD_MAX` of it.
     pub findings: Vec<Finding>,
-    /// Files of which something is lost, at most [`TOLD_MAX`].
+    /// Files of which something is lost, at most `TOLD_MAX`.
     pub files: Vec<LostFile>,
     /// Findings and files beyond that.
     pub more: u64,

@@ -2,10 +2,11 @@
 
 use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::time::Duration;
 
 use serde_json::json;
-use skep_platform::runtime::SystemEntropy;
+use skep_platform::runtime::{SystemEntropy, stop_signal};
 use skep_platform::talk::{Complaint, Exit};
 use skep_platform::{Entropy, own_files};
 use skep_protocol::{ClassicId, Code, Connected, Reply, Request};
@@ -39,12 +40,23 @@ pub async fn connect(global: &Global, args: ConnectArgs) -> Result<Exit, Complai
     home.make()?;
     // Held from here on, so that of two commands at once one joins.
     let lock = daemon::claim(&home)?;
-    let config = match home.config()? {
-        Some(config) => come_back(&home, config, &wanted).await?,
-        None => come_first(global, &home, &wanted).await?,
+    let mut stop = pin!(stop_signal());
+    let config = tokio::select! {
+        biased;
+        _ = &mut stop => return Ok(Exit::Done),
+        joined = joined(global, &home, &wanted) => joined?,
     };
-    tell_new_id(global, &home, &config)?;
-    daemon::serve(&home, global, config, lock, wanted.limits).await
+    daemon::serve(&home, global, config, lock, wanted.limits, stop).await
+}
+
+/// What this home is joined to, from now on if it was not before.
+async fn joined(global: &Global, home: &Home, wanted: &Wanted) -> Result<Config, Complaint> {
+    let config = match home.config()? {
+        Some(config) => come_back(home, config, wanted).await?,
+        None => come_first(global, home, wanted).await?,
+    };
+    tell_new_id(global, home, &config)?;
+    Ok(config)
 }
 
 /// Gives the account another id.

@@ -50,7 +50,7 @@ pub async fn daemon(command: DaemonCommand, global: &Global) -> Result<Exit, Com
 async fn run(home: &Home, global: &Global) -> Result<Exit, Complaint> {
     let config = home.joined()?;
     let lock = claim(home)?;
-    serve(home, global, config, lock, Limits::SHIPPED).await
+    serve(home, global, config, lock, Limits::SHIPPED, stop_signal()).await
 }
 
 /// Makes this process the one client of its home.
@@ -65,13 +65,14 @@ pub fn claim(home: &Home) -> Result<Lock, Complaint> {
     })
 }
 
-/// Syncs in the foreground until it is told to stop.
+/// Syncs in the foreground until `stop` says by what it is told to stop.
 pub async fn serve(
     home: &Home,
     global: &Global,
     config: Config,
     _lock: Lock,
     limits: Limits,
+    stop: impl Future<Output = &'static str>,
 ) -> Result<Exit, Complaint> {
     let token = home.token()?;
     let trouble = |error: io::Error| trouble(home, &error);
@@ -82,12 +83,12 @@ pub async fn serve(
     let started = engine::start_client(home, &config, token, link, tasks.clone(), limits).await;
     let client = started.inspect_err(|complaint| tracing::error!("{complaint}"))?;
     let server = ControlServer::bind(home).map_err(trouble)?;
-    let (stop, mut stopped) = mpsc::channel(1);
-    tasks.spawn("control", control::serve(server, client.clone(), Arc::new(config), tasks.clone(), stop));
+    let (stop_by_command, mut stopped) = mpsc::channel(1);
+    tasks.spawn("control", control::serve(server, client.clone(), Arc::new(config), tasks.clone(), stop_by_command));
     tracing::info!("ready");
     tokio::select! {
         biased;
-        signal = stop_signal() => tracing::info!("stopping, told to by {signal}"),
+        signal = stop => tracing::info!("stopping, told to by {signal}"),
         _ = stopped.recv() => tracing::info!("stopping, told to by a command"),
     }
     if timeout(STOP_WITHIN, client.stop()).await.is_err() {

@@ -268,6 +268,18 @@ async fn a_root_without_its_marker_is_not_looked_at() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_folder_tells_which_drive_it_shows() {
+    let rig = Rig::new(tiny()).await;
+    let a = rig.device("a").await;
+    let marker = skep_client::marker_of(&a.disk).unwrap().unwrap();
+    assert_eq!((marker.id, marker.drive), (a.id, a.joined.drives[0].drive));
+    a.disk.user().write(".skep/root", b"no marker").unwrap();
+    assert!(matches!(skep_client::marker_of(&a.disk), Err(skep_client::RootError::Missing(_))));
+    a.disk.user().remove_file(".skep/root").unwrap();
+    assert_eq!(skep_client::marker_of(&a.disk), Ok(None));
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_root_has_one_client() {
     let rig = Rig::new(tiny()).await;
     let mut a = rig.device("a").await;

@@ -94,6 +94,11 @@ async fn a_server_that_is_not_open_makes_no_account_but_takes_computers_by_id() 
     let first = connected(&new_account(&rig.server, 1).await);
     let closed = rig.another_process().await;
     assert_eq!(connected(&new_device(&closed, 1, None).await).joined.account, first.joined.account);
+    // A refusal tells that nobody has the id, so it counts as a guess.
+    for _ in 0..5 {
+        assert_eq!(new_account(&closed, 2).await.code(), Code::NotOpen);
+    }
+    assert_eq!(new_account(&closed, 1).await.code(), Code::RateLimit);
 }
 
 #[tokio::test(start_paused = true)]
