@@ -170,8 +170,8 @@ impl<F: Files> Batch<'_, F> {
         ours: &Stat,
     ) -> Result<(), ApplyError> {
         let (files, safe) = (&self.root.files, &self.root.safe);
-        let came_out = files.stat(safe, kept).map_err(apply_error)?;
-        if came_out.as_ref().is_some_and(|came_out| matches(came_out, expected)) {
+        // What cannot be examined is not displaced either.
+        if matches!(files.stat(safe, kept), Ok(Some(came_out)) if matches(&came_out, expected)) {
             return Ok(());
         }
         tracing::info!(name = %name.display(), "a file changed in the moment in which it was to be replaced");
@@ -182,11 +182,12 @@ impl<F: Files> Batch<'_, F> {
             }
             back => back,
         };
-        if back.is_err() || files.stat(safe, kept).map_err(apply_error)?.is_some_and(|stat| !matches(&stat, ours)) {
-            // Both what came out first and what came out second are the person's.
-            put_beside(self.root, safe, kept, dir, name).map_err(apply_error)?;
-        } else {
+        let is_ours = |stat: &Option<Stat>| stat.as_ref().is_none_or(|stat| matches(stat, ours));
+        if back.is_ok() && files.stat(safe, kept).as_ref().is_ok_and(is_ours) {
             self.drop_ours(kept, ours);
+        } else {
+            // Both what came out first and what came out second are the person's, or may be.
+            put_beside(self.root, safe, kept, dir, name).map_err(apply_error)?;
         }
         Err(ApplyError::Changed)
     }
@@ -276,7 +277,7 @@ impl<F: Files> Batch<'_, F> {
         let (files, safe) = (&self.root.files, &self.root.safe);
         let kept = self.safe_names.next(Fingerprint::of(expected), Fingerprint::NONE, name);
         files.rename(dir, name, safe, &kept, RenameMode::NoReplace).map_err(apply_error)?;
-        if files.stat(safe, &kept).map_err(apply_error)?.is_some_and(|stat| matches(&stat, expected)) {
+        if matches!(files.stat(safe, &kept), Ok(Some(stat)) if matches(&stat, expected)) {
             return Ok(());
         }
         if files.rename(safe, &kept, dir, name, RenameMode::NoReplace).is_err() {
