@@ -1,7 +1,8 @@
 //! The project's own tasks, started as `cargo xtask TASK`.
 //!
 //! `demo` shows Skep at work, `ci` runs every check that guards main, `tidy` is the check that reads the project as a
-//! reader would, `sim` replays simulated worlds, `soak` torments the real programs and `bench` measures. They share [`rig`],
+//! reader would, `sim` replays simulated worlds, `soak` torments the real programs, `conformance` runs them on
+//! each file system and on full disks, and `bench` measures. They share [`rig`],
 //! which runs the real programs, and [`process`], which sees to it that no started process outlives the task.
 #![forbid(unsafe_code)]
 #![expect(
@@ -13,6 +14,7 @@ mod arguments;
 mod bench;
 mod cargo;
 mod ci;
+mod conformance;
 mod demo;
 mod interrupt;
 mod process;
@@ -39,6 +41,7 @@ cargo xtask TASK
   sim --seeds N --start S           many worlds [--jobs 2] [--forever]
   soak SEED [--seconds 30] [--kill] [--apart] [--no-build]
                                     random programs on two computers, real server and clients, killed at random
+  conformance [--only ROW]          the tests with real files on ext4, XFS, Btrfs, tmpfs and overlayfs, and on full disks; as root
   bench [--dev] [--only WORKLOAD] [--quick] [--save]
                                     measure a server and two clients on this machine";
 
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Some("sim") => sim::run(arguments),
         Some("soak") => soak::run(arguments),
         Some("bench") => bench::run(arguments),
+        Some("conformance") => conformance::run(arguments),
         Some(process::LEASH) => process::leashed(arguments),
         Some("help" | "--help" | "-h") => usage(&mut std::io::stdout()),
         _ => usage(&mut std::io::stderr()).map(|_| ExitCode::from(2)),

@@ -8,7 +8,7 @@ mod ledger;
 mod person;
 mod random;
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -96,7 +96,7 @@ fn soak(programs: &Programs, place: &Place, options: Options, log: &mut String) 
             rig.start_again(victim)?;
         }
     }
-    judge::judge(&mut rig, place, &marks, options.apart, &ledger).map_err(|error| {
+    let copies = judge::judge(&mut rig, place, &marks, options.apart, &ledger).map_err(|error| {
         let statuses =
             [0, 1].map(|computer| rig.client(computer, &["status"]).unwrap_or_else(|error| format!("{error:#}\n")));
         anyhow!("{error:#}\n{}", statuses.concat().trim_end())
@@ -104,7 +104,32 @@ fn soak(programs: &Programs, place: &Place, options: Options, log: &mut String) 
     let settled = say::duration(settling.elapsed());
     rig.lower()?;
     let (saved, owed) = ledger.counts();
-    Ok(format!("{actions} actions, {kills} kills, {owed} of {saved} contents owed and there, judged in {settled}"))
+    Ok(format!(
+        "{actions} actions, killed {kills}, {owed} of {saved} contents owed and there, {copies} conflict copies, judged in {settled}"
+    ))
+}
+
+/// How often each program was killed.
+#[derive(Debug, Clone, Copy, Default)]
+struct Kills {
+    server: usize,
+    clients: [usize; 2],
+}
+
+impl Kills {
+    fn count(&mut self, victim: Victim) {
+        match victim {
+            Victim::Server => self.server += 1,
+            Victim::Client(client) => self.clients[client] += 1,
+        }
+    }
+}
+
+impl fmt::Display for Kills {
+    fn fmt(&self, text: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [laptop, desktop] = self.clients;
+        write!(text, "server {}, laptop {laptop}, desktop {desktop} times", self.server)
+    }
 }
 
 /// Lets programs work and kills until the time is up. Gives the number of actions and of kills.
@@ -114,7 +139,7 @@ fn work(
     options: Options,
     ledger: &mut Ledger,
     log: &mut String,
-) -> Result<(usize, usize)> {
+) -> Result<(usize, Kills)> {
     let mut random = Random::new(options.seed);
     let folders = rig.folders();
     let mut people = [0, 1].map(|side| Person::new(side, &folders[side], &marks[side], random.number()));
@@ -157,12 +182,13 @@ struct Killer {
     random: Random,
     down: Option<Victim>,
     next: Instant,
-    kills: usize,
+    kills: Kills,
 }
 
 impl Killer {
     fn new(seed: u64) -> Killer {
-        let mut killer = Killer { random: Random::new(seed), down: None, next: Instant::now(), kills: 0 };
+        let mut killer =
+            Killer { random: Random::new(seed), down: None, next: Instant::now(), kills: Kills::default() };
         let first = killer.up_to(CALM_MS_MAX);
         killer.next += first;
         killer
@@ -187,7 +213,7 @@ impl Killer {
         rig.kill(victim);
         told(&format!("kills {victim:?}"));
         sides_of(victim).iter().for_each(|side| ledger.disconnected(*side));
-        self.kills += 1;
+        self.kills.count(victim);
         self.down = Some(victim);
         self.next = Instant::now() + self.up_to(AWAY_MS_MAX);
         Ok(())

@@ -139,6 +139,10 @@ pub trait Read: ReadUpkeep {
     fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError>;
     /// An account by login name, without regard to case.
     fn account_by_name(&self, name: &str) -> Result<Option<Account>, StoreError>;
+    /// The account that has the classic id of this hash.
+    fn account_by_classic_id(&self, hash: &[u8; 32]) -> Result<Option<Account>, StoreError>;
+    /// The hash of an account's classic id, if it has one. The id itself is stored nowhere.
+    fn classic_id(&self, account: AccountId) -> Result<Option<[u8; 32]>, StoreError>;
     /// A device by id.
     fn device(&self, id: DeviceId) -> Result<Option<Device>, StoreError>;
     /// A device by the hash of its token.
@@ -176,6 +180,8 @@ pub trait Write: Read + WriteUpkeep {
     fn put_setting(&mut self, key: &str, value: &[u8]) -> Result<(), StoreError>;
     /// Makes or replaces an account. [`StoreError::Exists`] if another one has its name.
     fn put_account(&mut self, account: &Account) -> Result<(), StoreError>;
+    /// Gives an account the classic id of this hash, instead of the one that it had. [`StoreError::Exists`] if another one has it.
+    fn put_classic_id(&mut self, account: AccountId, hash: &[u8; 32]) -> Result<(), StoreError>;
     /// Makes or replaces a device.
     fn put_device(&mut self, device: &Device) -> Result<(), StoreError>;
     /// Makes a drive (with its root directory) or replaces what is known of it, but for its journal.

@@ -119,6 +119,24 @@ fn only_what_can_be_synced_has_a_kind() {
 }
 
 #[test]
+fn runs_of_zeros_take_no_room() {
+    let root = tempfile::tempdir().unwrap();
+    let files = LinuxFiles::open(root.path()).unwrap();
+    let mut expected = Vec::new();
+    let mut writer = files.create(&files.root().unwrap(), &name("image")).unwrap();
+    let (hole, short_hole) = (vec![0; 8 << 20], vec![0; 100]);
+    for piece in [&hole[..], b"data", &short_hole, b"\0\0", &hole, b"x", &hole] {
+        std::io::Write::write_all(&mut writer, piece).unwrap();
+        expected.extend_from_slice(piece);
+    }
+    drop(writer);
+    let path = root.path().join("image");
+    let blocks = std::os::unix::fs::MetadataExt::blocks(&fs::metadata(&path).unwrap());
+    assert!(fs::read(&path).unwrap() == expected);
+    assert!(blocks * 512 < 1 << 20, "{blocks} blocks");
+}
+
+#[test]
 fn other_file_systems_are_not_crossed() {
     for files in [LinuxFiles::open("/").unwrap(), LinuxFiles::open_by_component("/").unwrap()] {
         let root = files.root().unwrap();

@@ -16,7 +16,7 @@ pub struct ServerArgs {
     /// Listen on this port of all interfaces, with defaults for everything else.
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
-    /// Let anyone who reaches the server make an account.
+    /// Let anyone who reaches the server make an account: `skep connect SERVER PORT DIR`.
     #[arg(long)]
     open: bool,
 }
@@ -26,7 +26,7 @@ pub struct ServerArgs {
 pub enum Command {
     /// Run the server in the foreground.
     Run(RunArgs),
-    /// Make and list accounts.
+    /// Make and list accounts, and give them ids.
     #[command(subcommand)]
     User(UserCommand),
     /// List devices and sign them out.
@@ -61,7 +61,7 @@ pub struct RunArgs {
     /// Settings (server.toml).
     #[arg(long, value_name = "FILE", env = "SKEP_CONFIG")]
     pub config: Option<PathBuf>,
-    /// Let anyone who reaches the server make an account.
+    /// Let anyone who reaches the server make an account: `skep connect SERVER PORT DIR`.
     #[arg(long)]
     pub open: bool,
 }
@@ -84,6 +84,16 @@ pub enum UserCommand {
         /// Read the password from standard input, up to the first line's end.
         #[arg(long)]
         password_stdin: bool,
+        /// On which data.
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Give an account a new account id, by which `skep connect` adds computers, and print it: it is shown only now.
+    ///
+    /// The id that it had before, if any, lets no computer in any more. Computers that are connected stay so.
+    NewId {
+        /// Its login name.
+        name: String,
         /// On which data.
         #[command(flatten)]
         data: DataArgs,
@@ -304,6 +314,7 @@ mod tests {
             "skep-server run --data-dir D --listen 127.0.0.1:1 --config F --open",
             "skep-server user add maya --password-stdin --data-dir D",
             "skep-server user ls --json --data-dir D",
+            "skep-server user new-id maya --data-dir D",
             "skep-server device ls --data-dir D",
             "skep-server device revoke thinkpad --data-dir D",
             "skep-server fingerprint --data-dir D",

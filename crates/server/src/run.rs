@@ -30,7 +30,8 @@ pub async fn run(settings: Settings) -> Result<(), Complaint> {
     tracing::info!("server key {}", identity.fingerprint);
     tracing::info!("listening on https://{local}");
     if wants_open {
-        tracing::warn!("--open: accounts by id alone come with a later version; make accounts with `user add`");
+        service.open_to_all();
+        tracing::info!("open: anyone who reaches this server may make an account");
     }
     let (stop, stopping) = stop::channel();
     tasks.spawn("signals", async move {

@@ -117,7 +117,7 @@ pub fn complaint_of(error: &ServiceError) -> Complaint {
         ServiceError::Store(StoreError::NoSpace) => (Exit::Failed, "E-NO-SPACE"),
         ServiceError::Store(_) | ServiceError::Blobs(_) | ServiceError::Gone(_) => (Exit::Failed, "E-INTERNAL"),
         ServiceError::BadUserName { .. } | ServiceError::BadPassword(_) => (Exit::Usage, "E-BAD-REQUEST"),
-        ServiceError::UnknownDevice(_) => (Exit::NotFound, "E-NOT-FOUND"),
+        ServiceError::UnknownUser(_) | ServiceError::UnknownDevice(_) => (Exit::NotFound, "E-NOT-FOUND"),
         ServiceError::AmbiguousDevice { .. } => (Exit::Usage, "E-AMBIGUOUS"),
     };
     let text = error.to_string();

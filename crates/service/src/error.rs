@@ -29,6 +29,9 @@ pub enum ServiceError {
     /// Not a password that this server takes.
     #[error("the password cannot be used: {0}")]
     BadPassword(&'static str),
+    /// No account has that name.
+    #[error("there is no user `{0}`")]
+    UnknownUser(String),
     /// No device has that name or id.
     #[error("there is no device `{0}`")]
     UnknownDevice(String),

@@ -16,6 +16,7 @@ mod service;
 
 mod accounts;
 pub mod check;
+mod classic;
 mod commit;
 mod content;
 mod feed;

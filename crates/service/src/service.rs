@@ -11,7 +11,7 @@ use skep_types::{DriveId, Generation, Limits};
 use tokio::sync::{broadcast, mpsc};
 
 use crate::ServiceError;
-use crate::answer::{Frames, bytes_of};
+use crate::answer::{Frames, bytes_of, no_more};
 use crate::commit::{COMMITS_WAITING_MAX, Queued, write_commits};
 use crate::connections::{CallRecord, ConnectionLog, WorthALine};
 use crate::error::{body_refusal, signed_out};
@@ -123,9 +123,18 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         let request = read_request(&mut body).await?;
         let (name, worth_a_line) = name_of(&request);
         record.asked(name, worth_a_line);
-        if let Request::Join { .. } = request {
-            return self.join(request, peer, body, record).await;
-        }
+        let request = match request {
+            Request::Join { .. } => return self.join(request, peer, body, record).await,
+            Request::NewAccount { id, device } => {
+                no_more(&mut body).await?;
+                return self.connect_new_account(&id, device, peer, record).await;
+            }
+            Request::NewDevice { id, device, drive } => {
+                no_more(&mut body).await?;
+                return self.connect_new_device(&id, device, drive, peer, record).await;
+            }
+            other => other,
+        };
         let session = session.ok_or_else(signed_out)?;
         record.by(session);
         self.inner.log.saw(session, &*self.inner.parts.clock);
@@ -139,7 +148,11 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         mut body: FrameStream,
     ) -> Result<Frames, ErrorReply> {
         match request {
-            Request::Join { .. } => Err(ErrorReply::new(Code::BadRequest, "joining needs no token")),
+            Request::Join { .. } | Request::NewAccount { .. } | Request::NewDevice { .. } => {
+                Err(ErrorReply::new(Code::BadRequest, "joining needs no token"))
+            }
+            Request::CheckId { id } => self.check_id(session, &id, body).await,
+            Request::ReplaceId { id } => self.replace_id(session, &id, body).await,
             Request::Hello { client_version, .. } => self.hello(session, client_version, body).await,
             Request::Commit { drive } => self.commit(session, self.drive_of(session, drive).await?, &mut body).await,
             Request::Upload { drive } => self.upload(session, self.drive_of(session, drive).await?, &mut body).await,
@@ -258,6 +271,10 @@ async fn read_request(body: &mut FrameStream) -> Result<Request, ErrorReply> {
 fn name_of(request: &Request) -> (&'static str, WorthALine) {
     match request {
         Request::Join { .. } => ("join", WorthALine::Always),
+        Request::NewAccount { .. } => ("new_user", WorthALine::Always),
+        Request::NewDevice { .. } => ("new_client", WorthALine::Always),
+        Request::CheckId { .. } => ("check_id", WorthALine::WhenItFails),
+        Request::ReplaceId { .. } => ("replace_id", WorthALine::Always),
         Request::Hello { .. } => ("hello", WorthALine::Always),
         Request::Commit { .. } => ("commit", WorthALine::Always),
         Request::Upload { .. } => ("upload", WorthALine::Always),

@@ -64,6 +64,30 @@ pub const TOOLS: &[Tool] = &[
         probe: Probe::Runs(&["cargo", "clippy", "--version"]),
     },
     Tool {
+        name: "vim",
+        why: "saves in the ways of an editor, in tests",
+        from: From::Debian(&["vim"]),
+        probe: Probe::Runs(&["vim", "--version"]),
+    },
+    Tool {
+        name: "sqlite3",
+        why: "writes a database while it is synced, in tests",
+        from: From::Debian(&["sqlite3"]),
+        probe: Probe::Runs(&["sqlite3", "--version"]),
+    },
+    Tool {
+        name: "rsync",
+        why: "copies trees, in tests",
+        from: From::Debian(&["rsync"]),
+        probe: Probe::Runs(&["rsync", "--version"]),
+    },
+    Tool {
+        name: "zip",
+        why: "packs and unpacks trees, in tests",
+        from: From::Debian(&["zip", "unzip"]),
+        probe: Probe::Runs(&["sh", "-c", "zip -v && unzip -v"]),
+    },
+    Tool {
         name: "windows target",
         why: "Rust's library for Windows",
         from: From::Target("x86_64-pc-windows-gnu"),

@@ -29,8 +29,8 @@ enum Shown {
 
 type Tree = BTreeMap<PathBuf, Shown>;
 
-/// Judges a rig in which all programs run and nobody touches the folders any more.
-pub fn judge(rig: &mut Rig, place: &Place, marks: &[String; 2], apart: bool, ledger: &Ledger) -> Result<()> {
+/// Judges a rig in which all programs run and nobody touches the folders any more. Gives the number of conflict copies.
+pub fn judge(rig: &mut Rig, place: &Place, marks: &[String; 2], apart: bool, ledger: &Ledger) -> Result<usize> {
     for _ in 0..ROUNDS {
         rig.sync_wait(0)?;
         rig.sync_wait(1)?;
@@ -40,7 +40,7 @@ pub fn judge(rig: &mut Rig, place: &Place, marks: &[String; 2], apart: bool, led
     if let Some(difference) = difference(&trees[0], &trees[1]) {
         bail!("both say that they are up to date, and differ (laptop, desktop):\n{difference}");
     }
-    check_names(&trees[0], marks, apart)?;
+    let copies = check_names(&trees[0], marks, apart)?;
     for folder in [&laptop, &desktop] {
         let staging = folder.join(".skep/staging");
         if let Some(left) = fs::read_dir(&staging)?.next() {
@@ -53,10 +53,13 @@ pub fn judge(rig: &mut Rig, place: &Place, marks: &[String; 2], apart: bool, led
     if let Some(difference) = difference(&trees[0], &tree(&newcomer.folder)?) {
         bail!("a new computer gets another tree (laptop, newcomer):\n{difference}");
     }
-    check_nothing_lost(rig, place, ledger)
+    check_nothing_lost(rig, place, ledger)?;
+    Ok(copies)
 }
 
-fn check_names(tree: &Tree, marks: &[String; 2], apart: bool) -> Result<()> {
+/// Every name was given by somebody, or is that of a conflict copy. Gives the number of these.
+fn check_names(tree: &Tree, marks: &[String; 2], apart: bool) -> Result<usize> {
+    let mut copies = 0;
     for path in tree.keys() {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if let Some((_, rest)) = name.split_once(CONFLICT_MARK) {
@@ -66,11 +69,12 @@ fn check_names(tree: &Tree, marks: &[String; 2], apart: bool) -> Result<()> {
             if !rest.contains(')') {
                 bail!("a conflict copy with a broken name: `{}`", path.display());
             }
+            copies += 1;
         } else if !Person::may_have_named(&name, marks) {
             bail!("a name that nobody gave: `{}`", path.display());
         }
     }
-    Ok(())
+    Ok(copies)
 }
 
 fn check_nothing_lost(rig: &mut Rig, place: &Place, ledger: &Ledger) -> Result<()> {

@@ -6,10 +6,16 @@
 #![expect(clippy::disallowed_methods, reason = "these tests wait for programs that run on the machine's own clock")]
 
 mod asking;
+mod connecting;
 mod dying;
+mod editors;
 mod exporting;
+mod kinds;
 mod meeting;
+mod names;
+mod programs;
 mod rig;
+mod rights;
 mod syncing;
 mod tree;
 mod upkeep;

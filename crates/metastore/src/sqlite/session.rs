@@ -109,6 +109,14 @@ impl Read for Session<'_> {
         self.one(sql::ACCOUNT_BY_NAME, [name.to_lowercase()], row::account)
     }
 
+    fn account_by_classic_id(&self, hash: &[u8; 32]) -> Result<Option<Account>, StoreError> {
+        self.one(sql::ACCOUNT_BY_CLASSIC_ID, [hash], row::account)
+    }
+
+    fn classic_id(&self, account: AccountId) -> Result<Option<[u8; 32]>, StoreError> {
+        self.one(sql::CLASSIC_ID, [account.as_bytes()], |row| row.get(0).map_err(row::failed))
+    }
+
     fn device(&self, id: DeviceId) -> Result<Option<Device>, StoreError> {
         self.one(sql::DEVICE, [id.as_bytes()], row::device)
     }

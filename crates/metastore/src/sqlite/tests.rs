@@ -111,6 +111,19 @@ fn a_newer_database_is_refused_and_left_alone() {
 }
 
 #[test]
+fn a_database_of_format_1_is_brought_to_the_newest_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("skep.db");
+    migrate(&Connection::open(&path).unwrap(), &sql::MIGRATIONS[..1]).unwrap();
+    let made = "INSERT INTO account VALUES (x'01010101010101010101010101010101', 'Ada', 'ada', NULL, 5, 0)";
+    Connection::open(&path).unwrap().execute_batch(made).unwrap();
+    let store = Sqlite::open(&path).unwrap();
+    let ada = store.read(|read| read.account_by_name("ada")).unwrap().unwrap();
+    store.write(|write| write.put_classic_id(ada.id, &[1; 32])).unwrap();
+    assert_eq!(store.read(|read| read.account_by_classic_id(&[1; 32])).unwrap(), Some(ada));
+}
+
+#[test]
 fn a_migration_that_fails_leaves_the_format_before_it() {
     let connection = Connection::open_in_memory().unwrap();
     let failed = migrate(&connection, &["CREATE TABLE a (b)", "CREATE TABLE c (d); CREATE TABLE a (b)"]);

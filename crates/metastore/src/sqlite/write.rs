@@ -2,7 +2,7 @@
 
 use rusqlite::Params;
 use skep_content::Manifest;
-use skep_types::{ChunkId, DriveId, Entry, ListId, NodeId, NodeState, Timestamp};
+use skep_types::{AccountId, ChunkId, DriveId, Entry, ListId, NodeId, NodeState, Timestamp};
 
 use super::session::{DriveNumber, Session};
 use super::{row, sql};
@@ -81,6 +81,13 @@ impl Write for Session<'_> {
         let params = (id.as_bytes(), name, name.to_lowercase(), password_hash, created, disabled);
         match self.try_change(sql::PUT_ACCOUNT, params) {
             Err(error) if row::is_taken(&error) => Err(StoreError::Exists(format!("account `{name}`"))),
+            done => done.map(drop).map_err(row::failed),
+        }
+    }
+
+    fn put_classic_id(&mut self, account: AccountId, hash: &[u8; 32]) -> Result<(), StoreError> {
+        match self.try_change(sql::PUT_CLASSIC_ID, (account.as_bytes(), hash)) {
+            Err(error) if row::is_taken(&error) => Err(StoreError::Exists("an account with that id".to_owned())),
             done => done.map(drop).map_err(row::failed),
         }
     }

@@ -5,6 +5,7 @@ mod rig;
 
 mod calls;
 mod checks;
+mod classic;
 mod commits;
 mod content;
 mod feeds;

@@ -460,7 +460,12 @@ pub async fn call(server: &Server, token: Option<&str>, request: &Request, frame
 }
 
 pub async fn call_with(server: &Server, token: Option<&str>, bytes: &[u8]) -> Answer {
-    let mut answer = server.call(token, PEER, body(bytes)).await;
+    call_from(server, PEER, token, bytes).await
+}
+
+/// The same from another address.
+pub async fn call_from(server: &Server, peer: &str, token: Option<&str>, bytes: &[u8]) -> Answer {
+    let mut answer = server.call(token, peer, body(bytes)).await;
     let mut decoder = FrameDecoder::new(Limits::SHIPPED.frame_bytes_max);
     let mut frames = Vec::new();
     while let Some(piece) = answer.next().await {

@@ -1,7 +1,8 @@
 //! Every statement, by name, and the migrations in order.
 
 /// Each makes format N of format N - 1, N counting from 1. One that was released is never changed.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("0001_first.sql"), include_str!("0002_upkeep.sql")];
+pub(super) const MIGRATIONS: &[&str] =
+    &[include_str!("0001_first.sql"), include_str!("0002_classic_id.sql"), include_str!("0003_upkeep.sql")];
 
 /// For every connection. `mmap_size` stays 0: a disk error under a mapping is a signal.
 pub(super) const PRAGMAS: &str = "
@@ -38,6 +39,13 @@ pub(super) const PUT_ACCOUNT: &str = "
     ON CONFLICT (id) DO UPDATE SET
         name = excluded.name, name_key = excluded.name_key, password_hash = excluded.password_hash,
         created_ns = excluded.created_ns, disabled = excluded.disabled";
+
+pub(super) const CLASSIC_ID: &str = "SELECT hash FROM classic_id WHERE account = ?1";
+pub(super) const ACCOUNT_BY_CLASSIC_ID: &str = "
+    SELECT id, name, password_hash, created_ns, disabled
+    FROM classic_id JOIN account ON account.id = classic_id.account WHERE hash = ?1";
+pub(super) const PUT_CLASSIC_ID: &str = "
+    INSERT INTO classic_id (account, hash) VALUES (?1, ?2) ON CONFLICT (account) DO UPDATE SET hash = excluded.hash";
 
 pub(super) const DEVICE: &str = "
     SELECT id, account, name, platform, client_version, token_hash, created_ns, last_seen_ns, revoked
