@@ -130,6 +130,8 @@ pub(crate) struct Observer {
     renamed: BTreeMap<NodeId, NodeId>,
     missing: BTreeMap<NodeId, Missing>,
     missing_changed_ms: u64,
+    /// Directories of which no hints come were looked at since the last thing went missing: it may have moved into one.
+    missing_sought: bool,
     arrivals: BTreeMap<(NodeId, Name), Arrival>,
     /// Places that apply operations are working on.
     frozen: BTreeSet<(NodeId, Name)>,
@@ -161,6 +163,7 @@ impl Observer {
             renamed: BTreeMap::new(),
             missing: BTreeMap::new(),
             missing_changed_ms: 0,
+            missing_sought: false,
             arrivals: BTreeMap::new(),
             frozen: BTreeSet::new(),
             reading: BTreeSet::new(),

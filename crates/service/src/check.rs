@@ -1,6 +1,6 @@
 //! Checking a whole server: trees, journals, content, packs; and putting right what can be.
 //!
-//! Plain calls on the stores, beside a running service or without one: nothing is changed but by [`repair`].
+//! Plain calls on the stores, beside a running service or without one: nothing is changed but by [`repair()`].
 
 mod content;
 mod files;
@@ -106,9 +106,9 @@ pub struct Counts {
 pub struct Report {
     /// What was looked at.
     pub counts: Counts,
-    /// What is wrong, at most `TOLD_MAX` of it.
+    /// What is wrong, at most 10,000 things.
     pub findings: Vec<Finding>,
-    /// Files of which something is lost, at most `TOLD_MAX`.
+    /// Files of which something is lost, at most 10,000.
     pub files: Vec<LostFile>,
     /// Findings and files beyond that.
     pub more: u64,

@@ -1,6 +1,6 @@
 //! What a look found, taken into Local.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 
 use skep_types::{Change, Content, Kind, Mode, Name, NodeId, Stat};
 
@@ -337,7 +337,10 @@ impl Observer {
     }
 
     pub(super) fn set_missing(&mut self, node: NodeId) {
-        self.missing.entry(node).or_insert(Missing { since_ms: self.at_ms });
+        if let btree_map::Entry::Vacant(vacant) = self.missing.entry(node) {
+            vacant.insert(Missing { since_ms: self.at_ms });
+            self.missing_sought = false;
+        }
         self.missing_changed_ms = self.at_ms;
     }
 

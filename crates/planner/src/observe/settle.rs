@@ -96,6 +96,12 @@ impl Observer {
         if self.at_ms < due {
             return Some(due);
         }
+        if !std::mem::replace(&mut self.missing_sought, true) && !self.unhinted.is_empty() {
+            for dir in self.unhinted.iter().copied().collect::<Vec<_>>() {
+                self.dirty.entry(dir).or_default().deep = true;
+            }
+            return None;
+        }
         for node in std::mem::take(&mut self.missing).into_keys() {
             self.vanish(trees, node, findings);
         }

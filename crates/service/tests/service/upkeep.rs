@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use skep_blobstore::{BlobError, BlobStore, PackId, PackStore, RecordPlace};
 use skep_content::{Block, ChunkRef, Manifest, chunk_id};
 use skep_drive::Retention;
@@ -17,7 +18,7 @@ use skep_types::{
     Seq, Timestamp, Version,
 };
 
-use crate::rig::{Blobs, Caller, Rig, Store, block, create, noise};
+use crate::rig::{Blobs, Caller, PEER, Rig, Store, block, call_bytes, create, noise};
 
 /// Every file in a pack of its own.
 const ONE_A_PACK: Limits = Limits { pack_bytes_target: 100, ..Limits::SHIPPED };
@@ -210,6 +211,48 @@ async fn upkeep_goes_on_by_itself_and_scrubs_once_a_month() {
         assert_eq!(past.ada.lacks(&[kept]).await, [kept]);
     };
     futures_util::future::select(std::pin::pin!(upkeep), std::pin::pin!(watch)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pack_whose_rows_are_still_to_come_is_not_freed() {
+    let rig = Rig::with(ONE_A_PACK).await;
+    let account = rig.account(1);
+    let (ada, other) = (rig.device(account, 1), rig.device(account, 2));
+    let slow = noise(1, 5000);
+    let frames = vec![block(&[&slow], &ada.limits), block(&[&noise(2, 5000)], &ada.limits)];
+    let bytes = call_bytes(&Request::Upload { drive: ada.drive }, frames).await;
+    // All but the end of the body comes at once, the end days later.
+    let (begin, end) = bytes.split_at(bytes.len() - 1);
+    let (begin, end) = (begin.to_vec(), end.to_vec());
+    let (go_on, waits) = tokio::sync::oneshot::channel::<()>();
+    let first = stream::iter([Ok(bytes::Bytes::from(begin))]);
+    let last = stream::once(async move {
+        waits.await.unwrap();
+        Ok(bytes::Bytes::from(end))
+    });
+    let body = Box::pin(first.chain(last));
+    let (server, token) = (rig.server.clone(), ada.token.clone());
+    let uploading = async {
+        let mut answer = server.call(Some(&token), PEER, body).await;
+        while let Some(piece) = answer.next().await {
+            piece.unwrap();
+        }
+    };
+    let collecting = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        // What another device sends makes the packs durable, and so finished.
+        upload(&other, b"a").await;
+        assert!(rig.blobs.finished_packs().unwrap().iter().any(|(pack, _)| *pack == PackId(1)));
+        for _ in 0..3 {
+            rig.server.collect_garbage(Retention::SHIPPED).await.unwrap();
+            tokio::time::advance(DAY * 2).await;
+        }
+        go_on.send(()).unwrap();
+    };
+    futures_util::future::join(uploading, collecting).await;
+    assert!(rig.read(|read| read.chunks(ada.drive, &[chunk_id(&slow)]))[0].is_some());
+    let report = check(&*rig.meta, &*rig.blobs, &rig.limits).unwrap();
+    assert!(report.is_fine(), "{report:?}");
 }
 
 #[tokio::test(start_paused = true)]
