@@ -74,6 +74,11 @@ impl Ledger {
         self.forget_finished();
     }
 
+    /// Whether something may still be appended to the pack, or some of it is not durable.
+    pub(crate) fn is_under_way(&self, pack: PackId) -> bool {
+        self.packs.contains_key(&pack)
+    }
+
     /// What is known of these places.
     pub(crate) fn verdict(&self, places: &[RecordPlace]) -> Verdict {
         let mut verdict = Verdict::Durable;

@@ -11,7 +11,7 @@ mod memory;
 
 use skep_content::Block;
 
-pub use local::LocalPacks;
+pub use local::{LocalPacks, pack_name as pack_file_name};
 pub use memory::MemoryBlobs;
 
 /// Which pack: counts up from 1.
@@ -61,4 +61,18 @@ pub trait BlobStore: Send + Sync + 'static {
     fn make_durable(&self, places: &[RecordPlace]) -> Result<(), BlobError>;
     /// The block at a place, checked against its seal or checksum.
     fn read(&self, place: RecordPlace) -> Result<Block, BlobError>;
+}
+
+/// A store whose bytes lie in packs that can be listed, freed and moved aside.
+///
+/// Whoever frees a pack has made sure that nothing leads to it: the store knows records, not who needs them.
+pub trait PackStore: BlobStore {
+    /// Every pack to which nothing will be appended any more and that is durable as a whole, with its bytes, by number.
+    fn finished_packs(&self) -> Result<Vec<(PackId, u64)>, BlobError>;
+    /// Packs made from now on have higher numbers than this one: a pack that was lost must not be mistaken for a new one.
+    fn count_on_from(&self, last: PackId);
+    /// Removes a finished pack for good. Fine if it is gone already.
+    fn remove_pack(&self, pack: PackId) -> Result<(), BlobError>;
+    /// Moves a finished pack out of the way, and says whereto, relative to the data directory. Its records are not found any more.
+    fn set_aside(&self, pack: PackId) -> Result<String, BlobError>;
 }

@@ -8,6 +8,7 @@
 
 mod error;
 mod read;
+mod upkeep;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -233,8 +234,8 @@ impl<F: Files> BlobStore for LocalPacks<F> {
     }
 }
 
-/// The file of a pack.
-fn pack_name(pack: PackId) -> Name {
+/// The file of a pack, in the directory of packs.
+pub fn pack_name(pack: PackId) -> Name {
     Name::new(format!("{:08}.pack", pack.0)).expect("digits and a suffix are a name")
 }
 

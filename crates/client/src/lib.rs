@@ -15,7 +15,7 @@ pub use call::{CallError, join};
 pub use driver::{Account, Client, Ended, Feed, Start, StartError};
 pub use executor::Executor;
 pub use link::{Link, LinkError};
-pub use root::{Marker, Root, RootError, RootId, open_root, prepare_root};
+pub use root::{Marker, Root, RootError, RootId, marker_of, open_root, prepare_root};
 pub use state::{SqliteTrees, StateError};
 pub use status::{PathReport, Problem, State, Status, WaitOutcome};
 pub use world::{Machine, World};

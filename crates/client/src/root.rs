@@ -134,6 +134,19 @@ pub fn prepare_root<F: Files>(files: &F, marker: Marker) -> Result<(), RootError
     Ok(())
 }
 
+/// What the marker of a folder says; `None` if the folder is no root.
+pub fn marker_of<F: Files>(files: &F) -> Result<Option<Marker>, RootError> {
+    let dir = files.root().map_err(missing)?;
+    match files.open_dir(&dir, &[own_dir()]) {
+        Ok(own) => match files.read(&own, &name("root")) {
+            Err(error) if error.kind == FileErrorKind::NotFound => Ok(None),
+            _ => read_marker(files, &own).map(Some),
+        },
+        Err(error) if error.kind == FileErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Opens and locks a root that was prepared with the id `expected`, and empties its staging area.
 pub fn open_root<F: Files>(files: &F, expected: RootId) -> Result<Root<F>, RootError> {
     let dir = files.root().map_err(missing)?;

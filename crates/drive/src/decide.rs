@@ -121,10 +121,15 @@ fn missing(commit: &Commit, view: &dyn View) -> Result<Option<CommitReply>, View
     let (mut chunks, mut lists) = (Vec::new(), Vec::new());
     let mut asked = BTreeSet::new();
     let operations = commit.groups.iter().flat_map(|group| &group.0);
-    for file in operations.filter_map(|operation| operation.content()?.file()) {
-        if file.id == ContentId::Empty || !asked.insert(file.id) || view.holds(&file.id)? {
+    for (operation, file) in operations.filter_map(|operation| Some((operation, operation.content()?.file()?))) {
+        if file.id == ContentId::Empty || asked.contains(&file.id) || view.holds(&file.id)? {
             continue;
         }
+        // Whose bytes stay as they are is not asked for them: a touch must not hang on content that was damaged here.
+        if view.node(operation.node())?.is_some_and(|node| node.content.file().is_some_and(|now| now.id == file.id)) {
+            continue;
+        }
+        asked.insert(file.id);
         match file.id {
             ContentId::Empty => {}
             ContentId::Chunk(chunk) => chunks.push(chunk),

@@ -11,7 +11,9 @@ mod draft;
 mod group;
 pub mod memory;
 mod operation;
+mod retention;
 mod valid;
 
 pub use decide::{Decision, View, ViewFailed, decide};
 pub use draft::root;
+pub use retention::{Retention, retention_clock};

@@ -7,8 +7,10 @@
 
 pub mod conformance;
 mod sqlite;
+mod upkeep;
 
 pub use sqlite::Sqlite;
+pub use upkeep::{ChunkRow, ManifestRow, ReadUpkeep, Thinned, WriteUpkeep};
 
 use skep_blobstore::RecordPlace;
 use skep_content::Manifest;
@@ -128,7 +130,7 @@ pub struct Connection {
 }
 
 /// A consistent reading of the store.
-pub trait Read {
+pub trait Read: ReadUpkeep {
     /// A value of the server's own, such as its format or generation.
     fn setting(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
     /// All accounts, by name.
@@ -137,6 +139,10 @@ pub trait Read {
     fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError>;
     /// An account by login name, without regard to case.
     fn account_by_name(&self, name: &str) -> Result<Option<Account>, StoreError>;
+    /// The account that has the classic id of this hash.
+    fn account_by_classic_id(&self, hash: &[u8; 32]) -> Result<Option<Account>, StoreError>;
+    /// The hash of an account's classic id, if it has one. The id itself is stored nowhere.
+    fn classic_id(&self, account: AccountId) -> Result<Option<[u8; 32]>, StoreError>;
     /// A device by id.
     fn device(&self, id: DeviceId) -> Result<Option<Device>, StoreError>;
     /// A device by the hash of its token.
@@ -157,8 +163,11 @@ pub trait Read {
     fn nodes(&self, drive: DriveId, after: Option<NodeId>, limit: usize) -> Result<Vec<NodeState>, StoreError>;
     /// Live children of a directory, by name.
     fn children(&self, drive: DriveId, parent: NodeId) -> Result<Vec<NodeState>, StoreError>;
-    /// Where these chunks of a drive lie; `None` for one that the drive does not hold.
-    fn chunks(&self, drive: DriveId, chunks: &[ChunkId]) -> Result<Vec<Option<ChunkPlace>>, StoreError>;
+    /// Where these chunks of a drive lie; `None` for one that the drive does not hold, or holds damaged.
+    fn chunks(&self, drive: DriveId, chunks: &[ChunkId]) -> Result<Vec<Option<ChunkPlace>>, StoreError> {
+        let whole = |row: Option<ChunkRow>| row.filter(|row| !row.damaged).map(|row| row.place);
+        Ok(self.chunk_rows(drive, chunks)?.into_iter().map(whole).collect())
+    }
     /// A manifest of a drive.
     fn manifest(&self, drive: DriveId, list: ListId) -> Result<Option<Manifest>, StoreError>;
     /// The newest lines of the connection log, oldest first, at most `limit`.
@@ -166,11 +175,13 @@ pub trait Read {
 }
 
 /// A transaction: what it read stays true until it ends, what it wrote is there wholly or not at all.
-pub trait Write: Read {
+pub trait Write: Read + WriteUpkeep {
     /// Sets a value of the server's own.
     fn put_setting(&mut self, key: &str, value: &[u8]) -> Result<(), StoreError>;
     /// Makes or replaces an account. [`StoreError::Exists`] if another one has its name.
     fn put_account(&mut self, account: &Account) -> Result<(), StoreError>;
+    /// Gives an account the classic id of this hash, instead of the one that it had. [`StoreError::Exists`] if another one has it.
+    fn put_classic_id(&mut self, account: AccountId, hash: &[u8; 32]) -> Result<(), StoreError>;
     /// Makes or replaces a device.
     fn put_device(&mut self, device: &Device) -> Result<(), StoreError>;
     /// Makes a drive (with its root directory) or replaces what is known of it, but for its journal.
@@ -178,7 +189,8 @@ pub trait Write: Read {
     /// Appends an entry to a drive's journal, at the position after its head, and makes the node table agree. Between the
     /// entries of one commit two live nodes may have one name; a transaction that would end so fails.
     fn append(&mut self, drive: DriveId, entry: &Entry) -> Result<(), StoreError>;
-    /// Lets a drive hold a chunk, until `lease` at least; a later lease extends an earlier one, a second place is ignored.
+    /// Lets a drive hold a chunk, until `lease` at least; a later lease extends an earlier one. A second place is taken only for a
+    /// chunk that counts as damaged, which is whole again by that.
     fn put_chunk(
         &mut self,
         drive: DriveId,
@@ -188,8 +200,14 @@ pub trait Write: Read {
     ) -> Result<(), StoreError>;
     /// Extends the lease of a chunk that the drive holds.
     fn renew_chunk(&mut self, drive: DriveId, chunk: ChunkId, lease: Timestamp) -> Result<(), StoreError>;
-    /// Lets a drive hold a manifest. The caller has checked that it holds every chunk of it.
-    fn put_manifest(&mut self, drive: DriveId, list: ListId, manifest: &Manifest) -> Result<(), StoreError>;
+    /// Lets a drive hold a manifest, until `lease` at least. The caller has checked that it holds every chunk of it.
+    fn put_manifest(
+        &mut self,
+        drive: DriveId,
+        list: ListId,
+        manifest: &Manifest,
+        lease: Timestamp,
+    ) -> Result<(), StoreError>;
     /// Adds a line to the connection log.
     fn put_connection(&mut self, connection: &Connection) -> Result<(), StoreError>;
 }

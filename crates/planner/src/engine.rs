@@ -153,7 +153,7 @@ impl Engine {
         if self.send_after_ms > self.at_ms {
             wake = Some(wake.map_or(self.send_after_ms, |wake| wake.min(self.send_after_ms)));
         }
-        let wake = [wake, self.holds.next()].into_iter().flatten().min();
+        let wake = [wake, self.observer.next_grown(), self.holds.next()].into_iter().flatten().min();
         effects.extend(wake.map(|at_ms| Effect::WakeAt { at_ms: at_ms.max(self.at_ms + 1) }));
         effects
     }

@@ -240,6 +240,11 @@ impl Observer {
         is_young
     }
 
+    /// When the first file that was young is so no more.
+    pub(crate) fn next_grown(&self) -> Option<u64> {
+        self.young.values().copied().min()
+    }
+
     /// Whether no hint would tell of a change of the node's bytes.
     fn is_unhinted(&self, trees: &dyn Trees, node: NodeId) -> bool {
         trees.local(node).is_some_and(|local| self.unhinted.contains(&local.parent))

@@ -24,6 +24,8 @@ pub enum Exit {
     NotAllowed = 6,
     /// A person is needed.
     NeedsPerson = 7,
+    /// Done in part; what is not is listed.
+    Partly = 8,
     /// Refused by a guard; nothing was changed.
     Guard = 9,
     /// The time was up.

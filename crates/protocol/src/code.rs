@@ -50,6 +50,9 @@ pub enum Code {
     /// Received content is not what its id says.
     #[n(13)]
     WrongHash,
+    /// The server makes no account for whoever asks.
+    #[n(14)]
+    NotOpen,
 }
 
 impl Code {
@@ -70,6 +73,7 @@ impl Code {
             Code::Internal => "E-INTERNAL",
             Code::Exists => "E-EXISTS",
             Code::WrongHash => "E-WRONG-HASH",
+            Code::NotOpen => "E-NOT-OPEN",
         }
     }
 

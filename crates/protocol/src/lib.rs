@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod body;
+mod classic_id;
 mod code;
 mod fingerprint;
 mod frame;
@@ -13,8 +14,12 @@ mod message;
 mod over_http;
 
 pub use body::{BodyError, ByteStream, FrameStream, body_of, empty_body};
+pub use classic_id::{ClassicId, ParseClassicIdError};
 pub use code::{Code, ErrorReply};
 pub use fingerprint::{Fingerprint, ParseFingerprintError};
 pub use frame::{Frame, FrameDecoder, FrameError, FrameKind};
-pub use message::{DriveSummary, Entries, Features, FeedRequest, Joined, ManifestFrame, Reply, Request, SnapshotRows};
+pub use message::{
+    Connected, DriveSummary, Entries, Features, FeedRequest, Introduction, Joined, ManifestFrame, Reply, Request,
+    SnapshotRows,
+};
 pub use over_http::{CALL_PATH, FEED_PATH, FRAMES_TYPE};

@@ -3,6 +3,8 @@
 use minicbor::{Decode, Encode};
 use skep_types::{AccountId, ChunkId, Cursor, DeviceId, DriveId, Entry, ListId, NodeId, NodeState, Seq};
 
+use crate::ClassicId;
+
 /// Named features that both ends must know of; an end uses only what the other one names.
 pub type Features = Vec<String>;
 
@@ -111,6 +113,60 @@ pub enum Request {
         #[n(0)]
         drive: DriveId,
     },
+    /// Makes an account with this classic id, and signs a new device in to it; needs no token. Asked again with the same id, as after
+    /// an answer that was lost, it makes no second account. → [`Reply::Connected`]; [`crate::Code::NotOpen`] if the server makes no
+    /// accounts for those who ask.
+    #[n(10)]
+    NewAccount {
+        /// Made by the device, and kept by it before it asks.
+        #[n(0)]
+        id: ClassicId,
+        /// Who asks.
+        #[n(1)]
+        device: Introduction,
+    },
+    /// Signs a new device in by an account's classic id; needs no token. → [`Reply::Connected`]; [`crate::Code::SignIn`] if no account
+    /// has that id; [`crate::Code::NotFound`] if `drive` is not one of the account's.
+    #[n(11)]
+    NewDevice {
+        /// Of which account.
+        #[n(0)]
+        id: ClassicId,
+        /// Who asks.
+        #[n(1)]
+        device: Introduction,
+        /// The drive that the device's folder shows already, if it does: it must be the account's.
+        #[n(2)]
+        drive: Option<DriveId>,
+    },
+    /// Is this the classic id of the device's account? → [`Reply::Done`]; [`crate::Code::NotFound`] if it is not.
+    #[n(12)]
+    CheckId {
+        /// Which id.
+        #[n(0)]
+        id: ClassicId,
+    },
+    /// Gives the device's account this classic id instead of the one it had, if any. Its devices stay signed in. → [`Reply::Done`].
+    #[n(13)]
+    ReplaceId {
+        /// Made by the device.
+        #[n(0)]
+        id: ClassicId,
+    },
+}
+
+/// What a new device says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Introduction {
+    /// What to call it.
+    #[n(0)]
+    pub name: String,
+    /// Operating system and architecture.
+    #[n(1)]
+    pub platform: String,
+    /// Program and version.
+    #[n(2)]
+    pub client_version: String,
 }
 
 /// How a feed starts: sent by the device as its first and only frame. The server then sends `entries` in order, each preceded by
@@ -159,6 +215,20 @@ pub struct Joined {
     pub drives: Vec<DriveSummary>,
 }
 
+/// A device has come to an account by its classic id.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Connected {
+    /// What it is from now on.
+    #[n(0)]
+    pub joined: Joined,
+    /// The account's name.
+    #[n(1)]
+    pub account_name: String,
+    /// What the server calls the device: as it asked, or with a number if that name was taken.
+    #[n(2)]
+    pub device_name: String,
+}
+
 /// What the server answers.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum Reply {
@@ -201,6 +271,9 @@ pub enum Reply {
         #[n(0)]
         head: Cursor,
     },
+    /// To [`Request::NewAccount`] and [`Request::NewDevice`].
+    #[n(5)]
+    Connected(#[n(0)] Connected),
 }
 
 /// Consecutive entries of one drive's journal, whole commits.

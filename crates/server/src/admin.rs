@@ -32,21 +32,29 @@ pub async fn user(command: UserCommand) -> Result<(), Complaint> {
             say(&format!("Made the account {name} ({account})."));
             Ok(())
         }
-        UserCommand::Ls { json, data } => {
-            let accounts = administer(&data_dir(data.data_dir)?).await?.accounts().await.map_err(told)?;
-            if json {
-                let rows: Vec<_> = accounts
-                    .iter()
-                    .map(|account| {
-                        json!({ "id": account.id.to_string(), "name": account.name,
-                            "created": utc_text(account.created), "disabled": account.disabled })
-                    })
-                    .collect();
-                return print(&[json!({ "schema": 1, "users": rows }).to_string()]);
-            }
-            print(&accounts.iter().map(|account| printable(&account.name)).collect::<Vec<_>>())
+        UserCommand::NewId { name, data } => {
+            let id = administer(&data_dir(data.data_dir)?).await?.new_classic_id(&name).await.map_err(told)?;
+            say(&format!("The account id of {name}, shown only now. Who has it can add computers to the account:"));
+            print(&[id.to_string()])
         }
+        UserCommand::Ls { json, data } => list_users(json, data).await,
     }
+}
+
+async fn list_users(json: bool, data: DataArgs) -> Result<(), Complaint> {
+    let service = administer(&data_dir(data.data_dir)?).await?;
+    let accounts = service.accounts().await.map_err(told)?;
+    if !json {
+        return print(&accounts.iter().map(|account| printable(&account.name)).collect::<Vec<_>>());
+    }
+    let mut rows = Vec::new();
+    for account in accounts {
+        let has_account_id = service.has_classic_id(account.id).await.map_err(told)?;
+        rows.push(json!({ "id": account.id.to_string(), "name": account.name, "created": utc_text(account.created),
+            "disabled": account.disabled, "has_password": account.password_hash.is_some(),
+            "has_account_id": has_account_id }));
+    }
+    print(&[json!({ "schema": 1, "users": rows }).to_string()])
 }
 
 /// Devices.
@@ -137,7 +145,8 @@ fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-fn print(lines: &[String]) -> Result<(), Complaint> {
+/// Writes lines to standard output.
+pub(crate) fn print(lines: &[String]) -> Result<(), Complaint> {
     let mut out = io::stdout().lock();
     let written = lines.iter().try_for_each(|line| writeln!(out, "{line}")).and_then(|()| out.flush());
     match written {

@@ -16,7 +16,7 @@ pub struct ServerArgs {
     /// Listen on this port of all interfaces, with defaults for everything else.
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
-    /// Let anyone who reaches the server make an account.
+    /// Let anyone who reaches the server make an account: `skep connect SERVER PORT DIR`.
     #[arg(long)]
     open: bool,
 }
@@ -26,7 +26,7 @@ pub struct ServerArgs {
 pub enum Command {
     /// Run the server in the foreground.
     Run(RunArgs),
-    /// Make and list accounts.
+    /// Make and list accounts, and give them ids.
     #[command(subcommand)]
     User(UserCommand),
     /// List devices and sign them out.
@@ -36,6 +36,15 @@ pub enum Command {
     Fingerprint(DataArgs),
     /// Write everything that is kept here to a directory, as plain files.
     Export(ExportArgs),
+    /// Check that everything that is kept here is there and whole.
+    Fsck(FsckArgs),
+    /// Let go of what is past its time and of what nothing needs any more.
+    Gc(GcArgs),
+    /// Read all content now and mark what is damaged.
+    Scrub(ScrubArgs),
+    /// Make backups.
+    #[command(subcommand)]
+    Backup(BackupCommand),
     /// Show what happened.
     Log(LogArgs),
 }
@@ -52,7 +61,7 @@ pub struct RunArgs {
     /// Settings (server.toml).
     #[arg(long, value_name = "FILE", env = "SKEP_CONFIG")]
     pub config: Option<PathBuf>,
-    /// Let anyone who reaches the server make an account.
+    /// Let anyone who reaches the server make an account: `skep connect SERVER PORT DIR`.
     #[arg(long)]
     pub open: bool,
 }
@@ -75,6 +84,16 @@ pub enum UserCommand {
         /// Read the password from standard input, up to the first line's end.
         #[arg(long)]
         password_stdin: bool,
+        /// On which data.
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Give an account a new account id, by which `skep connect` adds computers, and print it: it is shown only now.
+    ///
+    /// The id that it had before, if any, lets no computer in any more. Computers that are connected stay so.
+    NewId {
+        /// Its login name.
+        name: String,
         /// On which data.
         #[command(flatten)]
         data: DataArgs,
@@ -128,6 +147,75 @@ pub struct ExportArgs {
     /// On which data.
     #[command(flatten)]
     pub data: DataArgs,
+}
+
+/// How to check.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Ends with 0 if everything is fine, with 8 if something is damaged. Beside a running server it only looks."
+)]
+pub struct FsckArgs {
+    /// Save what can be read of damaged packs, move them aside (nothing is deleted), and let devices send again what is lost.
+    /// Needs the server to be stopped.
+    #[arg(long)]
+    pub repair: bool,
+    /// One JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// On which data.
+    #[command(flatten)]
+    pub data: DataArgs,
+}
+
+/// How to collect garbage.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Versions are kept for 180 days, the trash for 90. A running server does this by itself once a day; by hand it \
+    needs the server to be stopped."
+)]
+pub struct GcArgs {
+    /// Only say what would go. Works beside a running server.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// One JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// On which data.
+    #[command(flatten)]
+    pub data: DataArgs,
+}
+
+/// How to scrub.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Works beside a running server, which does this by itself once a month. Ends with 8 if something is damaged; \
+    `skep-server fsck` then tells which files."
+)]
+pub struct ScrubArgs {
+    /// One JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// On which data.
+    #[command(flatten)]
+    pub data: DataArgs,
+}
+
+/// What to do with backups.
+#[derive(Debug, Subcommand)]
+pub enum BackupCommand {
+    /// Copy all data to a directory, beside a running server or without one, and verify the copy.
+    #[command(
+        after_help = "The result is a data directory: `skep-server run --data-dir DIR` serves it, `skep-server fsck --data-dir DIR` \
+        checks it again. It holds the server's keys; keep it as safe as the server."
+    )]
+    Create {
+        /// A new or empty directory, best on another disk.
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        /// On which data.
+        #[command(flatten)]
+        data: DataArgs,
+    },
 }
 
 /// Which log, and how.
@@ -226,12 +314,19 @@ mod tests {
             "skep-server run --data-dir D --listen 127.0.0.1:1 --config F --open",
             "skep-server user add maya --password-stdin --data-dir D",
             "skep-server user ls --json --data-dir D",
+            "skep-server user new-id maya --data-dir D",
             "skep-server device ls --data-dir D",
             "skep-server device revoke thinkpad --data-dir D",
             "skep-server fingerprint --data-dir D",
             "skep-server export E --data-dir D",
             "skep-server export E --data-dir D --user maya --all-versions",
             "skep-server log --connections --json --data-dir D",
+            "skep-server fsck --data-dir D",
+            "skep-server gc --data-dir D",
+            "skep-server gc --dry-run --json --data-dir D",
+            "skep-server scrub --json --data-dir D",
+            "skep-server backup create B --data-dir D",
+            "skep-server fsck --repair --json --data-dir D",
         ] {
             assert!(matches!(parsed(line), Ok(Asked::Command(_))), "{line}: {:?}", parsed(line).err());
         }

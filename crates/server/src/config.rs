@@ -20,7 +20,7 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Where to listen.
     pub listen: String,
-    /// Accounts by id were asked for.
+    /// Anyone who reaches the server may make an account.
     pub open: bool,
 }
 

@@ -4,10 +4,13 @@
 
 pub mod admin;
 pub mod args;
+pub mod backup;
 pub mod config;
 pub mod export;
+pub mod fsck;
 pub mod run;
 pub mod store;
+pub mod upkeep;
 
 pub mod answer;
 pub mod answers;

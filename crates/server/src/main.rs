@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use skep_platform::talk::{Complaint, Exit};
 use skep_server::args::{self, Asked, Command};
-use skep_server::{admin, config, export, run};
+use skep_server::{admin, backup, config, export, fsck, run, upkeep};
 use tracing_subscriber::EnvFilter;
 
 /// musl's allocator is slow under threads.
@@ -52,6 +52,10 @@ async fn carry_out(command: Command) -> Result<(), Complaint> {
         Command::Device(command) => admin::device(command).await,
         Command::Fingerprint(data) => admin::fingerprint(data),
         Command::Export(args) => export::export(args),
+        Command::Fsck(args) => fsck::fsck(args),
+        Command::Gc(args) => upkeep::gc(args),
+        Command::Scrub(args) => upkeep::scrub(args),
+        Command::Backup(command) => backup::backup(command),
         Command::Log(args) => admin::log(args).await,
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use skep_platform::runtime::stop_signal;
 use skep_platform::talk::{Complaint, Exit};
 use skep_platform::{Clock, Lane, Tasks, offload, own_files::BoundedLog, runtime::RuntimeClock};
-use skep_service::connection_line;
+use skep_service::{Retention, connection_line};
 use skep_types::{Limits, product};
 use tokio::sync::broadcast::error::RecvError;
 
@@ -30,7 +30,8 @@ pub async fn run(settings: Settings) -> Result<(), Complaint> {
     tracing::info!("server key {}", identity.fingerprint);
     tracing::info!("listening on https://{local}");
     if wants_open {
-        tracing::warn!("--open: accounts by id alone come with a later version; make accounts with `user add`");
+        service.open_to_all();
+        tracing::info!("open: anyone who reaches this server may make an account");
     }
     let (stop, stopping) = stop::channel();
     tasks.spawn("signals", async move {
@@ -40,6 +41,8 @@ pub async fn run(settings: Settings) -> Result<(), Complaint> {
         stop.stop();
     });
     tasks.spawn("revocations", check_revocations(service.clone()));
+    let upkeep = service.clone();
+    tasks.spawn("upkeep", async move { upkeep.keep_up(Retention::SHIPPED).await });
     tasks.spawn(
         "connections.log",
         keep_connection_log(service.clone(), tasks.clone(), data_dir.join("connections.log")),

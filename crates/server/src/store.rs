@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use skep_blobstore::{BlobStore, LocalPacks, MemoryBlobs};
+use skep_blobstore::{BlobStore, LocalPacks, MemoryBlobs, PackStore};
 use skep_content::MasterKey;
-use skep_metastore::Sqlite;
+use skep_metastore::{MetaStore, Sqlite, StoreError};
 use skep_platform::runtime::{RuntimeClock, RuntimeTasks, SystemEntropy};
 use skep_platform::talk::{Complaint, Exit};
 use skep_platform::{NativeFiles, own_files};
@@ -22,6 +22,9 @@ pub type DiskService<B> = Service<Sqlite, B, RuntimeClock, SystemEntropy, Runtim
 /// Where a running server keeps content.
 pub type Packs = LocalPacks<NativeFiles>;
 
+/// Locked by whoever may change content.
+pub(crate) const LOCK_FILE: &str = "server.lock";
+
 /// What a running server holds.
 pub struct Opened {
     /// The service.
@@ -36,7 +39,7 @@ pub struct Opened {
 pub async fn open(data_dir: &Path) -> Result<Opened, Complaint> {
     make_data_dir(data_dir)?;
     let shown = data_dir.display();
-    let lock = own_files::lock(&data_dir.join("server.lock"))
+    let lock = own_files::lock(&data_dir.join(LOCK_FILE))
         .map_err(|error| failed("E-DATA", format!("Cannot lock `{shown}`: {error}.")))?
         .ok_or_else(|| {
             let what = format!("Another server is running on `{shown}`.");
@@ -47,8 +50,12 @@ pub async fn open(data_dir: &Path) -> Result<Opened, Complaint> {
         NativeFiles::open(data_dir).map_err(|error| failed("E-DATA", format!("Cannot open `{shown}`: {error}.")))?;
     let packs = LocalPacks::open(files, Arc::new(SystemEntropy), master, Limits::SHIPPED)
         .map_err(|error| failed("E-DATA", format!("Cannot open the packs in `{shown}`: {error}.")))?;
+    let meta = open_meta(data_dir)?;
+    // Also above those that are named and not there: a lost pack must not be mistaken for a new one.
+    let last = meta.read(|read| read.last_pack()).map_err(|error| complaint_of(&error.into()))?;
+    last.into_iter().for_each(|last| packs.count_on_from(last));
     let tasks = RuntimeTasks::new(Handle::current());
-    let service = service(data_dir, packs, tasks.clone()).await?;
+    let service = service(meta, packs, tasks.clone()).await?;
     Ok(Opened { service, tasks, _lock: lock })
 }
 
@@ -56,13 +63,21 @@ pub async fn open(data_dir: &Path) -> Result<Opened, Complaint> {
 /// must not write packs.
 pub async fn administer(data_dir: &Path) -> Result<DiskService<MemoryBlobs>, Complaint> {
     make_data_dir(data_dir)?;
-    service(data_dir, MemoryBlobs::new(), RuntimeTasks::new(Handle::current())).await
+    service(open_meta(data_dir)?, MemoryBlobs::new(), RuntimeTasks::new(Handle::current())).await
 }
 
-async fn service<B: BlobStore>(data_dir: &Path, blobs: B, tasks: RuntimeTasks) -> Result<DiskService<B>, Complaint> {
+fn open_meta(data_dir: &Path) -> Result<Sqlite, Complaint> {
     let path = data_dir.join("skep.db");
-    let meta =
-        Sqlite::open(&path).map_err(|error| failed("E-DATA", format!("Cannot open `{}`: {error}.", path.display())))?;
+    Sqlite::open(&path).map_err(|error| {
+        let complaint = failed("E-DATA", format!("Cannot open `{}`: {error}.", path.display()));
+        match error {
+            StoreError::Damaged(_) => complaint.hint("See what is damaged: skep-server fsck --data-dir DIR"),
+            _ => complaint,
+        }
+    })
+}
+
+async fn service<B: BlobStore>(meta: Sqlite, blobs: B, tasks: RuntimeTasks) -> Result<DiskService<B>, Complaint> {
     let parts = Parts {
         meta: Arc::new(meta),
         blobs: Arc::new(blobs),
@@ -98,11 +113,11 @@ pub fn complaint_of_key(error: &KeyError) -> Complaint {
 /// Why a command failed, told to a person.
 pub fn complaint_of(error: &ServiceError) -> Complaint {
     let (exit, code) = match error {
-        ServiceError::Store(skep_metastore::StoreError::Exists(_)) => (Exit::Failed, "E-EXISTS"),
-        ServiceError::Store(skep_metastore::StoreError::NoSpace) => (Exit::Failed, "E-NO-SPACE"),
-        ServiceError::Store(_) | ServiceError::Gone(_) => (Exit::Failed, "E-INTERNAL"),
+        ServiceError::Store(StoreError::Exists(_)) => (Exit::Failed, "E-EXISTS"),
+        ServiceError::Store(StoreError::NoSpace) => (Exit::Failed, "E-NO-SPACE"),
+        ServiceError::Store(_) | ServiceError::Blobs(_) | ServiceError::Gone(_) => (Exit::Failed, "E-INTERNAL"),
         ServiceError::BadUserName { .. } | ServiceError::BadPassword(_) => (Exit::Usage, "E-BAD-REQUEST"),
-        ServiceError::UnknownDevice(_) => (Exit::NotFound, "E-NOT-FOUND"),
+        ServiceError::UnknownUser(_) | ServiceError::UnknownDevice(_) => (Exit::NotFound, "E-NOT-FOUND"),
         ServiceError::AmbiguousDevice { .. } => (Exit::Usage, "E-AMBIGUOUS"),
     };
     let text = error.to_string();

@@ -26,20 +26,7 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         let salt = parts.entropy.bytes();
         let secret = password.to_owned();
         let password_hash = offload(&parts.tasks, Lane::Hash, move || password::hash(&secret, &salt)).await?;
-        let account = Account {
-            id: AccountId::from_bytes(parts.entropy.bytes()),
-            name: name.to_owned(),
-            password_hash: Some(password_hash),
-            created: parts.clock.now(),
-            disabled: false,
-        };
-        let home = Drive {
-            id: DriveId::from_bytes(parts.entropy.bytes()),
-            owner: account.id,
-            name: HOME.to_owned(),
-            generation: self.inner.generation,
-            head: Seq::START,
-        };
+        let (account, home) = self.fresh_account(name.to_owned(), Some(password_hash));
         let id = account.id;
         self.write(move |tx| {
             if tx.account_by_name(&account.name)?.is_some() {
@@ -50,6 +37,21 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         })
         .await?;
         Ok(id)
+    }
+
+    /// A new account and its home drive, not yet stored.
+    pub(crate) fn fresh_account(&self, name: String, password_hash: Option<String>) -> (Account, Drive) {
+        let parts = &self.inner.parts;
+        let id = AccountId::from_bytes(parts.entropy.bytes());
+        let account = Account { id, name, password_hash, created: parts.clock.now(), disabled: false };
+        let home = Drive {
+            id: DriveId::from_bytes(parts.entropy.bytes()),
+            owner: id,
+            name: HOME.to_owned(),
+            generation: self.inner.generation,
+            head: Seq::START,
+        };
+        (account, home)
     }
 
     /// Signs a device out: its token no longer counts, its open feeds and calls in this process end at once. Doing it twice is no error.

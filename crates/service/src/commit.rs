@@ -117,10 +117,11 @@ fn apply(tx: &mut dyn Write, queued: &Queued, now: Timestamp, limits: &Limits) -
     if let Err(refusal) = check_sizes(&queued.commit, &queued.received) {
         return Ok(Outcome::Refused(refusal));
     }
-    put_rows(tx, drive, &queued.received.rows, now.plus_milliseconds(limits.lease_ms))?;
+    let lease = now.plus_milliseconds(limits.lease_ms);
+    put_rows(tx, drive, &queued.received.rows, lease)?;
     let mut lacks: BTreeSet<ChunkId> = BTreeSet::new();
     for (list, manifest) in &queued.received.manifests {
-        match put_manifest(tx, drive, *list, manifest)? {
+        match put_manifest(tx, drive, *list, manifest, lease)? {
             Complete::Yes => {}
             Complete::Lacks(chunks) => lacks.extend(chunks),
             Complete::WrongLength(chunk) => {

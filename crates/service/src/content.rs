@@ -1,20 +1,22 @@
 //! Content outside of commits: uploads, questions, downloads.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use futures_util::{StreamExt, stream};
-use skep_blobstore::{BlobStore, RecordPlace};
-use skep_metastore::MetaStore;
+use skep_blobstore::{BlobError, BlobStore, RecordPlace};
+use skep_content::Block;
+use skep_metastore::{ChunkRow, MetaStore};
 use skep_platform::{Clock, Entropy, Lane, Tasks, offload};
 use skep_protocol::{Code, ErrorReply, Frame, FrameKind, FrameStream, ManifestFrame, Reply};
 use skep_types::{ChunkId, ListId};
 
 use crate::Service;
 use crate::answer::{Frames, no_more, reply};
-use crate::error::{gone_refusal, signed_out};
+use crate::error::{blob_refusal, gone_refusal, signed_out};
 use crate::hub::Hub;
 use crate::intake::Purpose;
+use crate::service::lock;
 use crate::session::{Session, may_call};
 
 /// Records that a download reads ahead.
@@ -41,8 +43,8 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         }
     }
 
-    /// [`skep_protocol::Request::Lacks`]: what is there is leased anew in the transaction that answers, so that it is still there when the
-    /// commit comes.
+    /// [`skep_protocol::Request::Lacks`]: what is there is leased far enough for the commit to come, in the transaction that answers
+    /// if it is not yet. A chunk that is known as damaged counts as lacking, so that it is sent again.
     pub(crate) async fn lacks(
         &self,
         session: &Arc<Session>,
@@ -53,13 +55,23 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         no_more(&mut body).await?;
         self.check_count(chunks.len(), self.inner.parts.limits.chunk_query_max)?;
         let (drive, device) = (hub.drive, session.device);
+        let (now, lease_ms) = (self.inner.parts.clock.now(), self.inner.parts.limits.lease_ms);
+        let (enough, lease) = (now.plus_milliseconds(lease_ms / 4 * 3), now.plus_milliseconds(lease_ms));
         let chunks = Arc::new(chunks);
         let asked = Arc::clone(&chunks);
-        let held_none = self.read(move |read| Ok(read.chunks(drive, &asked)?.iter().all(Option::is_none))).await?;
-        if held_none {
-            return Ok(reply(&Reply::Lacks { chunks: chunks.to_vec() }));
+        let answer = self.read(move |read| {
+            if !may_call(read, device)? {
+                return Ok(None);
+            }
+            let rows = read.chunk_rows(drive, &asked)?;
+            let ends = rows.iter().flatten().any(|row| !row.damaged && row.lease < enough);
+            let lacks = asked.iter().zip(&rows).filter(|(_, row)| row.is_none_or(|row| row.damaged));
+            Ok(Some((ends, lacks.map(|(chunk, _)| *chunk).collect())))
+        });
+        let (ends, lacks): (bool, Vec<ChunkId>) = answer.await?.ok_or_else(signed_out)?;
+        if !ends {
+            return Ok(reply(&Reply::Lacks { chunks: lacks }));
         }
-        let lease = self.inner.parts.clock.now().plus_milliseconds(self.inner.parts.limits.lease_ms);
         let lacks = self.write(move |tx| {
             if !may_call(tx, device)? {
                 return Ok(None);
@@ -76,7 +88,8 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         Ok(reply(&Reply::Lacks { chunks: lacks.await?.ok_or_else(signed_out)? }))
     }
 
-    /// [`skep_protocol::Request::Fetch`]: each record once, in the order in which they lie, a few read ahead.
+    /// [`skep_protocol::Request::Fetch`]: each record once, in the order in which they lie, a few read ahead. What cannot be read is
+    /// left out, so that the rest does not suffer, and told by an error at the end.
     pub(crate) async fn fetch(
         &self,
         hub: Arc<Hub>,
@@ -86,26 +99,54 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         no_more(&mut body).await?;
         self.check_count(chunks.len(), self.inner.parts.limits.chunk_query_max)?;
         let drive = hub.drive;
-        let places = self.read(move |read| read.chunks(drive, &chunks)).await?;
-        let records: BTreeSet<RecordPlace> = places.into_iter().flatten().map(|place| place.record).collect();
-        let (blobs, tasks) = (Arc::clone(&self.inner.parts.blobs), self.inner.parts.tasks.clone());
-        let blocks = stream::iter(records).map(move |record| {
-            let (blobs, tasks) = (Arc::clone(&blobs), tasks.clone());
-            async move { offload(&tasks, Lane::Disk, move || blobs.read(record)).await }
-        });
-        let frames = blocks.buffered(RECORDS_AHEAD).filter_map(|block| async move {
-            match block {
-                Ok(Ok(block)) => Some(Ok(Frame::new(FrameKind::Block, block.to_bytes()))),
-                // The device sees that chunks are missing; the others must not suffer.
-                Ok(Err(error)) => {
-                    tracing::error!(%error, "a record is left out of a download");
-                    None
-                }
-                Err(gone) => Some(Err(gone_refusal(gone))),
+        let asked = self.read(move |read| Ok(chunks.iter().copied().zip(read.chunk_rows(drive, &chunks)?).collect()));
+        let asked: Vec<(ChunkId, Option<ChunkRow>)> = asked.await?;
+        let failed = Arc::new(Failed::default());
+        let mut records: BTreeMap<RecordPlace, Vec<(u16, ChunkId)>> = BTreeMap::new();
+        for (chunk, row) in asked {
+            match row {
+                Some(row) if row.damaged => failed.note(Code::Damaged),
+                Some(row) => records.entry(row.place.record).or_default().push((row.place.index, chunk)),
+                None => {}
             }
+        }
+        let (service, noted) = (self.clone(), Arc::clone(&failed));
+        let blocks = stream::iter(records).map(move |(record, members)| {
+            let (service, noted) = (service.clone(), Arc::clone(&noted));
+            async move { service.read_block(record, members, &noted).await.transpose() }
         });
         let first = stream::iter([Ok(Frame::cbor(FrameKind::Reply, &Reply::Done))]);
-        Ok(Box::pin(first.chain(frames)))
+        let last = stream::once(async move { failed.refusal().map(Err) });
+        let blocks = blocks.buffered(RECORDS_AHEAD).chain(last).filter_map(std::future::ready);
+        Ok(Box::pin(first.chain(blocks)))
+    }
+
+    /// The frame of a record; `None`, noted and remembered in the store, if it cannot be read or is not what it should be.
+    async fn read_block(
+        &self,
+        record: RecordPlace,
+        members: Vec<(u16, ChunkId)>,
+        failed: &Failed,
+    ) -> Result<Option<Frame>, ErrorReply> {
+        let blobs = Arc::clone(&self.inner.parts.blobs);
+        let read = offload(&self.inner.parts.tasks, Lane::Disk, move || {
+            blobs.read(record).and_then(|block| holds_members(record, &block, &members).map(|()| block))
+        });
+        match read.await.map_err(gone_refusal)? {
+            Ok(block) => Ok(Some(Frame::new(FrameKind::Block, block.to_bytes()))),
+            Err(error @ BlobError::Damaged { .. }) => {
+                tracing::error!(%error, "a record is left out of a download and counts as damaged from now on");
+                failed.note(Code::Damaged);
+                if let Err(error) = self.write(move |tx| tx.mark_damaged(record)).await {
+                    tracing::error!(%error, "the damage could not be noted");
+                }
+                Ok(None)
+            }
+            Err(error) => {
+                failed.note(blob_refusal(&error).code);
+                Ok(None)
+            }
+        }
     }
 
     /// [`skep_protocol::Request::Manifests`]: one by one, because each may be tens of megabytes.
@@ -137,5 +178,39 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
             return Ok(());
         }
         Err(ErrorReply::new(Code::TooLarge, format!("{count} ids in one request, at most {count_max} are taken")))
+    }
+}
+
+/// What a download could not read.
+#[derive(Debug, Default)]
+struct Failed(Mutex<Option<Code>>);
+
+impl Failed {
+    /// Damage is told rather than what may pass by itself.
+    fn note(&self, code: Code) {
+        let mut noted = lock(&self.0);
+        if *noted != Some(Code::Damaged) {
+            *noted = Some(code);
+        }
+    }
+
+    fn refusal(&self) -> Option<ErrorReply> {
+        let code = (*lock(&self.0))?;
+        let message = match code {
+            Code::Damaged => "some of this content is damaged on the server; a device that has it whole sends it again",
+            _ => "some of this content could not be read on the server",
+        };
+        Some(ErrorReply::new(code, message))
+    }
+}
+
+/// Requires that a record holds the chunks that the metadata says: a pack that took the place of another one has sound records, too.
+pub(crate) fn holds_members(record: RecordPlace, block: &Block, members: &[(u16, ChunkId)]) -> Result<(), BlobError> {
+    let is_there = |(index, chunk): &(u16, ChunkId)| {
+        block.chunks.get(usize::from(*index)).is_some_and(|member| member.id == *chunk)
+    };
+    match members.iter().all(is_there) {
+        true => Ok(()),
+        false => Err(BlobError::Damaged { place: record, reason: "it holds other chunks than it should".to_owned() }),
     }
 }

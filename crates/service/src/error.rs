@@ -12,6 +12,9 @@ pub enum ServiceError {
     /// The metadata store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The content store failed.
+    #[error(transparent)]
+    Blobs(#[from] BlobError),
     /// A job panicked or the server is stopping.
     #[error(transparent)]
     Gone(#[from] Gone),
@@ -26,6 +29,9 @@ pub enum ServiceError {
     /// Not a password that this server takes.
     #[error("the password cannot be used: {0}")]
     BadPassword(&'static str),
+    /// No account has that name.
+    #[error("there is no user `{0}`")]
+    UnknownUser(String),
     /// No device has that name or id.
     #[error("there is no device `{0}`")]
     UnknownDevice(String),
@@ -43,6 +49,7 @@ impl From<ServiceError> for ErrorReply {
     fn from(error: ServiceError) -> ErrorReply {
         match error {
             ServiceError::Store(error) => store_refusal(&error),
+            ServiceError::Blobs(error) => blob_refusal(&error),
             ServiceError::Gone(gone) => gone_refusal(gone),
             other => ErrorReply::new(Code::BadRequest, other.to_string()),
         }

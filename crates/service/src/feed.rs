@@ -134,7 +134,12 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Feed<M, B, C, E
     async fn store_frames(&mut self) -> Result<Vec<Frame>, ErrorReply> {
         let (drive, cursor) = (self.hub.drive, self.cursor);
         let entries_max = self.service.inner.parts.limits.feed_entries_max;
-        let page = self.service.read(move |read| page(read, &drive_row(read, drive)?, cursor, entries_max)).await?;
+        let page = self.service.read(move |read| {
+            // The journal may have been thinned beneath a feed that is far behind.
+            let is_known = cursor.seq >= read.thinned(drive)?.floor;
+            is_known.then(|| page(read, &drive_row(read, drive)?, cursor, entries_max)).transpose()
+        });
+        let page = page.await?.ok_or_else(other_history)?;
         if page.entries.is_empty() {
             let message = format!("the journal of drive {drive} has nothing after {}", cursor.seq);
             return Err(ErrorReply::new(Code::Damaged, message));

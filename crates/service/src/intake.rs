@@ -17,6 +17,7 @@ use skep_types::{ChunkId, Commit, DriveId, Limits, ListId, Timestamp};
 use crate::Service;
 use crate::error::{blob_refusal, body_refusal, gone_refusal, signed_out};
 use crate::hub::Hub;
+use crate::pins::Pin;
 use crate::session::{Session, may_call};
 
 /// Blocks of one body that are verified or written at the same time.
@@ -71,6 +72,8 @@ pub(crate) struct Received {
     manifest_bytes: usize,
     unentered_bytes: usize,
     undurable: Vec<RecordPlace>,
+    /// Of the packs in which `rows` lie.
+    pins: Vec<Pin>,
 }
 
 impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C, E, T> {
@@ -147,19 +150,22 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         received.unentered_bytes = 0;
         let rows = std::mem::take(&mut received.rows);
         let manifests = std::mem::take(&mut received.manifests);
+        let pins = std::mem::take(&mut received.pins);
         if rows.is_empty() && manifests.is_empty() {
             return Ok(());
         }
         let (device, drive) = (session.device, hub.drive);
         let lease = self.inner.parts.clock.now().plus_milliseconds(self.inner.parts.limits.lease_ms);
         let entered = self.write(move |tx| {
+            // Held until the rows are written, also if the caller goes away meanwhile.
+            let _pins = pins;
             if !may_call(tx, device)? {
                 return Ok(None);
             }
             put_rows(tx, drive, &rows, lease)?;
             let mut incomplete = Vec::new();
             for (list, manifest) in manifests {
-                if put_manifest(tx, drive, list, &manifest)? != Complete::Yes {
+                if put_manifest(tx, drive, list, &manifest, lease)? != Complete::Yes {
                     incomplete.push((list, manifest));
                 }
             }
@@ -181,9 +187,9 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
             Err(error) => Err(block_refusal(&error)),
         });
         let block = verified.await.map_err(gone_refusal)??;
-        let blobs = Arc::clone(&self.inner.parts.blobs);
+        let (blobs, pins) = (Arc::clone(&self.inner.parts.blobs), Arc::clone(&self.inner.pins));
         let appended = offload(&self.inner.parts.tasks, Lane::Disk, move || match blobs.append(&block) {
-            Ok(record) => Ok(Stored::new(&block, record)),
+            Ok(record) => Ok(Stored::new(&block, record, pins.pin(record.pack))),
             Err(error) => Err(blob_refusal(&error)),
         });
         appended.await.map_err(gone_refusal)?
@@ -219,10 +225,11 @@ struct Stored {
     record: RecordPlace,
     rows: Vec<(ChunkId, ChunkPlace)>,
     bytes: usize,
+    pin: Pin,
 }
 
 impl Stored {
-    fn new(block: &Block, record: RecordPlace) -> Stored {
+    fn new(block: &Block, record: RecordPlace, pin: Pin) -> Stored {
         let place = |index: usize, length| ChunkPlace {
             record,
             index: u16::try_from(index).expect("a block has at most block_chunks_max chunks"),
@@ -233,6 +240,7 @@ impl Stored {
             record,
             rows: rows.map(|(index, chunk)| (chunk.id, place(index, chunk.length))).collect(),
             bytes: block.bytes.len(),
+            pin,
         }
     }
 }
@@ -242,6 +250,7 @@ impl Received {
         self.rows.extend(stored.rows);
         self.unentered_bytes += stored.bytes;
         self.undurable.push(stored.record);
+        self.pins.push(stored.pin);
     }
 
     /// Keeps a block for the feeds if nothing in it is larger than what a push carries.
@@ -320,6 +329,7 @@ pub(crate) fn put_manifest(
     drive: DriveId,
     list: ListId,
     manifest: &Manifest,
+    lease: Timestamp,
 ) -> Result<Complete, StoreError> {
     let mut lacks = Vec::new();
     for some in manifest.chunks.chunks(CHUNKS_ASKED_MAX) {
@@ -333,7 +343,7 @@ pub(crate) fn put_manifest(
         }
     }
     if lacks.is_empty() {
-        tx.put_manifest(drive, list, manifest)?;
+        tx.put_manifest(drive, list, manifest, lease)?;
         return Ok(Complete::Yes);
     }
     lacks.sort_unstable();

@@ -1,18 +1,20 @@
 //! Signing a new device in by name and password.
 
+use core::net::{IpAddr, SocketAddr};
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use skep_blobstore::BlobStore;
 use skep_metastore::{Account, Device, MetaStore, StoreError, Write};
 use skep_platform::{Clock, Entropy, Lane, Tasks, offload};
-use skep_protocol::{Code, ErrorReply, FrameStream, Joined, Reply, Request};
+use skep_protocol::{Code, Connected, ErrorReply, FrameStream, Introduction, Joined, Reply, Request};
 use skep_types::{AccountId, DeviceId, Timestamp};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::Service;
 use crate::answer::{Frames, no_more, reply};
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, GUESSES, NEW_ACCOUNTS};
 use crate::connections::CallRecord;
 use crate::error::gone_refusal;
 use crate::journal::summary;
@@ -39,7 +41,12 @@ const TOKEN_BYTES: usize = 32;
 pub(crate) struct JoinGate {
     hashes: Arc<Semaphore>,
     joins: Semaphore,
-    backoff: Backoff,
+    /// Of those who guess.
+    pub(crate) guesses: Backoff,
+    /// Of those who make accounts.
+    pub(crate) new_accounts: Backoff,
+    /// Whoever asks may make an account.
+    pub(crate) is_open: AtomicBool,
 }
 
 impl Default for JoinGate {
@@ -47,16 +54,18 @@ impl Default for JoinGate {
         JoinGate {
             hashes: Arc::new(Semaphore::new(HASHES_MAX)),
             joins: Semaphore::new(JOINS_MAX),
-            backoff: Backoff::default(),
+            guesses: Backoff::new(GUESSES),
+            new_accounts: Backoff::new(NEW_ACCOUNTS),
+            is_open: AtomicBool::new(false),
         }
     }
 }
 
-/// What a device says of itself.
-struct Introduction {
-    name: String,
-    platform: String,
-    client_version: String,
+impl JoinGate {
+    /// A place among those who join at the same time.
+    pub(crate) fn enter(&self) -> Result<SemaphorePermit<'_>, ErrorReply> {
+        self.joins.try_acquire().map_err(|_| turned_away(Code::Busy, "too many devices join at once", 1_000))
+    }
 }
 
 impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C, E, T> {
@@ -75,11 +84,9 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         if user.len().max(password.len()) > CREDENTIAL_BYTES_MAX {
             return Err(ErrorReply::new(Code::TooLarge, "the name or the password is too long"));
         }
-        let name = device_name_of(&device_name)?;
-        let introduction =
-            Introduction { name, platform: clipped(&platform), client_version: clipped(&client_version) };
+        let introduction = accepted(Introduction { name: device_name, platform, client_version })?;
         let account = self.sign_in(&user, password, peer).await?;
-        let joined = self.add_device(account.id, introduction).await?;
+        let Connected { joined, .. } = self.add_device(introduction, move |_| Ok(Some(account.id))).await?;
         record.joined(&joined);
         Ok(reply(&Reply::Joined(joined)))
     }
@@ -88,17 +95,11 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
     async fn sign_in(&self, user: &str, password: String, peer: &str) -> Result<Account, ErrorReply> {
         let gate = &self.inner.joins;
         let clock = &self.inner.parts.clock;
-        let keys = [format!("user {}", user.to_lowercase()), format!("peer {}", host_of(peer))];
-        let turned_away = |code, message: &str, wait_ms| {
-            let mut refusal = ErrorReply::new(code, message);
-            refusal.retry_after_ms = Some(wait_ms);
-            refusal
-        };
-        if let Some(wait_ms) = gate.backoff.wait_ms(&keys, clock.monotonic_ms()) {
+        let keys = [format!("user {}", user.to_lowercase()), peer_key(peer)];
+        if let Some(wait_ms) = gate.guesses.wait_ms(&keys, clock.monotonic_ms()) {
             return Err(turned_away(Code::RateLimit, "too many wrong passwords, wait a little", wait_ms));
         }
-        let busy = |_| turned_away(Code::Busy, "too many devices join at once", 1_000);
-        let _joining = gate.joins.try_acquire().map_err(busy)?;
+        let _joining = gate.enter()?;
         let name = user.to_owned();
         let account = self.read(move |read| read.account_by_name(&name)).await?;
         let account = account.filter(|account| !account.disabled);
@@ -106,11 +107,11 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         let right = self.hash_job(move || password::verify(&password, stored.as_deref())).await?;
         match account.filter(|_| right) {
             Some(account) => {
-                gate.backoff.succeeded(&keys);
+                gate.guesses.succeeded(&keys);
                 Ok(account)
             }
             None => {
-                gate.backoff.failed(&keys, clock.monotonic_ms());
+                gate.guesses.failed(&keys, clock.monotonic_ms());
                 Err(ErrorReply::new(Code::SignIn, "unknown user or wrong password"))
             }
         }
@@ -127,23 +128,31 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         done.await.map_err(gone_refusal)
     }
 
-    async fn add_device(&self, account: AccountId, introduction: Introduction) -> Result<Joined, ErrorReply> {
+    /// Adds a device to the account that `account_of` finds or makes, in one transaction with it.
+    pub(crate) async fn add_device(
+        &self,
+        introduction: Introduction,
+        account_of: impl FnOnce(&mut dyn Write) -> Result<Option<AccountId>, StoreError> + Send + 'static,
+    ) -> Result<Connected, ErrorReply> {
         let parts = &self.inner.parts;
         let token = new_token(&*parts.entropy);
         let id = DeviceId::from_bytes(parts.entropy.bytes());
         let hash = token_hash(&token).expect("it was made to be one");
         let now = parts.clock.now();
-        let joined = self.write(move |tx| {
-            let Some(device) = new_device(tx, account, id, hash, introduction, now)? else { return Ok(None) };
+        let connected = self.write(move |tx| {
+            let Some(account) = account_of(tx)? else { return Ok(None) };
+            let Some(account) = tx.account(account)?.filter(|account| !account.disabled) else { return Ok(None) };
+            let Some(device) = new_device(tx, account.id, id, hash, introduction, now)? else { return Ok(None) };
             tx.put_device(&device)?;
-            let drives = tx.drives(account)?.iter().map(|drive| summary(tx, drive)).collect::<Result<_, _>>()?;
-            Ok(Some(Joined { account, device: id, token, drives }))
+            let drives = tx.drives(account.id)?.iter().map(|drive| summary(tx, drive)).collect::<Result<_, _>>()?;
+            let joined = Joined { account: account.id, device: id, token, drives };
+            Ok(Some(Connected { joined, account_name: account.name, device_name: device.name }))
         });
-        joined.await?.ok_or_else(|| ErrorReply::new(Code::NotAllowed, "this account cannot have another device"))
+        connected.await?.ok_or_else(|| ErrorReply::new(Code::NotAllowed, "this account cannot have another device"))
     }
 }
 
-/// The row of a device that joins; `None` if the account was disabled meanwhile or has too many.
+/// The row of a device that joins; `None` if the account has too many.
 fn new_device(
     tx: &mut dyn Write,
     account: AccountId,
@@ -152,9 +161,6 @@ fn new_device(
     introduction: Introduction,
     now: Timestamp,
 ) -> Result<Option<Device>, StoreError> {
-    if tx.account(account)?.is_none_or(|account| account.disabled) {
-        return Ok(None);
-    }
     if tx.device(id)?.is_some() {
         return Err(StoreError::Exists(format!("device {id}")));
     }
@@ -187,15 +193,25 @@ fn free_name(name: String, devices: &[Device]) -> String {
     numbered.expect("there are more numbers than devices")
 }
 
-fn device_name_of(name: &str) -> Result<String, ErrorReply> {
-    let name = name.trim();
+/// What is kept of what a device says of itself.
+pub(crate) fn accepted(introduction: Introduction) -> Result<Introduction, ErrorReply> {
+    let name = introduction.name.trim();
     let length = name.chars().count();
     if length == 0 || length > DEVICE_NAME_CHARS_MAX || name.chars().any(char::is_control) {
         let message =
             format!("a device name has 1 to {DEVICE_NAME_CHARS_MAX} characters, none of them a control character");
         return Err(ErrorReply::new(Code::BadRequest, message));
     }
-    Ok(name.to_owned())
+    Ok(Introduction {
+        name: name.to_owned(),
+        platform: clipped(&introduction.platform),
+        client_version: clipped(&introduction.client_version),
+    })
+}
+
+/// A refusal for now.
+pub(crate) fn turned_away(code: Code, message: &str, wait_ms: u64) -> ErrorReply {
+    ErrorReply { code, message: message.to_owned(), retry_after_ms: Some(wait_ms) }
 }
 
 /// A description as it is kept: short, without control characters.
@@ -203,9 +219,14 @@ pub(crate) fn clipped(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(DESCRIPTION_CHARS_MAX).collect()
 }
 
-/// The address of a peer without its port.
-fn host_of(peer: &str) -> &str {
-    peer.rsplit_once(':').map_or(peer, |(host, _)| host)
+/// By what guesses from one place are counted: the address without its port; of IPv6 the first half, because whoever has one address
+/// has all others of that half.
+pub(crate) fn peer_key(peer: &str) -> String {
+    match peer.parse::<SocketAddr>().map(|address| address.ip().to_canonical()) {
+        Ok(IpAddr::V6(address)) => format!("peer {:x}", address.to_bits() >> 64),
+        Ok(address) => format!("peer {address}"),
+        Err(_) => format!("peer {peer}"),
+    }
 }
 
 fn new_token(entropy: &impl Entropy) -> String {
@@ -214,4 +235,19 @@ fn new_token(entropy: &impl Entropy) -> String {
         write!(token, "{byte:02x}").expect("writing to a string cannot fail");
     }
     token
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guesses_are_counted_by_what_one_person_can_have() {
+        assert_eq!(peer_key("192.0.2.7:5000"), peer_key("192.0.2.7:6000"));
+        assert_eq!(peer_key("192.0.2.7:5000"), peer_key("[::ffff:192.0.2.7]:5000"));
+        assert_ne!(peer_key("192.0.2.7:5000"), peer_key("192.0.2.8:5000"));
+        assert_eq!(peer_key("[2001:db8:1:2::1]:1"), peer_key("[2001:db8:1:2:ffff::9]:2"));
+        assert_ne!(peer_key("[2001:db8:1:2::1]:1"), peer_key("[2001:db8:1:3::1]:1"));
+        assert_eq!(peer_key("a name"), "peer a name");
+    }
 }

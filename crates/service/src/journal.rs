@@ -1,6 +1,7 @@
 //! Reading a drive's journal and its nodes.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use skep_blobstore::BlobStore;
 use skep_metastore::{Drive, MetaStore, Read, StoreError};
@@ -11,6 +12,10 @@ use skep_types::{Cursor, DriveId, NodeId, Seq};
 use crate::Service;
 use crate::answer::{Frames, done_with, no_more, reply};
 use crate::hub::Hub;
+
+/// So soon after one page of a snapshot a device asks for the next one, or begins anew. Meanwhile no node goes for good: the pages
+/// would not fit together, and no entry tells of it.
+const BETWEEN_PAGES_MAX_MS: u64 = 15 * 60_000;
 
 impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C, E, T> {
     /// [`skep_protocol::Request::Entries`].
@@ -39,7 +44,11 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
     ) -> Result<Frames, ErrorReply> {
         no_more(&mut body).await?;
         let (drive, rows_max) = (hub.drive, self.inner.parts.limits.snapshot_rows_max);
+        let paging_until_ms = Arc::clone(&self.inner.paging_until_ms);
+        let until_ms = self.inner.parts.clock.monotonic_ms().saturating_add(BETWEEN_PAGES_MAX_MS);
         let page = self.read(move |read| {
+            // Said before the rows are read: from here on nothing is purged between this page and the next.
+            paging_until_ms.fetch_max(until_ms, Ordering::SeqCst);
             let head = head_of(read, &drive_row(read, drive)?)?;
             // One more than fits tells whether there are more.
             let mut rows = read.nodes(drive, after, rows_max + 1)?;
@@ -69,9 +78,10 @@ pub(crate) fn drive_row(read: &(impl Read + ?Sized), drive: DriveId) -> Result<D
     read.drive(drive)?.ok_or_else(|| StoreError::Damaged(format!("drive {drive} is gone")))
 }
 
-/// Whether `cursor` is a position of the drive's history: of its generation, not past its end, and made by that commit.
+/// Whether `cursor` is a position of the drive's history from which its journal can be read on: of its generation, not past its end,
+/// not before the floor, below which the journal is thinned, and made by that commit.
 pub(crate) fn holds_cursor(read: &(impl Read + ?Sized), drive: &Drive, cursor: &Cursor) -> Result<bool, StoreError> {
-    if cursor.generation != drive.generation || cursor.seq > drive.head {
+    if cursor.generation != drive.generation || cursor.seq > drive.head || cursor.seq < read.thinned(drive.id)?.floor {
         return Ok(false);
     }
     if cursor.seq == Seq::START {

@@ -15,12 +15,15 @@
 mod service;
 
 mod accounts;
+pub mod check;
+mod classic;
 mod commit;
 mod content;
 mod feed;
 mod hello;
 mod join;
 mod journal;
+pub mod upkeep;
 
 mod answer;
 mod backoff;
@@ -29,8 +32,10 @@ mod error;
 mod hub;
 mod intake;
 mod password;
+mod pins;
 mod session;
 
 pub use connections::connection_line;
 pub use error::ServiceError;
 pub use service::{Parts, Service};
+pub use skep_drive::Retention;

@@ -1,5 +1,6 @@
 //! The service: what it is made of, and the way of a call through it.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use skep_blobstore::BlobStore;
@@ -10,12 +11,13 @@ use skep_types::{DriveId, Generation, Limits};
 use tokio::sync::{broadcast, mpsc};
 
 use crate::ServiceError;
-use crate::answer::{Frames, bytes_of};
+use crate::answer::{Frames, bytes_of, no_more};
 use crate::commit::{COMMITS_WAITING_MAX, Queued, write_commits};
 use crate::connections::{CallRecord, ConnectionLog, WorthALine};
 use crate::error::{body_refusal, signed_out};
 use crate::hub::{Hub, Hubs};
 use crate::join::JoinGate;
+use crate::pins::Pins;
 use crate::session::{Lookup, Session, Sessions, may_call, token_hash};
 
 /// Longest frame of a caller that is not signed in.
@@ -56,6 +58,9 @@ pub(crate) struct Inner<M, B, C, E, T> {
     pub(crate) hubs: Hubs,
     pub(crate) log: Arc<ConnectionLog>,
     pub(crate) joins: JoinGate,
+    pub(crate) pins: Arc<Pins>,
+    /// Until this monotonic millisecond a device may be taking a snapshot.
+    pub(crate) paging_until_ms: Arc<AtomicU64>,
     pub(crate) commits: mpsc::Sender<Queued>,
 }
 
@@ -81,7 +86,9 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
             write_commits(queue, Arc::clone(&parts.meta), Arc::clone(&parts.clock), parts.tasks.clone(), parts.limits);
         parts.tasks.spawn("commit writer", writer);
         let (sessions, hubs, joins) = (Sessions::default(), Hubs::default(), JoinGate::default());
-        Ok(Service { inner: Arc::new(Inner { parts, generation, sessions, hubs, log, joins, commits }) })
+        let (pins, paging_until_ms) = (Arc::default(), Arc::default());
+        let inner = Inner { parts, generation, sessions, hubs, log, joins, pins, paging_until_ms, commits };
+        Ok(Service { inner: Arc::new(inner) })
     }
 
     /// Answers one call. `body` starts with a request frame, the answer with a reply or an error frame. The answer may be
@@ -116,9 +123,18 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         let request = read_request(&mut body).await?;
         let (name, worth_a_line) = name_of(&request);
         record.asked(name, worth_a_line);
-        if let Request::Join { .. } = request {
-            return self.join(request, peer, body, record).await;
-        }
+        let request = match request {
+            Request::Join { .. } => return self.join(request, peer, body, record).await,
+            Request::NewAccount { id, device } => {
+                no_more(&mut body).await?;
+                return self.connect_new_account(&id, device, peer, record).await;
+            }
+            Request::NewDevice { id, device, drive } => {
+                no_more(&mut body).await?;
+                return self.connect_new_device(&id, device, drive, peer, record).await;
+            }
+            other => other,
+        };
         let session = session.ok_or_else(signed_out)?;
         record.by(session);
         self.inner.log.saw(session, &*self.inner.parts.clock);
@@ -132,7 +148,11 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         mut body: FrameStream,
     ) -> Result<Frames, ErrorReply> {
         match request {
-            Request::Join { .. } => Err(ErrorReply::new(Code::BadRequest, "joining needs no token")),
+            Request::Join { .. } | Request::NewAccount { .. } | Request::NewDevice { .. } => {
+                Err(ErrorReply::new(Code::BadRequest, "joining needs no token"))
+            }
+            Request::CheckId { id } => self.check_id(session, &id, body).await,
+            Request::ReplaceId { id } => self.replace_id(session, &id, body).await,
             Request::Hello { client_version, .. } => self.hello(session, client_version, body).await,
             Request::Commit { drive } => self.commit(session, self.drive_of(session, drive).await?, &mut body).await,
             Request::Upload { drive } => self.upload(session, self.drive_of(session, drive).await?, &mut body).await,
@@ -251,6 +271,10 @@ async fn read_request(body: &mut FrameStream) -> Result<Request, ErrorReply> {
 fn name_of(request: &Request) -> (&'static str, WorthALine) {
     match request {
         Request::Join { .. } => ("join", WorthALine::Always),
+        Request::NewAccount { .. } => ("new_user", WorthALine::Always),
+        Request::NewDevice { .. } => ("new_client", WorthALine::Always),
+        Request::CheckId { .. } => ("check_id", WorthALine::WhenItFails),
+        Request::ReplaceId { .. } => ("replace_id", WorthALine::Always),
         Request::Hello { .. } => ("hello", WorthALine::Always),
         Request::Commit { .. } => ("commit", WorthALine::Always),
         Request::Upload { .. } => ("upload", WorthALine::Always),

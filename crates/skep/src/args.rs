@@ -56,6 +56,19 @@ pub enum Colour {
 pub enum Command {
     /// Connect this computer to a server.
     Join(JoinArgs),
+    /// Connect this computer in the classic form, and keep the folder synced until it is stopped.
+    ///
+    /// The first computer needs no ACCOUNT_ID: a server that was started with --open makes a new account for it, and the
+    /// account's id is printed on standard output, once. Every other computer is given this id, and receives everything.
+    /// Who has the id can add computers, so keep it as a password; `skep account-id replace` makes another one.
+    ///
+    /// The same command again, with the id or without it, starts again where it was. The server's key is trusted as it is
+    /// seen the first time, and no other one from then on. Runs in the foreground until SIGTERM or Ctrl-C.
+    #[command(verbatim_doc_comment, after_help = CONNECT_EXAMPLES)]
+    Connect(ConnectArgs),
+    /// The id by which `connect` adds computers to the account.
+    #[command(subcommand)]
+    AccountId(AccountIdCommand),
     /// What is synced, what is not, and why.
     Status {
         /// Why this file or directory is as it is.
@@ -100,6 +113,48 @@ pub struct JoinArgs {
     /// Do not start the background service.
     #[arg(long)]
     pub no_daemon: bool,
+}
+
+const CONNECT_EXAMPLES: &str = "\
+Examples:
+  skep connect 192.168.1.20 7537 ~/Skep                                    a new account; prints its id
+  skep connect 192.168.1.20 7537 ~/Skep 7Q4K-92MD-….                       another computer of that account
+  skep --home ~/.skep-work connect 192.168.1.20 7537 ~/Work 30             a second account, asked every 30 s without push
+
+Exit codes: 0 stopped when told to, 2 mistyped, 3 server not reachable, 6 unknown id or server not open,
+9 refused by a guard (changed server key, folder of another account): nothing was changed.";
+
+/// How to connect in the classic form.
+#[derive(Debug, Args)]
+pub struct ConnectArgs {
+    /// The server: its name or address.
+    #[arg(value_name = "SERVER")]
+    pub server: String,
+    /// Its port.
+    #[arg(value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: u16,
+    /// The folder to sync; made if it is not there.
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// How often the server is asked for changes where it cannot push them, in seconds [default: 30].
+    #[arg(value_name = "POLL_SECONDS")]
+    pub poll_seconds: Option<String>,
+    /// The account's id, also without POLL_SECONDS before it; `-` reads it from standard input, where no other user sees it.
+    #[arg(value_name = "ACCOUNT_ID")]
+    pub account_id: Option<String>,
+    /// Trust only the server with this key, as `skep-server fingerprint` prints it.
+    #[arg(long, value_name = "FP")]
+    pub fingerprint: Option<Fingerprint>,
+    /// What to call this computer [default: its host name].
+    #[arg(long, value_name = "DEVICE")]
+    pub name: Option<String>,
+}
+
+/// What to do with the account id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum AccountIdCommand {
+    /// Make another one and print it; the old one lets no computer in any more. Computers that are connected stay so.
+    Replace,
 }
 
 /// What to do about syncing.
@@ -224,6 +279,10 @@ mod tests {
             "skep status a/b.txt --home H",
             "skep --home H sync wait --timeout 60s",
             "skep whoami --json",
+            "skep --home H connect 127.0.0.1 7537 DIR",
+            "skep --home H connect 127.0.0.1 7537 DIR 30 7Q4K-92MD",
+            "skep --home H connect 127.0.0.1 7537 DIR 30 -",
+            "skep account-id replace",
             "skep version",
         ] {
             parsed(line).unwrap();
@@ -239,7 +298,13 @@ mod tests {
         let first_line = |line: &str| parsed(line).unwrap_err().to_string().lines().next().unwrap().to_owned();
         assert_eq!(first_line("skep stauts"), "Unknown command \"stauts\". Did you mean: status?   E-USAGE");
         assert_eq!(first_line("skep frobnicate"), "Unknown command \"frobnicate\".   E-USAGE");
-        for line in ["skep", "skep join", "skep sync wait --timeout 5", "skep join x --user m --fingerprint 12"] {
+        for line in [
+            "skep",
+            "skep join",
+            "skep sync wait --timeout 5",
+            "skep join x --user m --fingerprint 12",
+            "skep connect attic DIR",
+        ] {
             assert_eq!(parsed(line).unwrap_err().exit, Exit::Usage, "{line}");
         }
     }

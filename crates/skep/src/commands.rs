@@ -7,7 +7,7 @@ use serde_json::json;
 use skep_client::WaitOutcome;
 use skep_platform::own_files;
 use skep_platform::talk::{Complaint, Exit};
-use skep_protocol::{Reply, Request};
+use skep_protocol::Reply;
 use skep_types::{Limits, product};
 use tokio::time::{sleep, timeout};
 
@@ -16,7 +16,7 @@ use crate::control::{ControlAnswer, ControlRequest, DaemonConnection, Waited};
 use crate::home::{Config, Home};
 use crate::link::HttpLink;
 use crate::status::{SCHEMA, StatusAnswer, exit_of_wait};
-use crate::{daemon, join, remote, terminal};
+use crate::{connect, daemon, join, remote, terminal};
 
 /// A daemon that was asked to wait answers a little after the time is up, if it is well.
 const WAIT_ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -30,6 +30,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub async fn carry_out(command: Command, global: &Global) -> Result<Exit, Complaint> {
     match command {
         Command::Join(args) => join::join(global, args).await,
+        Command::Connect(args) => connect::connect(global, args).await,
+        Command::AccountId(command) => connect::account_id(global, command).await,
         Command::Status { path: Some(path), .. } => status_of(global, &path).await,
         Command::Status { path: None, check } => status(global, check).await,
         Command::Sync(SyncCommand::Wait { timeout }) => wait(global, timeout).await,
@@ -118,14 +120,10 @@ async fn whoami(global: &Global) -> Result<Exit, Complaint> {
     let config = home.joined()?;
     let token = home.token()?;
     let link = HttpLink::new(config.server.url.clone(), config.server.fingerprint, Limits::SHIPPED);
-    let request = Request::Hello {
-        features: Vec::new(),
-        client_version: format!("{} {}", product::NAME, env!("CARGO_PKG_VERSION")),
-    };
     let Reply::Hello { account_name, device_name, server_version, .. } =
-        remote::ask(&link, Some(&token), &request).await?
+        remote::ask(&link, Some(&token), &remote::hello()).await?
     else {
-        return Err(Complaint::new(Exit::Failed, "E-PROTOCOL", "The server answered something else than was asked."));
+        return Err(remote::strange());
     };
     let (url, device, account) = (&config.server.url, config.device.id, config.device.account);
     if global.json {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use skep_platform::Tasks;
-use skep_platform::own_files::{self, BoundedLog};
+use skep_platform::own_files::{self, BoundedLog, Lock};
 use skep_platform::runtime::{RuntimeTasks, stop_signal};
 use skep_platform::talk::{Complaint, Exit};
 use skep_types::{Limits, product};
@@ -22,7 +22,7 @@ use tracing_subscriber::{EnvFilter, fmt};
 use crate::args::{Colour, DaemonCommand, Global};
 use crate::control::{self, ControlAnswer, ControlRequest, ControlServer, DaemonConnection};
 use crate::engine;
-use crate::home::Home;
+use crate::home::{Config, Home};
 use crate::link::HttpLink;
 use crate::status::SCHEMA;
 use crate::terminal;
@@ -49,23 +49,37 @@ pub async fn daemon(command: DaemonCommand, global: &Global) -> Result<Exit, Com
 
 async fn run(home: &Home, global: &Global) -> Result<Exit, Complaint> {
     let config = home.joined()?;
-    let token = home.token()?;
-    let trouble = |error: io::Error| {
-        Complaint::new(Exit::Failed, "E-HOME", format!("Cannot run in `{}`: {error}.", home.dir().display()))
-    };
-    let _lock = own_files::lock(&home.lock()).map_err(trouble)?.ok_or_else(|| {
+    let lock = claim(home)?;
+    serve(home, global, config, lock, Limits::SHIPPED).await
+}
+
+/// Makes this process the one client of its home.
+pub fn claim(home: &Home) -> Result<Lock, Complaint> {
+    own_files::lock(&home.lock()).map_err(|error| trouble(home, &error))?.ok_or_else(|| {
         Complaint::new(
             Exit::Failed,
             "E-DAEMON-RUNS",
             format!("Another client is running in `{}`.", home.dir().display()),
         )
         .hint("Stop it:   skep daemon stop")
-    })?;
+    })
+}
+
+/// Syncs in the foreground until it is told to stop.
+pub async fn serve(
+    home: &Home,
+    global: &Global,
+    config: Config,
+    _lock: Lock,
+    limits: Limits,
+) -> Result<Exit, Complaint> {
+    let token = home.token()?;
+    let trouble = |error: io::Error| trouble(home, &error);
     start_log(home, global).map_err(trouble)?;
     tracing::info!("{} {} for {}", product::NAME, env!("CARGO_PKG_VERSION"), config.folder.local.display());
     let tasks = RuntimeTasks::new(Handle::current());
-    let link = HttpLink::new(config.server.url.clone(), config.server.fingerprint, Limits::SHIPPED);
-    let started = engine::start_client(home, &config, token, link, tasks.clone()).await;
+    let link = HttpLink::new(config.server.url.clone(), config.server.fingerprint, limits);
+    let started = engine::start_client(home, &config, token, link, tasks.clone(), limits).await;
     let client = started.inspect_err(|complaint| tracing::error!("{complaint}"))?;
     let server = ControlServer::bind(home).map_err(trouble)?;
     let (stop, mut stopped) = mpsc::channel(1);
@@ -83,6 +97,10 @@ async fn run(home: &Home, global: &Global) -> Result<Exit, Complaint> {
     let _ = own_files::remove(&home.socket());
     tracing::info!("stopped");
     Ok(Exit::Done)
+}
+
+fn trouble(home: &Home, error: &io::Error) -> Complaint {
+    Complaint::new(Exit::Failed, "E-HOME", format!("Cannot run in `{}`: {error}.", home.dir().display()))
 }
 
 /// Starts the daemon in the background and waits until it answers.

@@ -11,11 +11,12 @@ use skep_client::{
 use skep_platform::runtime::{RuntimeClock, RuntimeTasks, SystemEntropy};
 use skep_platform::talk::{Complaint, Exit};
 use skep_platform::{Entropy, Lane, NativeFiles, NativeWatcher, offload};
-use skep_types::{Limits, Name, product};
+use skep_types::{DriveId, Limits, Name};
 
 use crate::control::Control;
 use crate::home::{Config, Home};
 use crate::link::HttpLink;
+use crate::remote;
 
 /// A fresh identity for a folder that is about to join.
 pub fn new_root_id() -> RootId {
@@ -29,6 +30,13 @@ pub fn prepare_root(root: &Path, config: &Config) -> Result<(), Complaint> {
     skep_client::prepare_root(&files, marker).map_err(|error| root_complaint(root, error))
 }
 
+/// The drive that a folder shows already, if it was joined before.
+pub fn drive_shown_in(root: &Path) -> Result<Option<DriveId>, Complaint> {
+    let files = NativeFiles::open(root).map_err(|error| root_complaint(root, RootError::Disk(error)))?;
+    let marker = skep_client::marker_of(&files).map_err(|error| root_complaint(root, error))?;
+    Ok(marker.map(|marker| marker.drive))
+}
+
 /// Starts to sync. What is given back answers commands, and stops it.
 pub async fn start_client(
     home: &Home,
@@ -36,6 +44,7 @@ pub async fn start_client(
     token: String,
     link: HttpLink,
     tasks: RuntimeTasks,
+    limits: Limits,
 ) -> Result<Arc<dyn Control>, Complaint> {
     let local = &config.folder.local;
     let files = NativeFiles::open(local).map_err(|error| root_complaint(local, RootError::Missing(error.message)))?;
@@ -56,9 +65,9 @@ pub async fn start_client(
         device_name: config.device.name.clone(),
         token,
         root: config.folder.root,
-        client_version: format!("{} {}", product::NAME, env!("CARGO_PKG_VERSION")),
+        client_version: remote::client_version(),
     };
-    let start = Start { world, trees, account, limits: Limits::SHIPPED, feed: Feed::Push };
+    let start = Start { world, trees, account, limits, feed: Feed::Push };
     match Client::start(start).await {
         Ok(client) => Ok(Arc::new(Running { client })),
         Err(StartError::Root(error)) => Err(root_complaint(local, error)),

@@ -4,14 +4,19 @@ use std::env;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::digest;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use skep_client::RootId;
 use skep_platform::own_files;
 use skep_platform::talk::{Complaint, Exit};
-use skep_protocol::Fingerprint;
+use skep_protocol::{ClassicId, Fingerprint, ParseFingerprintError};
 use skep_types::{AccountId, DeviceId, DriveId, product};
 
 use crate::link::ServerAddress;
+
+/// Where an account that is being made is kept.
+const PENDING_ACCOUNT: &str = "new-account.toml";
 
 /// A client's home.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,8 +57,54 @@ pub struct DeviceConfig {
     /// Its account.
     #[serde(with = "as_text")]
     pub account: AccountId,
-    /// The account's login name.
+    /// The account's name.
     pub user: String,
+    /// By which an account id is known for the account's without asking the server; as it was when it was last used here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<IdHash>,
+}
+
+/// What is kept of an account id: it proves nothing to anybody, and opens nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct IdHash([u8; 32]);
+
+impl IdHash {
+    /// Of this id.
+    pub fn of(id: &ClassicId) -> IdHash {
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(b"skep account id kept by a client\n");
+        context.update(id.as_bytes());
+        IdHash(context.finish().as_ref().try_into().expect("SHA-256 has 32 bytes"))
+    }
+}
+
+impl From<IdHash> for String {
+    fn from(hash: IdHash) -> String {
+        Fingerprint(hash.0).to_string()
+    }
+}
+
+impl TryFrom<String> for IdHash {
+    type Error = ParseFingerprintError;
+
+    fn try_from(text: String) -> Result<IdHash, ParseFingerprintError> {
+        text.parse().map(|Fingerprint(bytes)| IdHash(bytes))
+    }
+}
+
+/// An account that is being made; `new-account.toml`, from before the server is asked for it until its id was printed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingAccount {
+    /// On which server.
+    #[serde(with = "as_text")]
+    pub url: ServerAddress,
+    /// By which its key is known.
+    #[serde(with = "as_text")]
+    pub fingerprint: Fingerprint,
+    /// The account's id.
+    #[serde(with = "as_text")]
+    pub account_id: ClassicId,
 }
 
 /// A synced folder.
@@ -113,12 +164,7 @@ impl Home {
 
     /// What this client knows; `None` before it has joined.
     pub fn config(&self) -> Result<Option<Config>, Complaint> {
-        let path = self.dir.join("config.toml");
-        let Some(bytes) = own_files::read(&path).map_err(|error| failed(&path, &error))? else { return Ok(None) };
-        toml::from_str(&String::from_utf8_lossy(&bytes)).map(Some).map_err(|error| {
-            let what = format!("Cannot understand `{}`: {}.", path.display(), error.message());
-            Complaint::new(Exit::Failed, "E-CONFIG", what)
-        })
+        self.read_toml(&self.dir.join("config.toml"))
     }
 
     /// What this client knows; a complaint before it has joined.
@@ -131,12 +177,37 @@ impl Home {
 
     /// Keeps what a join has given. The token comes first: a configuration without its token would be of no use.
     pub fn save(&self, config: &Config, token: &str) -> Result<(), Complaint> {
-        let text =
-            toml::to_string(config).map_err(|error| Complaint::new(Exit::Failed, "E-CONFIG", error.to_string()))?;
+        let text = to_toml(config)?;
         for (path, text) in [(self.dir.join("token"), token), (self.dir.join("config.toml"), &text)] {
             own_files::replace(&path, text.as_bytes()).map_err(|error| failed(&path, &error))?;
         }
         Ok(())
+    }
+
+    /// The account that is being made, if one is.
+    pub fn pending_account(&self) -> Result<Option<PendingAccount>, Complaint> {
+        self.read_toml(&self.dir.join(PENDING_ACCOUNT))
+    }
+
+    /// Keeps what a new account is about to be made with.
+    pub fn begin_account(&self, pending: &PendingAccount) -> Result<(), Complaint> {
+        let text = to_toml(pending)?;
+        let path = self.dir.join(PENDING_ACCOUNT);
+        own_files::replace(&path, text.as_bytes()).map_err(|error| failed(&path, &error))
+    }
+
+    /// Forgets it.
+    pub fn end_account(&self) -> Result<(), Complaint> {
+        let path = self.dir.join(PENDING_ACCOUNT);
+        own_files::remove(&path).map_err(|error| failed(&path, &error))
+    }
+
+    fn read_toml<T: DeserializeOwned>(&self, path: &Path) -> Result<Option<T>, Complaint> {
+        let Some(bytes) = own_files::read(path).map_err(|error| failed(path, &error))? else { return Ok(None) };
+        toml::from_str(&String::from_utf8_lossy(&bytes)).map(Some).map_err(|error| {
+            let what = format!("Cannot understand `{}`: {}.", path.display(), error.message());
+            Complaint::new(Exit::Failed, "E-CONFIG", what)
+        })
     }
 
     /// The secret that proves to be this device.
@@ -149,6 +220,10 @@ impl Home {
                 .hint("Join again:   skep join SERVER --user NAME")
         })
     }
+}
+
+fn to_toml(value: &impl Serialize) -> Result<String, Complaint> {
+    toml::to_string(value).map_err(|error| Complaint::new(Exit::Failed, "E-CONFIG", error.to_string()))
 }
 
 fn failed(path: &Path, error: &io::Error) -> Complaint {
@@ -202,6 +277,7 @@ mod tests {
                 id: DeviceId::from_bytes([1; 8]),
                 account: AccountId::from_bytes([2; 16]),
                 user: "maya".into(),
+                account_id: Some(IdHash([6; 32])),
             },
             folder: FolderConfig {
                 local: "/data/Skep".into(),
@@ -210,13 +286,24 @@ mod tests {
             },
         };
         home.save(&config, "secret").unwrap();
+        let pending = PendingAccount {
+            url: config.server.url.clone(),
+            fingerprint: config.server.fingerprint,
+            account_id: ClassicId::from_bytes([7; 13]),
+        };
+        assert_eq!(home.pending_account().unwrap(), None);
+        home.begin_account(&pending).unwrap();
+        assert_eq!(home.pending_account().unwrap(), Some(pending));
         assert_eq!(home.joined().unwrap(), config);
         assert_eq!(home.token().unwrap(), "secret");
         #[cfg(unix)]
-        for file in ["token", "config.toml"] {
+        for file in ["token", "config.toml", PENDING_ACCOUNT] {
             use std::os::unix::fs::PermissionsExt;
             let mode = std::fs::metadata(home.dir().join(file)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{file}");
         }
+        home.end_account().unwrap();
+        home.end_account().unwrap();
+        assert_eq!(home.pending_account().unwrap(), None);
     }
 }

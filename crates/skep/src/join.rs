@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use skep_platform::own_files;
 use skep_platform::talk::{Complaint, Exit};
-use skep_protocol::{Fingerprint, Joined, Reply, Request};
-use skep_types::{Limits, product};
+use skep_protocol::{Fingerprint, Introduction, Joined, Reply, Request};
+use skep_types::Limits;
 
 use crate::args::{Global, JoinArgs};
 use crate::home::{Config, DeviceConfig, FolderConfig, Home, ServerConfig};
@@ -29,17 +29,12 @@ pub async fn join(global: &Global, args: JoinArgs) -> Result<Exit, Complaint> {
     home.make()?;
     let local = make_folder(args.dir)?;
     let link = HttpLink::new(args.server.clone(), fingerprint, Limits::SHIPPED);
-    let request = Request::Join {
-        user: args.user.clone(),
-        password,
-        device_name: args.name.unwrap_or_else(host_name),
-        platform: format!("{}-{}", env::consts::OS, env::consts::ARCH),
-        client_version: format!("{} {}", product::NAME, env!("CARGO_PKG_VERSION")),
-    };
+    let Introduction { name: device_name, platform, client_version } = introduction(args.name);
+    let (user, name) = (args.user.clone(), device_name.clone());
+    let request = Request::Join { user, password, device_name: name, platform, client_version };
     let Reply::Joined(joined) = remote::ask(&link, None, &request).await? else {
-        return Err(Complaint::new(Exit::Failed, "E-PROTOCOL", "The server answered something else than was asked."));
+        return Err(remote::strange());
     };
-    let Request::Join { device_name, .. } = request else { unreachable!("it was made above") };
     let config = config_of(&joined, args.server, fingerprint, args.user, device_name, local)?;
     engine::prepare_root(&config.folder.local, &config)?;
     home.save(&config, &joined.token)?;
@@ -52,7 +47,17 @@ pub async fn join(global: &Global, args: JoinArgs) -> Result<Exit, Complaint> {
     if args.no_daemon { Ok(Exit::Done) } else { daemon::start(&home, global).await }
 }
 
-fn config_of(
+/// What this computer says of itself.
+pub(crate) fn introduction(name: Option<String>) -> Introduction {
+    Introduction {
+        name: name.unwrap_or_else(host_name),
+        platform: format!("{}-{}", env::consts::OS, env::consts::ARCH),
+        client_version: remote::client_version(),
+    }
+}
+
+/// What a computer that has joined keeps.
+pub(crate) fn config_of(
     joined: &Joined,
     url: ServerAddress,
     fingerprint: Fingerprint,
@@ -65,7 +70,7 @@ fn config_of(
     })?;
     Ok(Config {
         server: ServerConfig { url, fingerprint },
-        device: DeviceConfig { name, id: joined.device, account: joined.account, user },
+        device: DeviceConfig { name, id: joined.device, account: joined.account, user, account_id: None },
         folder: FolderConfig { local, drive: home_drive.drive, root: engine::new_root_id() },
     })
 }
@@ -97,7 +102,8 @@ fn read_password(args: &JoinArgs) -> Result<String, Complaint> {
         .hint("Pass it by standard input: --password-stdin"))
 }
 
-fn make_folder(named: Option<PathBuf>) -> Result<PathBuf, Complaint> {
+/// The folder to sync, there from now on.
+pub(crate) fn make_folder(named: Option<PathBuf>) -> Result<PathBuf, Complaint> {
     let usual = || env::home_dir().map(|home| home.join("Skep"));
     let dir = named.or_else(usual).ok_or_else(|| {
         Complaint::new(Exit::Usage, "E-USAGE", "There is no usual place for the folder here.")

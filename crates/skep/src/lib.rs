@@ -4,6 +4,7 @@
 
 pub mod args;
 pub mod commands;
+pub mod connect;
 pub mod control;
 pub mod daemon;
 pub mod engine;

@@ -3,7 +3,7 @@
 use skep_client::{Link, LinkError};
 use skep_platform::talk::{Complaint, Exit};
 use skep_protocol::{BodyError, Code, ErrorReply, Frame, FrameKind, FrameStream, Reply, Request, body_of};
-use skep_types::Limits;
+use skep_types::{Limits, product};
 
 use crate::link::{HttpLink, ServerAddress};
 
@@ -24,6 +24,21 @@ pub async fn ask(link: &HttpLink, token: Option<&str>, request: &Request) -> Res
     })
 }
 
+/// Who am I, what is there?
+pub fn hello() -> Request {
+    Request::Hello { features: Vec::new(), client_version: client_version() }
+}
+
+/// This program and its version, for servers to see.
+pub fn client_version() -> String {
+    format!("{} {}", product::NAME, env!("CARGO_PKG_VERSION"))
+}
+
+/// The answer is none to what was asked.
+pub fn strange() -> Complaint {
+    Complaint::new(Exit::Failed, "E-PROTOCOL", "The server answered something else than was asked.")
+}
+
 /// Why the server did not answer, told to a person.
 pub fn complaint_of(error: LinkError, address: &ServerAddress) -> Complaint {
     match error {
@@ -42,7 +57,7 @@ pub fn complaint_of(error: LinkError, address: &ServerAddress) -> Complaint {
 
 fn refusal(refused: ErrorReply) -> Complaint {
     let exit = match refused.code {
-        Code::SignIn | Code::NotAllowed => Exit::NotAllowed,
+        Code::SignIn | Code::NotAllowed | Code::NotOpen => Exit::NotAllowed,
         Code::NotFound => Exit::NotFound,
         Code::Quota => Exit::Guard,
         code if code.is_temporary() => Exit::Temporary,

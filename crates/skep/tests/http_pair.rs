@@ -11,8 +11,8 @@ use skep::link::{HttpLink, ServerAddress, probe_fingerprint};
 use skep_client::{Link, LinkError};
 use skep_platform::runtime::RuntimeTasks;
 use skep_protocol::{
-    BodyError, ByteStream, Code, DriveSummary, Entries, ErrorReply, FeedRequest, Fingerprint, Frame, FrameKind,
-    FrameStream, Joined, ManifestFrame, Reply, Request, SnapshotRows, body_of,
+    BodyError, ByteStream, ClassicId, Code, Connected, DriveSummary, Entries, ErrorReply, FeedRequest, Fingerprint,
+    Frame, FrameKind, FrameStream, Introduction, Joined, ManifestFrame, Reply, Request, SnapshotRows, body_of,
 };
 use skep_server::answers::Answers;
 use skep_server::{keys, listen, stop};
@@ -179,19 +179,33 @@ fn every_request() -> Vec<Request> {
         Request::Entries { drive, after: cursor() },
         Request::Snapshot { drive, after: Some(NodeId::from_bytes([4; 16])) },
         Request::Head { drive },
+        Request::NewAccount { id: classic_id(), device: introduction() },
+        Request::NewDevice { id: classic_id(), device: introduction(), drive: Some(drive) },
+        Request::CheckId { id: classic_id() },
+        Request::ReplaceId { id: classic_id() },
     ]
+}
+
+fn classic_id() -> ClassicId {
+    ClassicId::from_bytes([7; ClassicId::LEN])
+}
+
+fn introduction() -> Introduction {
+    let text = |text: &str| text.to_owned();
+    Introduction { name: text("thinkpad"), platform: text("linux"), client_version: text("skep 0") }
 }
 
 fn every_reply() -> Vec<Reply> {
     let drives = vec![DriveSummary { drive: DriveId::from_bytes([1; 16]), name: "home".to_owned(), head: cursor() }];
+    let joined = Joined {
+        account: AccountId::from_bytes([5; 16]),
+        device: DeviceId::from_bytes([6; 8]),
+        token: "secret".to_owned(),
+        drives: drives.clone(),
+    };
     vec![
         Reply::Done,
-        Reply::Joined(Joined {
-            account: AccountId::from_bytes([5; 16]),
-            device: DeviceId::from_bytes([6; 8]),
-            token: "secret".to_owned(),
-            drives: drives.clone(),
-        }),
+        Reply::Joined(joined.clone()),
         Reply::Hello {
             account_name: "maya".to_owned(),
             device_name: "thinkpad".to_owned(),
@@ -201,6 +215,11 @@ fn every_reply() -> Vec<Reply> {
         },
         Reply::Lacks { chunks: vec![ChunkId::from_bytes([2; 32])] },
         Reply::Head { head: cursor() },
+        Reply::Connected(Connected {
+            joined,
+            account_name: "account-7Q4K".to_owned(),
+            device_name: "thinkpad 2".to_owned(),
+        }),
     ]
 }
 
@@ -208,7 +227,7 @@ fn every_code() -> Vec<Code> {
     use Code::*;
     vec![
         BadRequest, SignIn, NotAllowed, NotFound, TooLarge, NoSpace, Quota, Busy, RateLimit, History, Damaged,
-        Internal, Exists, WrongHash,
+        Internal, Exists, WrongHash, NotOpen,
     ]
 }
 

@@ -15,12 +15,50 @@ use super::{Driver, Feed, Signal};
 use crate::CallError;
 use crate::world::World;
 
+/// Where feeds cannot be had, the server is asked at most so many times between two tries to open one.
+const POLLS_BETWEEN_FEEDS_MAX: u32 = 15;
+
+/// When a feed is worth a try. A proxy that lets no feed through may take its time to say so, and asking must not wait for it each time.
+#[derive(Debug)]
+struct FeedTries {
+    /// Without one that was opened.
+    failed: u32,
+    /// The server is only asked, so many times.
+    polls_left: u32,
+}
+
+impl FeedTries {
+    fn new(feed: Feed) -> FeedTries {
+        FeedTries { failed: 0, polls_left: if feed == Feed::Push { 0 } else { u32::MAX } }
+    }
+
+    /// Whether to try this time.
+    fn is_due(&mut self) -> bool {
+        let is_due = self.polls_left == 0;
+        if !is_due && self.polls_left < u32::MAX {
+            self.polls_left -= 1;
+        }
+        is_due
+    }
+
+    /// 0, 1, 3, 7 … polls come before the next try: what was only a moment's trouble costs little.
+    fn failed(&mut self) {
+        self.polls_left = ((1 << self.failed.min(16)) - 1).min(POLLS_BETWEEN_FEEDS_MAX);
+        self.failed = self.failed.saturating_add(1);
+    }
+
+    fn opened(&mut self) {
+        self.failed = 0;
+    }
+}
+
 /// Connects again and again, until the client stops or a person is needed.
 pub(super) async fn run<M: World>(driver: Arc<Driver<M>>, feed: Feed) {
     let mut failures = 0u32;
+    let mut tries = FeedTries::new(feed);
     loop {
         let began_ms = driver.world.clock().monotonic_ms();
-        let Some(ended) = driver.unless_stopping(driver.connect(feed)).await else { return };
+        let Some(ended) = driver.unless_stopping(driver.connect(&mut tries)).await else { return };
         let wait_ms = match ended {
             Ok(()) => {
                 failures = 0;
@@ -46,16 +84,17 @@ pub(super) async fn run<M: World>(driver: Arc<Driver<M>>, feed: Feed) {
 
 impl<M: World> Driver<M> {
     /// Follows the journal by feed until that fails; or, where there is no feed, takes it to its end once.
-    async fn connect(&self, feed: Feed) -> Result<(), CallError> {
+    async fn connect(&self, tries: &mut FeedTries) -> Result<(), CallError> {
         let summary = self.server.hello().await?;
         let mut after = match self.cursor().await? {
             Some(cursor) => cursor,
             None => self.snapshot().await?,
         };
         self.tell(Signal::Event(Event::Head(summary.head.seq))).await;
-        if feed == Feed::Push {
+        if tries.is_due() {
             match self.server.feed(after).await {
                 Ok(mut frames) => {
+                    tries.opened();
                     self.tell(Signal::Event(Event::Connected)).await;
                     loop {
                         let again = Box::pin(self.connect_again.notified());
@@ -70,7 +109,10 @@ impl<M: World> Driver<M> {
                     }
                 }
                 Err(error) if halt_by_call(&error, self.world.clock().now()).is_some() => return Err(error),
-                Err(error) => tracing::info!(%error, "no feed: the server is asked from time to time"),
+                Err(error) => {
+                    tries.failed();
+                    tracing::info!(%error, every_ms = self.limits.poll_ms, "no feed: the server is asked from time to time");
+                }
             }
         }
         self.tell(Signal::Event(Event::Connected)).await;
@@ -152,5 +194,28 @@ impl<M: World> Driver<M> {
         self.sleep(first_ms).await;
         let rest = Box::pin(self.sleep(wait_ms - first_ms));
         select(Box::pin(self.reconnect.notified()), rest).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_feed_that_cannot_be_had_is_tried_less_and_less_often() {
+        let mut tries = FeedTries::new(Feed::Push);
+        let mut polls = Vec::new();
+        for _ in 0..7 {
+            assert!(tries.is_due());
+            tries.failed();
+            let between = (0..).take_while(|_| tries.polls_left > 0 && !tries.is_due()).count();
+            polls.push(between);
+        }
+        assert_eq!(polls, [0, 1, 3, 7, 15, 15, 15]);
+        assert!(tries.is_due());
+        tries.opened();
+        tries.failed();
+        assert!(tries.is_due());
+        assert!(!FeedTries::new(Feed::Poll).is_due());
     }
 }

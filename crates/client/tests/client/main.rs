@@ -213,6 +213,28 @@ async fn without_push_the_server_is_asked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn without_push_a_change_is_here_after_the_poll_time() {
+    for poll_ms in [2_000, 600_000] {
+        let rig = Rig::new(Limits { poll_ms, ..tiny() }).await;
+        let (a, b) = (rig.device("a").await, rig.device_with("b", Feed::Push, false).await);
+        b.equal().await;
+        let started = tokio::time::Instant::now();
+        for round in 1..=4u8 {
+            a.write(&format!("f{round}"), &[round]);
+            a.equal().await;
+            let mut client = b.client().clone();
+            while client.status().files < u64::from(round) {
+                client.status_changed().await.unwrap();
+            }
+        }
+        // Time is virtual: it goes on only when all that is left to do is to wait.
+        let taken_ms = started.elapsed().as_millis() as u64;
+        assert!((3 * poll_ms..5 * poll_ms).contains(&taken_ms), "{taken_ms} ms for four polls every {poll_ms} ms");
+        assert_eq!(a.tree(), b.tree());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_device_that_is_signed_out_stops_and_deletes_nothing() {
     let rig = Rig::new(tiny()).await;
     let a = rig.device("a").await;

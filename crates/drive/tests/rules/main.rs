@@ -178,6 +178,21 @@ fn missing_content_is_named_once_in_order_and_nothing_happens() {
 }
 
 #[test]
+fn a_file_whose_bytes_stay_is_not_asked_for_them_and_a_new_one_with_the_same_is() {
+    let mut drive = start();
+    let now = drive.nodes()[&node("f")].clone();
+    let mut file = *now.content.file().unwrap();
+    drive.lack(file.id);
+    file.mtime.seconds += 1;
+    let touch = Operation::Edit { node: now.node, base: now.content_version, content: skep_types::Content::File(file) };
+    let touch_and_copy = [vec![Group(vec![touch.clone()])], groups("mkfile x / copy 1", &drive)].concat();
+    let reply = drive.commit(&commit(b'A', 1, touch_and_copy), Timestamp::default(), &limits()).reply;
+    assert!(matches!(&reply, CommitReply::Missing { chunks, .. } if chunks.len() == 1), "{reply:?}");
+    let reply = drive.commit(&commit(b'A', 2, vec![Group(vec![touch])]), Timestamp::default(), &limits()).reply;
+    assert_eq!(outcome(&reply), "ok");
+}
+
+#[test]
 fn a_base_that_never_was_is_refused() {
     let mut drive = start();
     let operation = Operation::Edit { node: node("f"), base: world::no_version(), content: world::file(9) };

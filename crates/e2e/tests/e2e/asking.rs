@@ -6,12 +6,13 @@ use crate::rig::{Server, run, settle, until};
 
 /// What a command complained of: exit code, and the code at the end of the first line.
 #[track_caller]
-fn complaint(answer: &crate::rig::Answer) -> (i32, String) {
+pub fn complaint(answer: &crate::rig::Answer) -> (i32, String) {
     let first = answer.err.lines().find(|line| line.contains("   E-")).unwrap_or_else(|| panic!("{answer:?}"));
     (answer.code, first.rsplit("   ").next().unwrap().to_owned())
 }
 
-fn complained(code: i32, name: &str) -> (i32, String) {
+/// For comparison.
+pub fn complained(code: i32, name: &str) -> (i32, String) {
     (code, name.to_owned())
 }
 

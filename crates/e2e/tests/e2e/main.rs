@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "these tests wait for programs that run on the machine's own clock")]
 
 mod asking;
+mod connecting;
 mod dying;
 mod editors;
 mod exporting;
@@ -17,3 +18,4 @@ mod rig;
 mod rights;
 mod syncing;
 mod tree;
+mod upkeep;

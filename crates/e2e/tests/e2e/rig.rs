@@ -96,6 +96,13 @@ impl Running {
         Running(command.spawn().unwrap())
     }
 
+    /// The same with a file of its own for each stream; that of standard output is new.
+    fn start_apart(mut command: Command, log: &Path, out: &Path) -> Running {
+        let file = File::options().create(true).append(true).open(log).unwrap();
+        command.stdin(Stdio::null()).stdout(File::create(out).unwrap()).stderr(file);
+        Running(command.spawn().unwrap())
+    }
+
     /// Its exit code; -1 if a signal ended it.
     fn end(mut self, signal: Signal) -> i32 {
         kill_process(Pid::from_child(&self.0), signal).unwrap();
@@ -115,17 +122,25 @@ pub struct Server {
     // Dropped before the directory in which it works.
     running: Option<Running>,
     dir: TempDir,
-    listen: String,
+    port: String,
+    /// For `skep-server run`, beside where its data is.
+    pub flags: &'static [&'static str],
 }
 
 impl Server {
     /// A new one that runs, with the account of every test.
     pub fn start() -> Server {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let dir = tempfile::Builder::new().prefix("skep-e2e-").tempdir().unwrap();
-        let mut server = Server { running: None, dir, listen: format!("127.0.0.1:{port}") };
-        server.start_again();
+        let server = Server::with(&[]);
         server.command(&["user", "add", USER, "--password-stdin"], PASSWORD).done();
+        server
+    }
+
+    /// A new one that runs, without an account.
+    pub fn with(flags: &'static [&'static str]) -> Server {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+        let dir = tempfile::Builder::new().prefix("skep-e2e-").tempdir().unwrap();
+        let mut server = Server { running: None, dir, port, flags };
+        server.start_again();
         server
     }
 
@@ -134,7 +149,7 @@ impl Server {
         let log = self.dir.path().join("server.log");
         let said = fs::read(&log).map_or(0, |log| log.len());
         let mut command = Command::new(programs().join("skep-server"));
-        command.args(["run", "--listen", &self.listen, "--data-dir"]).arg(self.data());
+        command.args(["run", "--listen", &self.listen(), "--data-dir"]).arg(self.data()).args(self.flags);
         self.running = Some(Running::start(command, &log));
         until("the server is ready", || {
             let log = fs::read(&log).unwrap();
@@ -159,7 +174,11 @@ impl Server {
 
     /// As clients take it.
     pub fn address(&self) -> String {
-        format!("https://{}", self.listen)
+        format!("https://{}", self.listen())
+    }
+
+    fn listen(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
     }
 
     /// `skep-server ARGUMENTS --data-dir D`.
@@ -273,6 +292,27 @@ impl Computer {
         run(self.client(&[&line[..], &["--dir", folder, "--name", name, "--no-daemon"]].concat()), password)
     }
 
+    /// `skep connect SERVER PORT DIR REST…`, not yet started.
+    pub fn connecting(&self, server: &Server, rest: &[&str]) -> Command {
+        let mut command = self.client(&["connect", "127.0.0.1", &server.port]);
+        command.arg(&self.folder).args(rest).args(["--name", &self.name]);
+        command
+    }
+
+    /// The same, started and running; gives what it has printed on standard output by then.
+    #[track_caller]
+    pub fn connect(&mut self, server: &Server, rest: &[&str]) -> String {
+        let (log, out) = (server.scratch(&format!("{}.log", self.name)), server.scratch(&format!("{}.out", self.name)));
+        let mut running = Running::start_apart(self.connecting(server, rest), &log, &out);
+        until("the client runs", || {
+            let ended = running.0.try_wait().unwrap();
+            assert!(ended.is_none(), "{ended:?}: {}", fs::read_to_string(&log).unwrap());
+            (self.command(&["daemon", "status"]).code == 0).then_some(())
+        });
+        self.running = Some(running);
+        fs::read_to_string(out).unwrap()
+    }
+
     /// Starts its daemon.
     pub fn start(&mut self) {
         let log = self.home.join("test.log");
@@ -286,7 +326,12 @@ impl Computer {
 
     /// SIGTERM, which must be a clean stop.
     pub fn stop(&mut self) {
-        assert_eq!(self.running.take().unwrap().end(Signal::TERM), 0, "a clean stop");
+        self.stop_by(Signal::TERM);
+    }
+
+    /// Another signal that must be a clean stop.
+    pub fn stop_by(&mut self, signal: Signal) {
+        assert_eq!(self.running.take().unwrap().end(signal), 0, "a clean stop");
     }
 
     /// `sync wait`, which must say that everything else is equal; the problems as `CODE path`.

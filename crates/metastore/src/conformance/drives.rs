@@ -118,8 +118,8 @@ pub fn chunks_and_manifests_are_per_drive(store: &impl MetaStore) {
             write.put_chunk(one, chunk(1), &place(2), seconds(20))?;
             write.renew_chunk(one, chunk(1), seconds(5))?;
             write.renew_chunk(one, chunk(2), seconds(5))?;
-            write.put_manifest(one, list, &manifest)?;
-            write.put_manifest(one, list, &manifest)
+            write.put_manifest(one, list, &manifest, seconds(30))?;
+            write.put_manifest(one, list, &manifest, seconds(20))
         })
         .unwrap();
     let places = |drive: DriveId| read(store, |read| read.chunks(drive, &[chunk(2), chunk(1)]));

@@ -5,6 +5,7 @@
 
 mod drives;
 mod people;
+mod upkeep;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -18,7 +19,11 @@ pub use drives::{
     journal_has_no_gap, names_may_swap_within_a_transaction, nodes_are_paged_and_children_sorted,
     pages_end_at_the_end_of_a_commit,
 };
-pub use people::{accounts, connections, devices, drives, settings};
+pub use people::{accounts, classic_ids, connections, devices, drives, settings};
+pub use upkeep::{
+    a_damaged_chunk_counts_as_lacking_until_it_is_sent_again, chunks_are_found_by_their_place, connections_go_by_age,
+    lists_are_paged_and_kept_by_lease, purged_nodes_are_gone, thinned_entries_lose_groups_and_raise_the_floor,
+};
 
 use crate::{Drive, MetaStore, Read, StoreError};
 
@@ -26,6 +31,7 @@ use crate::{Drive, MetaStore, Read, StoreError};
 pub fn run<S: MetaStore>(make: impl Fn() -> S) {
     settings(&make());
     accounts(&make());
+    classic_ids(&make());
     devices(&make());
     drives(&make());
     connections(&make());
@@ -36,6 +42,12 @@ pub fn run<S: MetaStore>(make: impl Fn() -> S) {
     a_name_taken_twice_undoes_all(&make());
     chunks_and_manifests_are_per_drive(&make());
     agrees_with_the_plain_meaning(&make());
+    a_damaged_chunk_counts_as_lacking_until_it_is_sent_again(&make());
+    chunks_are_found_by_their_place(&make());
+    lists_are_paged_and_kept_by_lease(&make());
+    thinned_entries_lose_groups_and_raise_the_floor(&make());
+    purged_nodes_are_gone(&make());
+    connections_go_by_age(&make());
     an_error_undoes_all(&make());
     a_panic_undoes_all(&make());
 }

@@ -35,6 +35,29 @@ pub fn accounts(store: &impl MetaStore) {
     assert_eq!(read(store, |read| read.account(adam.id)), Some(renamed));
 }
 
+/// An account has one classic id at a time, and an id one account.
+pub fn classic_ids(store: &impl MetaStore) {
+    let (ada, bob) = (account(1, "ada"), account(2, "bob"));
+    store.write(|write| write.put_account(&ada).and_then(|()| write.put_account(&bob))).unwrap();
+    assert_eq!(read(store, |read| read.classic_id(ada.id)), None);
+    store.write(|write| write.put_classic_id(ada.id, &[1; 32])).unwrap();
+    assert_eq!(read(store, |read| read.classic_id(ada.id)), Some([1; 32]));
+    assert_eq!(read(store, |read| read.account_by_classic_id(&[1; 32])), Some(ada.clone()));
+    assert_eq!(read(store, |read| read.account_by_classic_id(&[2; 32])), None);
+    let taken = store.write(|write| write.put_classic_id(bob.id, &[1; 32]));
+    assert!(matches!(taken, Err(StoreError::Exists(_))), "{taken:?}");
+    // The same one again, then another one instead: the old one is nobody's, and free.
+    store.write(|write| write.put_classic_id(ada.id, &[1; 32])).unwrap();
+    store.write(|write| write.put_classic_id(ada.id, &[2; 32])).unwrap();
+    assert_eq!(read(store, |read| read.account_by_classic_id(&[1; 32])), None);
+    assert_eq!(read(store, |read| read.account_by_classic_id(&[2; 32])), Some(ada.clone()));
+    store.write(|write| write.put_classic_id(bob.id, &[1; 32])).unwrap();
+    // What else is known of an account changes without its id.
+    store.write(|write| write.put_account(&Account { name: "Ada".to_owned(), ..ada.clone() })).unwrap();
+    assert_eq!(read(store, |read| read.classic_id(ada.id)), Some([2; 32]));
+    assert_eq!(read(store, |read| read.account_by_classic_id(&[1; 32])), Some(bob));
+}
+
 fn device(number: u8, name: &str) -> Device {
     Device {
         id: DeviceId::from_bytes([number; 8]),

@@ -4,6 +4,7 @@ mod pool;
 mod row;
 mod session;
 mod sql;
+mod upkeep;
 mod view;
 mod write;
 
@@ -19,7 +20,7 @@ use session::Session;
 /// From 3.7.0 to 3.51.2 a checkpoint beside a commit could damage the database.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// Prepared statements that a connection keeps: more than there are in `sql`.
-const STATEMENTS_MAX: usize = 64;
+const STATEMENTS_MAX: usize = 96;
 
 /// Metadata in one SQLite database, in a file or in memory.
 ///
@@ -56,6 +57,22 @@ impl Sqlite {
         let mut writer = self.writer();
         let image = writer.serialize("main").map_err(row::failed)?;
         Ok(image.to_vec())
+    }
+
+    /// What is wrong with the file itself, at most 100 findings, in SQLite's words.
+    pub fn integrity(&self) -> Result<Vec<String>, StoreError> {
+        let writer = self.writer();
+        let mut statement = writer.prepare(sql::INTEGRITY).map_err(row::failed)?;
+        let findings = statement.query_map([], |row| row.get(0)).map_err(row::failed)?;
+        let findings = findings.collect::<Result<Vec<String>, _>>().map_err(row::failed)?;
+        Ok(if findings == ["ok"] { Vec::new() } else { findings })
+    }
+
+    /// Writes everything that is committed to a new database file, beside whoever else writes to this one. The caller makes
+    /// the file durable.
+    pub fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
+        let path = path.to_str().ok_or_else(|| StoreError::Failed("the path of a copy must be text".to_owned()))?;
+        self.writer().execute(sql::COPY_TO, [path]).map(drop).map_err(row::failed)
     }
 
     /// A panic in an earlier transaction has rolled it back on its way, so that a poisoned lock guards nothing broken.

@@ -4,11 +4,11 @@ use minicbor::{Decode, Encode};
 use rusqlite::{ErrorCode, Row};
 use skep_blobstore::{PackId, RecordPlace};
 use skep_types::{
-    AccountId, CommitId, DeviceId, DriveId, FieldGroups, Generation, Mode, Name, NodeId, NodeState, Place, Seq,
-    Timestamp, Version,
+    AccountId, ChunkId, CommitId, DeviceId, DriveId, FieldGroups, Generation, ListId, Mode, Name, NodeId, NodeState,
+    Place, Seq, Timestamp, Version,
 };
 
-use crate::{Account, ChunkPlace, Connection, Device, Drive, StoreError};
+use crate::{Account, ChunkPlace, ChunkRow, Connection, Device, Drive, ManifestRow, StoreError};
 
 /// The error of a statement.
 pub(super) fn failed(error: rusqlite::Error) -> StoreError {
@@ -86,6 +86,8 @@ id_column!(drive_id, DriveId);
 id_column!(node_id, NodeId);
 id_column!(commit_id, CommitId);
 id_column!(generation, Generation);
+id_column!(chunk_id, ChunkId);
+id_column!(list_id, ListId);
 
 fn optional<T>(
     row: &Row<'_>,
@@ -96,7 +98,7 @@ fn optional<T>(
     if is_null { Ok(None) } else { read(row, index).map(Some) }
 }
 
-fn time(row: &Row<'_>, index: usize) -> Result<Timestamp, StoreError> {
+pub(super) fn time(row: &Row<'_>, index: usize) -> Result<Timestamp, StoreError> {
     column::<i64>(row, index).map(|nanoseconds| Timestamp::from_nanoseconds(i128::from(nanoseconds)))
 }
 
@@ -158,9 +160,17 @@ pub(super) fn drive(row: &Row<'_>) -> Result<Drive, StoreError> {
 }
 
 /// A row of `chunk`.
-pub(super) fn chunk(row: &Row<'_>) -> Result<ChunkPlace, StoreError> {
+pub(super) fn chunk(row: &Row<'_>) -> Result<ChunkRow, StoreError> {
     let record = RecordPlace { pack: PackId(count(row, 0)?), offset: count(row, 1)?, length: column(row, 2)? };
-    Ok(ChunkPlace { record, index: column(row, 3)?, length: column(row, 4)? })
+    let place = ChunkPlace { record, index: column(row, 3)?, length: column(row, 4)? };
+    Ok(ChunkRow { place, lease: time(row, 5)?, damaged: column(row, 6)? })
+}
+
+/// A row of `manifest`.
+pub(super) fn manifest(row: &Row<'_>) -> Result<ManifestRow, StoreError> {
+    let bytes = row.get_ref(2).map_err(failed)?;
+    let manifest = decode(bytes.as_bytes().map_err(|error| StoreError::Damaged(error.to_string()))?)?;
+    Ok(ManifestRow { list: list_id(row, 0)?, lease: time(row, 1)?, manifest })
 }
 
 /// A row of `connection`.

@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, Params, Row};
 use skep_content::Manifest;
 use skep_drive::View;
-use skep_types::{AccountId, ChunkId, DeviceId, DriveId, Entry, ListId, NodeId, NodeState, Seq};
+use skep_types::{AccountId, DeviceId, DriveId, Entry, ListId, NodeId, NodeState, Seq};
 
 use super::view::DriveView;
 use super::{row, sql};
-use crate::{Account, ChunkPlace, Connection as LoggedConnection, Device, Drive, Read, StoreError};
+use crate::{Account, Connection as LoggedConnection, Device, Drive, Read, StoreError};
 
 /// The number of a drive in the tables.
 pub(super) type DriveNumber = i64;
@@ -87,7 +87,7 @@ impl<'c> Session<'c> {
     }
 }
 
-fn stored_entry(row: &Row<'_>) -> Result<Entry, StoreError> {
+pub(super) fn stored_entry(row: &Row<'_>) -> Result<Entry, StoreError> {
     let bytes = row.get_ref(0).map_err(row::failed)?;
     row::decode(bytes.as_bytes().map_err(|error| StoreError::Damaged(error.to_string()))?)
 }
@@ -107,6 +107,14 @@ impl Read for Session<'_> {
 
     fn account_by_name(&self, name: &str) -> Result<Option<Account>, StoreError> {
         self.one(sql::ACCOUNT_BY_NAME, [name.to_lowercase()], row::account)
+    }
+
+    fn account_by_classic_id(&self, hash: &[u8; 32]) -> Result<Option<Account>, StoreError> {
+        self.one(sql::ACCOUNT_BY_CLASSIC_ID, [hash], row::account)
+    }
+
+    fn classic_id(&self, account: AccountId) -> Result<Option<[u8; 32]>, StoreError> {
+        self.one(sql::CLASSIC_ID, [account.as_bytes()], |row| row.get(0).map_err(row::failed))
     }
 
     fn device(&self, id: DeviceId) -> Result<Option<Device>, StoreError> {
@@ -163,11 +171,6 @@ impl Read for Session<'_> {
     fn children(&self, drive: DriveId, parent: NodeId) -> Result<Vec<NodeState>, StoreError> {
         let Some(number) = self.number(drive)? else { return Ok(Vec::new()) };
         self.all(sql::CHILDREN, (number, parent.as_bytes()), row::node)
-    }
-
-    fn chunks(&self, drive: DriveId, chunks: &[ChunkId]) -> Result<Vec<Option<ChunkPlace>>, StoreError> {
-        let Some(number) = self.number(drive)? else { return Ok(vec![None; chunks.len()]) };
-        chunks.iter().map(|chunk| self.one(sql::CHUNK, (number, chunk.as_bytes()), row::chunk)).collect()
     }
 
     fn manifest(&self, drive: DriveId, list: ListId) -> Result<Option<Manifest>, StoreError> {

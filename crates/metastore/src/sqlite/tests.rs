@@ -111,6 +111,19 @@ fn a_newer_database_is_refused_and_left_alone() {
 }
 
 #[test]
+fn a_database_of_format_1_is_brought_to_the_newest_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("skep.db");
+    migrate(&Connection::open(&path).unwrap(), &sql::MIGRATIONS[..1]).unwrap();
+    let made = "INSERT INTO account VALUES (x'01010101010101010101010101010101', 'Ada', 'ada', NULL, 5, 0)";
+    Connection::open(&path).unwrap().execute_batch(made).unwrap();
+    let store = Sqlite::open(&path).unwrap();
+    let ada = store.read(|read| read.account_by_name("ada")).unwrap().unwrap();
+    store.write(|write| write.put_classic_id(ada.id, &[1; 32])).unwrap();
+    assert_eq!(store.read(|read| read.account_by_classic_id(&[1; 32])).unwrap(), Some(ada));
+}
+
+#[test]
 fn a_migration_that_fails_leaves_the_format_before_it() {
     let connection = Connection::open_in_memory().unwrap();
     let failed = migrate(&connection, &["CREATE TABLE a (b)", "CREATE TABLE c (d); CREATE TABLE a (b)"]);
@@ -225,3 +238,64 @@ const GOLDEN_ENTRY: &str = "
         82 07 50 01010101010101010202020202020202
         82 06 50 01010101010101010202020202020202
 ";
+
+#[test]
+fn a_database_of_the_first_format_gains_what_upkeep_needs_and_keeps_its_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("skep.db");
+    let old = Connection::open(&path).unwrap();
+    migrate_to_first(&old);
+    old.execute(
+        "INSERT INTO chunk (drive, id, pack, offset, record_size, place_index, length, lease_ns)
+         VALUES (1, ?1, 3, 72, 900, 0, 10, 5)",
+        [[7u8; 32]],
+    )
+    .unwrap();
+    old.execute(
+        "INSERT INTO drive (number, id, owner, name, generation, head) VALUES (1, ?1, ?1, 'home', ?1, 0)",
+        [[1u8; 16]],
+    )
+    .unwrap();
+    drop(old);
+    let store = Sqlite::open(&path).unwrap();
+    let rows = store.read(|read| read.chunk_rows(drive().id, &[ChunkId::from_bytes([7; 32])])).unwrap();
+    let row = rows[0].unwrap();
+    assert_eq!((row.place.record.pack, row.lease.nanoseconds, row.damaged), (PackId(3), 5, false));
+    assert_eq!(store.read(|read| read.thinned(drive().id)).unwrap().floor, Seq::START);
+}
+
+fn migrate_to_first(connection: &Connection) {
+    migrate(connection, &sql::MIGRATIONS[..1]).unwrap();
+}
+
+#[test]
+fn a_copy_holds_what_was_committed_and_stands_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Sqlite::open(&folder.path().join("skep.db")).unwrap();
+    store.write(|write| write.put_setting("a", b"1")).unwrap();
+    let copy = folder.path().join("copy.db");
+    store.copy_to(&copy).unwrap();
+    store.write(|write| write.put_setting("a", b"2")).unwrap();
+    assert!(store.copy_to(&copy).is_err(), "a copy never replaces a file");
+    let copied = Sqlite::open(&copy).unwrap();
+    assert_eq!(copied.read(|read| read.setting("a")).unwrap(), Some(b"1".to_vec()));
+    assert_eq!(copied.integrity().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_damaged_page_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("skep.db");
+    let store = Sqlite::open(&path).unwrap();
+    let long = vec![7; 200];
+    store.write(|write| (0..500).try_for_each(|key| write.put_setting(&format!("{key}"), &long))).unwrap();
+    // The copy has no log, so that all is in the one file.
+    let copy = folder.path().join("copy.db");
+    store.copy_to(&copy).unwrap();
+    let mut bytes = std::fs::read(&copy).unwrap();
+    let end = bytes.len();
+    bytes[end - 4096..end - 4000].fill(0xff);
+    std::fs::write(&copy, bytes).unwrap();
+    let found = Sqlite::open(&copy).and_then(|store| store.integrity());
+    assert!(!matches!(&found, Ok(findings) if findings.is_empty()), "{found:?}");
+}

@@ -3,8 +3,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+use rusqlite::Params;
 use skep_drive::{View, ViewFailed, root};
-use skep_types::{CommitId, ContentId, DeviceId, FieldGroups, Name, NodeId, NodeState, Seq};
+use skep_types::{CommitId, ContentId, DeviceId, FieldGroups, ListId, Name, NodeId, NodeState, Seq};
 
 use super::session::{DriveNumber, Session};
 use super::{row, sql};
@@ -45,6 +46,11 @@ impl<'s, 'c> DriveView<'s, 'c> {
     }
 
     fn is_changed_below(&self, node: NodeId, seen: Seq, device: DeviceId) -> Result<bool, StoreError> {
+        let floor = self.session.one(sql::THINNED, [self.drive], |row| row::count(row, 0).map(Seq))?;
+        if floor.is_some_and(|floor| seen < floor) {
+            // What was changed after `seen` is not known any more: the deletion must not go through on that.
+            return Ok(true);
+        }
         let head = self.read_head()?;
         let mut changed = self.changed.borrow_mut();
         if let Some(known) = &*changed
@@ -57,6 +63,25 @@ impl<'s, 'c> DriveView<'s, 'c> {
         let directories = directories.into_iter().collect();
         let known = changed.insert(Changed { head, seen, device, directories });
         Ok(known.directories.contains(&node))
+    }
+
+    fn is_there(&self, query: &str, params: impl Params) -> Result<bool, StoreError> {
+        Ok(self.session.one(query, params, |_| Ok(()))?.is_some())
+    }
+
+    /// Chunks of a list are looked at only where the drive has damaged ones at all, which costs nothing to ask.
+    fn holds_list(&self, list: ListId) -> Result<bool, StoreError> {
+        let key = (self.drive, list.as_bytes());
+        if !self.is_there(sql::HOLDS_DAMAGED, [self.drive])? {
+            return self.is_there(sql::HOLDS_MANIFEST, key);
+        }
+        let Some(row) = self.session.one(sql::MANIFEST_ROW, key, row::manifest)? else { return Ok(false) };
+        for chunk in row.manifest.chunks {
+            if !self.is_there(sql::HOLDS_CHUNK, (self.drive, chunk.id.as_bytes()))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn made_groups(&self, node: NodeId, commit: CommitId) -> Result<FieldGroups, StoreError> {
@@ -92,11 +117,10 @@ impl View for DriveView<'_, '_> {
     }
 
     fn holds(&self, content: &ContentId) -> Result<bool, ViewFailed> {
-        let (query, id) = match content {
-            ContentId::Empty => return Ok(true),
-            ContentId::Chunk(chunk) => (sql::HOLDS_CHUNK, chunk.as_bytes()),
-            ContentId::List(list) => (sql::HOLDS_MANIFEST, list.as_bytes()),
-        };
-        self.report(self.session.one(query, (self.drive, id), |_| Ok(())).map(|found| found.is_some()))
+        self.report(match content {
+            ContentId::Empty => Ok(true),
+            ContentId::Chunk(chunk) => self.is_there(sql::HOLDS_CHUNK, (self.drive, chunk.as_bytes())),
+            ContentId::List(list) => self.holds_list(*list),
+        })
     }
 }

@@ -2,7 +2,7 @@
 
 use rusqlite::Params;
 use skep_content::Manifest;
-use skep_types::{ChunkId, DriveId, Entry, ListId, NodeId, NodeState, Timestamp};
+use skep_types::{AccountId, ChunkId, DriveId, Entry, ListId, NodeId, NodeState, Timestamp};
 
 use super::session::{DriveNumber, Session};
 use super::{row, sql};
@@ -29,7 +29,7 @@ impl Session<'_> {
         self.connection.prepare_cached(statement)?.execute(params)
     }
 
-    fn change(&self, statement: &str, params: impl Params) -> Result<usize, StoreError> {
+    pub(super) fn change(&self, statement: &str, params: impl Params) -> Result<usize, StoreError> {
         self.try_change(statement, params).map_err(row::failed)
     }
 
@@ -81,6 +81,13 @@ impl Write for Session<'_> {
         let params = (id.as_bytes(), name, name.to_lowercase(), password_hash, created, disabled);
         match self.try_change(sql::PUT_ACCOUNT, params) {
             Err(error) if row::is_taken(&error) => Err(StoreError::Exists(format!("account `{name}`"))),
+            done => done.map(drop).map_err(row::failed),
+        }
+    }
+
+    fn put_classic_id(&mut self, account: AccountId, hash: &[u8; 32]) -> Result<(), StoreError> {
+        match self.try_change(sql::PUT_CLASSIC_ID, (account.as_bytes(), hash)) {
+            Err(error) if row::is_taken(&error) => Err(StoreError::Exists("an account with that id".to_owned())),
             done => done.map(drop).map_err(row::failed),
         }
     }
@@ -144,9 +151,16 @@ impl Write for Session<'_> {
         self.change(sql::RENEW_CHUNK, (number, chunk.as_bytes(), row::nanoseconds(lease))).map(drop)
     }
 
-    fn put_manifest(&mut self, drive: DriveId, list: ListId, manifest: &Manifest) -> Result<(), StoreError> {
+    fn put_manifest(
+        &mut self,
+        drive: DriveId,
+        list: ListId,
+        manifest: &Manifest,
+        lease: Timestamp,
+    ) -> Result<(), StoreError> {
         let number = self.number_of(drive)?;
-        self.change(sql::PUT_MANIFEST, (number, list.as_bytes(), row::encode(manifest))).map(drop)
+        let params = (number, list.as_bytes(), row::encode(manifest), row::nanoseconds(lease));
+        self.change(sql::PUT_MANIFEST, params).map(drop)
     }
 
     fn put_connection(&mut self, connection: &Connection) -> Result<(), StoreError> {

@@ -146,7 +146,7 @@ impl Observer {
         }
         self.left.retain(|_, left| left.at_ms + self.limits.hint_late_ms > self.at_ms);
         let busy = self.busy.values().filter(|busy| busy.waits()).map(|busy| busy.retry_at_ms);
-        self.racy.values().chain(self.young.values()).copied().chain(busy).min()
+        self.racy.values().copied().chain(busy).min()
     }
 
     /// Whether a read of the node may be asked for now.

@@ -1,10 +1,11 @@
 //! Uploads, questions and downloads.
 
 use skep_content::{ChunkRef, Manifest, chunk_id};
+use skep_metastore::MetaStore;
 use skep_protocol::{Code, Frame, FrameKind, ManifestFrame, Reply, Request};
-use skep_types::ListId;
+use skep_types::{CommitReply, ListId};
 
-use crate::rig::{Caller, Rig, block, call_bytes, call_with, noise};
+use crate::rig::{Caller, Rig, block, call_bytes, call_with, create, noise, open};
 
 async fn upload(caller: &Caller, frames: Vec<Frame>) -> crate::rig::Answer {
     caller.call(&Request::Upload { drive: caller.drive }, frames).await
@@ -40,7 +41,7 @@ async fn a_drive_knows_nothing_of_the_chunks_of_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_damaged_record_is_left_out_and_the_rest_comes() {
+async fn a_damaged_record_is_left_out_the_rest_comes_and_the_end_says_so() {
     let rig = Rig::new().await;
     let ada = rig.device(rig.account(1), 1);
     let chunks: [&[u8]; 3] = [b"first", b"second", b"third"];
@@ -48,9 +49,69 @@ async fn a_damaged_record_is_left_out_and_the_rest_comes() {
         upload(&ada, vec![block(&[chunk], &ada.limits)]).await.reply();
     }
     rig.blobs.damage(1);
-    let asked = chunks.map(chunk_id).to_vec();
-    let got = ada.call(&Request::Fetch { drive: ada.drive, chunks: asked }, vec![]).await.chunks();
-    assert_eq!(got.iter().map(|(_, bytes)| &bytes[..]).collect::<Vec<_>>(), [chunks[0], chunks[2]]);
+    let fetch = Request::Fetch { drive: ada.drive, chunks: chunks.map(chunk_id).to_vec() };
+    // The second time nothing is read of what is known as damaged.
+    for _ in 0..2 {
+        let answer = ada.call(&fetch, vec![]).await;
+        let blocks = answer.frames.iter().filter(|frame| frame.kind == FrameKind::Block);
+        let got: Vec<_> = blocks.flat_map(open).map(|(_, bytes)| bytes).collect();
+        assert_eq!(got, [chunks[0], chunks[2]]);
+        assert_eq!(answer.code(), Code::Damaged);
+        rig.blobs.mend(1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_chunk_is_lacking_until_it_is_sent_again() {
+    let rig = Rig::new().await;
+    let ada = rig.device(rig.account(1), 1);
+    ada.save("file", b"precious").await;
+    let id = chunk_id(b"precious");
+    let fetch = Request::Fetch { drive: ada.drive, chunks: vec![id] };
+    assert_eq!(ada.lacks(&[id]).await, []);
+    rig.blobs.damage(0);
+    assert_eq!(ada.call(&fetch, vec![]).await.code(), Code::Damaged);
+    assert_eq!(ada.lacks(&[id]).await, [id]);
+    // A commit that names it is answered with what is missing, and taken with the bytes.
+    let commit = ada.commit_of(vec![create("again", b"precious")]);
+    let missing = CommitReply::Missing { chunks: vec![id], lists: vec![] };
+    assert_eq!(ada.send(&commit, vec![]).await.committed(), missing);
+    ada.save("again", b"precious").await;
+    assert_eq!(ada.lacks(&[id]).await, []);
+    assert_eq!(ada.call(&fetch, vec![]).await.chunks(), [(id, bytes::Bytes::from_static(b"precious"))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pack_in_the_place_of_another_one_never_gives_away_its_records() {
+    let rig = Rig::new().await;
+    let (ada, bob) = (rig.device(rig.account(1), 1), rig.device(rig.account(2), 2));
+    upload(&bob, vec![block(&[b"secret"], &bob.limits)]).await.reply();
+    upload(&ada, vec![block(&[b"own"], &ada.limits)]).await.reply();
+    let place = rig.read(|read| read.chunks(bob.drive, &[chunk_id(b"secret")]))[0].unwrap();
+    // As after a lost pack whose number was given again: the place of one drive's chunk holds another one's.
+    let lost = chunk_id(b"lost");
+    rig.meta.write(|tx| tx.put_chunk(ada.drive, lost, &place, skep_types::Timestamp::default())).unwrap();
+    let answer = ada.call(&Request::Fetch { drive: ada.drive, chunks: vec![lost] }, vec![]).await;
+    assert_eq!(answer.code(), Code::Damaged);
+    assert!(answer.frames.iter().all(|frame| frame.kind != FrameKind::Block));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_writes_only_when_a_lease_runs_out() {
+    let rig = Rig::new().await;
+    let ada = rig.device(rig.account(1), 1);
+    upload(&ada, vec![block(&[b"one"], &ada.limits)]).await.reply();
+    let id = chunk_id(b"one");
+    let lease = || rig.read(|read| read.chunk_rows(ada.drive, &[id]))[0].unwrap().lease;
+    let first = lease();
+    tokio::time::advance(std::time::Duration::from_secs(5 * 3600)).await;
+    rig.meta.fail(1);
+    assert_eq!(ada.lacks(&[id]).await, [], "nothing was to renew");
+    rig.meta.fail(0);
+    assert_eq!(lease(), first);
+    tokio::time::advance(std::time::Duration::from_secs(2 * 3600)).await;
+    assert_eq!(ada.lacks(&[id]).await, []);
+    assert_eq!(lease(), first.plus_milliseconds(7 * 3_600_000));
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,10 @@
 mod rig;
 
 mod calls;
+mod checks;
+mod classic;
 mod commits;
 mod content;
 mod feeds;
 mod joins;
+mod upkeep;

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use skep_blobstore::{BlobError, BlobStore, MemoryBlobs, RecordPlace};
-use skep_content::{Block, chunk_id};
+use skep_blobstore::{BlobError, BlobStore, LocalPacks, PackId, PackStore, RecordPlace};
+use skep_content::{Block, MasterKey, chunk_id};
 use skep_metastore::{Account, Device, Drive, MetaStore, Read, Sqlite, StoreError, Write};
-use skep_platform::{Clock, Entropy, Lane, Tasks};
+use skep_platform::{Clock, Entropy, Lane, NativeFiles, Tasks};
 use skep_protocol::{
     ByteStream, Code, Entries, ErrorReply, FeedRequest, Frame, FrameDecoder, FrameKind, Reply, Request, body_of,
 };
@@ -20,6 +21,7 @@ use skep_types::{
     AccountId, ChunkId, Commit, CommitId, CommitReply, Content, ContentId, Cursor, DeviceId, DriveId, Entry, Evidence,
     FileContent, Generation, Group, Limits, Mode, Name, NodeId, Operation, Seq, Timestamp,
 };
+use tempfile::TempDir;
 
 pub type Server = Service<Store, Blobs, VirtualClock, CountingEntropy, InlineTasks>;
 
@@ -57,22 +59,50 @@ impl MetaStore for Store {
     }
 }
 
-/// Blocks in memory, of which some can be made unreadable.
-#[derive(Default)]
+/// Packs on a disk, of which some records can be made unreadable.
 pub struct Blobs {
-    stored: MemoryBlobs,
+    stored: LocalPacks<NativeFiles>,
+    dir: Arc<TempDir>,
+    limits: Limits,
     places: Mutex<Vec<RecordPlace>>,
     damaged: Mutex<BTreeSet<RecordPlace>>,
 }
 
 impl Blobs {
+    fn new(limits: Limits) -> Blobs {
+        Blobs::open(Arc::new(tempfile::tempdir().unwrap()), limits, 0)
+    }
+
+    /// The same packs as another process finds them.
+    pub fn reopened(&self) -> Blobs {
+        Blobs::open(Arc::clone(&self.dir), self.limits, 1 + self.count() as u64)
+    }
+
+    fn open(dir: Arc<TempDir>, limits: Limits, salt: u64) -> Blobs {
+        let entropy = Arc::new(CountingEntropy(AtomicU64::new(salt << 32)));
+        let files = NativeFiles::open(dir.path()).unwrap();
+        let stored = LocalPacks::open(files, entropy, MasterKey::from_bytes([7; 32]), limits).unwrap();
+        Blobs { stored, dir, limits, places: Mutex::default(), damaged: Mutex::default() }
+    }
+
     pub fn damage(&self, index: usize) {
         let place = self.places.lock().unwrap()[index];
         self.damaged.lock().unwrap().insert(place);
     }
 
+    /// The record can be read again.
+    pub fn mend(&self, index: usize) {
+        let place = self.places.lock().unwrap()[index];
+        self.damaged.lock().unwrap().remove(&place);
+    }
+
     pub fn count(&self) -> usize {
         self.places.lock().unwrap().len()
+    }
+
+    /// Where the packs lie.
+    pub fn packs_dir(&self) -> PathBuf {
+        self.dir.path().join("packs")
     }
 }
 
@@ -92,6 +122,24 @@ impl BlobStore for Blobs {
             return Err(BlobError::Damaged { place, reason: "a test damaged it".to_owned() });
         }
         self.stored.read(place)
+    }
+}
+
+impl PackStore for Blobs {
+    fn finished_packs(&self) -> Result<Vec<(PackId, u64)>, BlobError> {
+        self.stored.finished_packs()
+    }
+
+    fn count_on_from(&self, last: PackId) {
+        self.stored.count_on_from(last);
+    }
+
+    fn remove_pack(&self, pack: PackId) -> Result<(), BlobError> {
+        self.stored.remove_pack(pack)
+    }
+
+    fn set_aside(&self, pack: PackId) -> Result<String, BlobError> {
+        self.stored.set_aside(pack)
     }
 }
 
@@ -154,7 +202,7 @@ impl Rig {
 
     pub async fn with(limits: Limits) -> Rig {
         let meta = Arc::new(Store { stored: Sqlite::in_memory().unwrap(), failing: AtomicU64::new(0) });
-        let blobs = Arc::new(Blobs::default());
+        let blobs = Arc::new(Blobs::new(limits));
         let server = Rig::serve(&meta, &blobs, limits).await;
         Rig { server, meta, blobs, limits }
     }
@@ -412,7 +460,12 @@ pub async fn call(server: &Server, token: Option<&str>, request: &Request, frame
 }
 
 pub async fn call_with(server: &Server, token: Option<&str>, bytes: &[u8]) -> Answer {
-    let mut answer = server.call(token, PEER, body(bytes)).await;
+    call_from(server, PEER, token, bytes).await
+}
+
+/// The same from another address.
+pub async fn call_from(server: &Server, peer: &str, token: Option<&str>, bytes: &[u8]) -> Answer {
+    let mut answer = server.call(token, peer, body(bytes)).await;
     let mut decoder = FrameDecoder::new(Limits::SHIPPED.frame_bytes_max);
     let mut frames = Vec::new();
     while let Some(piece) = answer.next().await {

@@ -57,6 +57,7 @@ async fn commands_get_their_answers_and_nonsense_gets_an_error() {
             id: DeviceId::from_bytes([1; 8]),
             account: AccountId::from_bytes([2; 16]),
             user: "maya".into(),
+            account_id: None,
         },
         folder: FolderConfig {
             local: "/data/Skep".into(),

@@ -15,6 +15,7 @@ fn config() -> Config {
             id: DeviceId::from_bytes([1; 8]),
             account: AccountId::from_bytes([2; 16]),
             user: "maya".into(),
+            account_id: None,
         },
         folder: FolderConfig {
             local: "/data/Skep".into(),

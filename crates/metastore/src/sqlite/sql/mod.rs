@@ -1,7 +1,8 @@
 //! Every statement, by name, and the migrations in order.
 
 /// Each makes format N of format N - 1, N counting from 1. One that was released is never changed.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("0001_first.sql")];
+pub(super) const MIGRATIONS: &[&str] =
+    &[include_str!("0001_first.sql"), include_str!("0002_classic_id.sql"), include_str!("0003_upkeep.sql")];
 
 /// For every connection. `mmap_size` stays 0: a disk error under a mapping is a signal.
 pub(super) const PRAGMAS: &str = "
@@ -38,6 +39,13 @@ pub(super) const PUT_ACCOUNT: &str = "
     ON CONFLICT (id) DO UPDATE SET
         name = excluded.name, name_key = excluded.name_key, password_hash = excluded.password_hash,
         created_ns = excluded.created_ns, disabled = excluded.disabled";
+
+pub(super) const CLASSIC_ID: &str = "SELECT hash FROM classic_id WHERE account = ?1";
+pub(super) const ACCOUNT_BY_CLASSIC_ID: &str = "
+    SELECT id, name, password_hash, created_ns, disabled
+    FROM classic_id JOIN account ON account.id = classic_id.account WHERE hash = ?1";
+pub(super) const PUT_CLASSIC_ID: &str = "
+    INSERT INTO classic_id (account, hash) VALUES (?1, ?2) ON CONFLICT (account) DO UPDATE SET hash = excluded.hash";
 
 pub(super) const DEVICE: &str = "
     SELECT id, account, name, platform, client_version, token_hash, created_ns, last_seen_ns, revoked
@@ -114,19 +122,26 @@ pub(super) const ENTRIES: &str = "SELECT entry FROM journal WHERE drive = ?1 AND
 pub(super) const PUT_ENTRY: &str =
     "INSERT INTO journal (drive, seq, node, commit_id, changed, entry) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
-pub(super) const CHUNK: &str =
-    "SELECT pack, offset, record_size, place_index, length FROM chunk WHERE drive = ?1 AND id = ?2";
-pub(super) const HOLDS_CHUNK: &str = "SELECT 1 FROM chunk WHERE drive = ?1 AND id = ?2";
+pub(super) const CHUNK: &str = "
+    SELECT pack, offset, record_size, place_index, length, lease_ns, damaged FROM chunk WHERE drive = ?1 AND id = ?2";
+pub(super) const HOLDS_CHUNK: &str = "SELECT 1 FROM chunk WHERE drive = ?1 AND id = ?2 AND damaged = 0";
+/// A chunk that counts as damaged takes the new place, and is whole again by that.
 pub(super) const PUT_CHUNK: &str = "
     INSERT INTO chunk (drive, id, pack, offset, record_size, place_index, length, lease_ns)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-    ON CONFLICT (drive, id) DO UPDATE SET lease_ns = max(lease_ns, excluded.lease_ns)";
+    ON CONFLICT (drive, id) DO UPDATE SET
+        lease_ns = max(lease_ns, excluded.lease_ns), damaged = 0,
+        pack = iif(damaged, excluded.pack, pack), offset = iif(damaged, excluded.offset, offset),
+        record_size = iif(damaged, excluded.record_size, record_size),
+        place_index = iif(damaged, excluded.place_index, place_index), length = iif(damaged, excluded.length, length)";
+pub(super) const HOLDS_DAMAGED: &str = "SELECT 1 FROM chunk WHERE drive = ?1 AND damaged = 1 LIMIT 1";
 pub(super) const RENEW_CHUNK: &str = "UPDATE chunk SET lease_ns = max(lease_ns, ?3) WHERE drive = ?1 AND id = ?2";
 
 pub(super) const MANIFEST: &str = "SELECT bytes FROM manifest WHERE drive = ?1 AND list = ?2";
 pub(super) const HOLDS_MANIFEST: &str = "SELECT 1 FROM manifest WHERE drive = ?1 AND list = ?2";
-pub(super) const PUT_MANIFEST: &str =
-    "INSERT INTO manifest (drive, list, bytes) VALUES (?1, ?2, ?3) ON CONFLICT (drive, list) DO NOTHING";
+pub(super) const PUT_MANIFEST: &str = "
+    INSERT INTO manifest (drive, list, bytes, lease_ns) VALUES (?1, ?2, ?3, ?4)
+    ON CONFLICT (drive, list) DO UPDATE SET lease_ns = max(lease_ns, excluded.lease_ns)";
 
 pub(super) const CONNECTIONS: &str = "
     SELECT time_ns, peer, account, device, request, outcome, bytes_in, bytes_out, duration_ms
@@ -136,3 +151,64 @@ pub(super) const PUT_CONNECTION: &str = "
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 pub(super) const DROP_OLD_CONNECTIONS: &str =
     "DELETE FROM connection WHERE number <= (SELECT max(number) FROM connection) - ?1";
+
+pub(super) const EVERY_DRIVE: &str = "SELECT id, owner, name, generation, head FROM drive ORDER BY number";
+pub(super) const CHUNKS_AFTER: &str = "
+    SELECT pack, offset, record_size, place_index, length, lease_ns, damaged, id
+    FROM chunk WHERE drive = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
+pub(super) const PACK_AFTER: &str = "SELECT pack FROM chunk WHERE pack > ?1 ORDER BY pack LIMIT 1";
+pub(super) const LAST_PACK: &str = "
+    SELECT max(pack) FROM (SELECT max(pack) AS pack FROM chunk UNION ALL SELECT max(pack) FROM condemned_pack)";
+pub(super) const CHUNKS_OF_PACK: &str = "
+    SELECT chunk.pack, chunk.offset, chunk.record_size, chunk.place_index, chunk.length, chunk.lease_ns, chunk.damaged,
+        chunk.id, drive.id
+    FROM chunk JOIN drive ON drive.number = chunk.drive
+    WHERE chunk.pack = ?1 ORDER BY chunk.offset, chunk.place_index, chunk.drive, chunk.id";
+pub(super) const MARK_DAMAGED: &str = "
+    UPDATE chunk SET damaged = 1 WHERE pack = ?1 AND offset = ?2 AND record_size = ?3 AND damaged = 0";
+pub(super) const MARK_SOUND: &str = "
+    UPDATE chunk SET damaged = 0 WHERE pack = ?1 AND offset = ?2 AND record_size = ?3 AND damaged = 1";
+pub(super) const MOVE_RECORD: &str = "
+    UPDATE chunk SET pack = ?4, offset = ?5, record_size = ?6 WHERE pack = ?1 AND offset = ?2 AND record_size = ?3";
+pub(super) const DROP_CHUNK: &str = "DELETE FROM chunk WHERE drive = ?1 AND id = ?2";
+
+pub(super) const MANIFEST_ROW: &str = "SELECT list, lease_ns, bytes FROM manifest WHERE drive = ?1 AND list = ?2";
+pub(super) const MANIFESTS_AFTER: &str = "
+    SELECT list, lease_ns, bytes FROM manifest WHERE drive = ?1 AND list > ?2 ORDER BY list LIMIT ?3";
+pub(super) const LISTS_LEASED: &str = "SELECT list FROM manifest WHERE drive = ?1 AND lease_ns > ?2";
+pub(super) const DROP_MANIFEST: &str = "DELETE FROM manifest WHERE drive = ?1 AND list = ?2";
+
+pub(super) const THINNED: &str = "SELECT floor, thinned FROM drive WHERE number = ?1";
+pub(super) const PUT_THINNED: &str = "UPDATE drive SET thinned = max(thinned, ?2) WHERE number = ?1";
+pub(super) const RAISE_FLOOR: &str = "UPDATE drive SET floor = max(floor, ?2) WHERE number = ?1";
+pub(super) const ENTRIES_OF: &str = "
+    SELECT entry FROM journal WHERE drive = ?1 AND node = ?2 AND seq < ?3 ORDER BY seq";
+pub(super) const PUT_THINNED_ENTRY: &str = "UPDATE journal SET changed = ?3, entry = ?4 WHERE drive = ?1 AND seq = ?2";
+pub(super) const DROP_ENTRY: &str = "DELETE FROM journal WHERE drive = ?1 AND seq = ?2";
+pub(super) const LAST_ENTRY_OF: &str = "SELECT max(seq) FROM journal WHERE drive = ?1 AND node = ?2";
+pub(super) const DROP_ENTRIES_OF: &str = "DELETE FROM journal WHERE drive = ?1 AND node = ?2";
+pub(super) const DROP_NODE: &str = "DELETE FROM node WHERE drive = ?1 AND id = ?2";
+pub(super) const TRASHED: &str = "
+    SELECT id, parent, name, standing, content, executable,
+        place_seq, place_commit, content_seq, content_commit, mode_seq, mode_commit
+    FROM node WHERE drive = ?1 AND standing = 1 AND (parent, id) > (?2, ?3) ORDER BY parent, id LIMIT ?4";
+pub(super) const ANY_CHILDREN: &str = "
+    SELECT id, parent, name, standing, content, executable,
+        place_seq, place_commit, content_seq, content_commit, mode_seq, mode_commit
+    FROM node WHERE drive = ?1 AND parent = ?2 AND standing = 1
+    UNION ALL
+    SELECT id, parent, name, standing, content, executable,
+        place_seq, place_commit, content_seq, content_commit, mode_seq, mode_commit
+    FROM node WHERE drive = ?1 AND parent = ?2 AND standing = 0
+    LIMIT ?3";
+
+pub(super) const CONDEMNED_PACKS: &str = "SELECT pack, since_ns FROM condemned_pack ORDER BY pack";
+pub(super) const CONDEMN_PACK: &str =
+    "INSERT INTO condemned_pack (pack, since_ns) VALUES (?1, ?2) ON CONFLICT (pack) DO NOTHING";
+pub(super) const SPARE_PACK: &str = "DELETE FROM condemned_pack WHERE pack = ?1";
+pub(super) const DROP_CONNECTIONS_BEFORE: &str = "
+    DELETE FROM connection WHERE number IN (SELECT number FROM connection WHERE time_ns < ?1 ORDER BY time_ns LIMIT ?2)";
+
+/// Lists what is wrong with the file, at most 100 findings; one row `ok` if nothing is.
+pub(super) const INTEGRITY: &str = "PRAGMA integrity_check(100)";
+pub(super) const COPY_TO: &str = "VACUUM INTO ?1";

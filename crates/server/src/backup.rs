@@ -1,0 +1,179 @@
+//! `skep-server backup create`: a copy of all data, at one moment, beside a running server or without one.
+//!
+//! The database first, at one point in time; then the packs that it names, to which nothing is ever changed, only added; then the
+//! keys. The result is a data directory like any other. It is read and verified to the last byte before it counts.
+
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use skep_blobstore::{PackId, pack_file_name};
+use skep_metastore::{MetaStore, Sqlite, StoreError};
+use skep_platform::talk::{Complaint, Exit};
+use skep_platform::{FileError, FileErrorKind, Files, NativeFiles, own_files};
+use skep_service::check::check;
+use skep_types::{Limits, Name};
+
+use crate::args::BackupCommand;
+use crate::config::data_dir;
+use crate::fsck::open_stores;
+
+/// What is copied at a time.
+const COPY_BYTES: usize = 1 << 20;
+/// The files of the directory of keys.
+const KEY_FILES: [&str; 3] = ["master.key", "server.key", "server.crt"];
+
+/// Why a backup ended early.
+#[derive(Debug, thiserror::Error)]
+enum BackupError {
+    /// The metadata cannot be read, or not be written.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// A file cannot be read or written.
+    #[error("{0}")]
+    File(#[from] FileError),
+    /// A copy failed on the way.
+    #[error("{0}")]
+    Copy(#[from] io::Error),
+}
+
+/// Makes a backup.
+pub fn backup(command: BackupCommand) -> Result<(), Complaint> {
+    let BackupCommand::Create { dir, data } = command;
+    let source = data_dir(data.data_dir)?;
+    require_source(&source)?;
+    make_target(&dir)?;
+    let copied = copy(&source, &dir).map_err(|error| broken(&dir, &error))?;
+    let copy = open_stores(&dir)?;
+    let report =
+        check(&copy.meta, &copy.packs, &Limits::SHIPPED).map_err(|error| broken(&dir, &BackupError::Store(error)))?;
+    if !report.is_fine() {
+        let what = format!(
+            "The backup in `{}` is not whole: something is damaged, here or where it came from.",
+            dir.display()
+        );
+        return Err(Complaint::new(Exit::Partly, "E-INCOMPLETE", what)
+            .hint(format!("Keep older backups. See what is missing: skep-server fsck --data-dir {}", dir.display())));
+    }
+    let _ = writeln!(
+        io::stderr(),
+        "Made a backup in `{}`: {} packs, {} bytes of content, read again and whole.",
+        dir.display(),
+        copied,
+        report.counts.bytes
+    );
+    Ok(())
+}
+
+fn require_source(source: &Path) -> Result<(), Complaint> {
+    if own_files::is_there(&source.join("skep.db")) {
+        return Ok(());
+    }
+    let what = format!("There is no server's data in `{}`.", source.display());
+    Err(Complaint::new(Exit::NotFound, "E-NOT-FOUND", what).hint("Name it: --data-dir DIR"))
+}
+
+/// A new or empty directory: a backup never mixes with another one, nor replaces it.
+fn make_target(dir: &Path) -> Result<(), Complaint> {
+    let shown = dir.display();
+    let failed = |error: io::Error| {
+        Complaint::new(Exit::Failed, "E-TARGET", format!("Cannot write to the directory `{shown}`: {error}."))
+            .hint("Name one that you may write to.")
+    };
+    if !own_files::is_empty_dir(dir).map_err(failed)? {
+        let what = format!("The directory `{shown}` is not empty. Nothing was changed.");
+        return Err(Complaint::new(Exit::Guard, "E-NOT-EMPTY", what).hint("Name a new one for each backup."));
+    }
+    own_files::make_private_dir(dir).map_err(failed)
+}
+
+fn broken(dir: &Path, error: &BackupError) -> Complaint {
+    let is_full = match error {
+        BackupError::Store(error) => matches!(error, StoreError::NoSpace),
+        BackupError::File(error) => error.kind == FileErrorKind::NoSpace,
+        BackupError::Copy(error) => error.kind() == io::ErrorKind::StorageFull,
+    };
+    let code = if is_full { "E-NO-SPACE" } else { "E-DATA" };
+    let what = format!("The backup to `{}` was broken off: {error}.", dir.display());
+    Complaint::new(Exit::Failed, code, what).hint("What is in that directory is no backup: remove it.")
+}
+
+/// Copies everything; how many packs.
+fn copy(source: &Path, target: &Path) -> Result<usize, BackupError> {
+    let meta = Sqlite::open(&source.join("skep.db"))?;
+    let database = target.join("skep.db");
+    meta.copy_to(&database)?;
+    drop(meta);
+    let packs = packs_of(&Sqlite::open(&database)?)?;
+    let (from, to) = (NativeFiles::open(source)?, NativeFiles::open(target)?);
+    let mut copied = copy_all(&from, &to, "packs", packs.iter().map(|pack| pack_file_name(*pack)))?;
+    copied.extend(copy_all(&from, &to, "keys", KEY_FILES.map(word))?);
+    let root = to.root()?;
+    copied.push((root.clone(), word("skep.db")));
+    let dirs = [to.open_dir(&root, &[word("packs")])?, to.open_dir(&root, &[word("keys")])?, root];
+    to.make_durable(&copied, &dirs)?;
+    Ok(packs.len())
+}
+
+/// The packs that a database names.
+fn packs_of(meta: &Sqlite) -> Result<Vec<PackId>, StoreError> {
+    meta.read(|read| {
+        let mut packs = Vec::new();
+        while let Some(pack) = read.pack_after(packs.last().copied())? {
+            packs.push(pack);
+        }
+        Ok(packs)
+    })
+}
+
+type Copied = Vec<(<NativeFiles as Files>::Dir, Name)>;
+
+/// Copies files of one directory into a new one of that name. What is not there is left out: the check that follows tells.
+fn copy_all(
+    from: &NativeFiles,
+    to: &NativeFiles,
+    dir: &str,
+    names: impl IntoIterator<Item = Name>,
+) -> Result<Copied, FileError> {
+    let dir = word(dir);
+    let root = to.root()?;
+    to.make_dir(&root, &dir)?;
+    let mut copied = Vec::new();
+    let from_dir = match from.open_dir(&from.root()?, std::slice::from_ref(&dir)) {
+        // No server has run here yet.
+        Err(error) if error.kind == FileErrorKind::NotFound => return Ok(copied),
+        other => other?,
+    };
+    let to_dir = to.open_dir(&root, &[dir])?;
+    for name in names {
+        let mut reader = match from.read(&from_dir, &name) {
+            Err(error) if error.kind == FileErrorKind::NotFound => continue,
+            other => other?.0,
+        };
+        let mut writer = to.create(&to_dir, &name)?;
+        copy_bytes(&mut reader, &mut writer).map_err(|error| FileError::new(kind_of(&error), error.to_string()))?;
+        copied.push((to_dir.clone(), name));
+    }
+    Ok(copied)
+}
+
+fn copy_bytes(reader: &mut impl io::Read, writer: &mut impl io::Write) -> io::Result<()> {
+    let mut buffer = vec![0; COPY_BYTES];
+    loop {
+        let count = reader.read(&mut buffer)?;
+        if count == 0 {
+            return writer.flush();
+        }
+        writer.write_all(&buffer[..count])?;
+    }
+}
+
+fn kind_of(error: &io::Error) -> FileErrorKind {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FileErrorKind::NoSpace,
+        _ => FileErrorKind::Other,
+    }
+}
+
+fn word(word: &str) -> Name {
+    Name::try_from(word).expect("a plain word is a name")
+}
