@@ -14,7 +14,7 @@ use skep_types::{
 use crate::ids::IdSource;
 use crate::observe::{Findings, Observer};
 use crate::plan::{Applying, CHAIN_MAX, Outcome, Plan, Purpose, Room, Scene, Sending, Traffic, read_effects};
-use crate::trees::{Synced, Trees};
+use crate::trees::{LocalContent, Synced, Trees};
 use crate::{ApplyKind, ApplyOperation, BatchId, Effect, Event, Input};
 
 pub use report::{EngineProblem, Progress};
@@ -180,7 +180,10 @@ impl Engine {
                 self.observer.hint(dir, name, change);
             }
             Event::Unwatched { dir } => self.observer.unwatched(trees, dir),
-            Event::ScanDue => self.observer.scan(),
+            Event::ScanDue => {
+                self.observer.scan();
+                effects.extend(self.observer.check_all_displaced());
+            }
             Event::Looked { look, watching, result } => {
                 self.observer.looked(trees, &mut self.ids, look, watching, result, &mut findings);
             }
@@ -300,12 +303,13 @@ impl Engine {
         }
     }
 
-    /// What this device sent is an ancestor of what its disk shows. Before another device's change of it takes its place in Remote, it
-    /// becomes the merge base.
+    /// What this device sent is an ancestor of what its disk shows, and so is a version that the disk shows because it was applied before a
+    /// power cut took the state back. Before another device's change takes its place in Remote, it becomes the merge base.
     fn settle_own(&self, trees: &mut dyn Trees, entry: &Entry) {
         let node = entry.state.node;
-        let (Some(before), Some(local)) = (trees.remote(node), trees.local(node)) else { return };
+        let Some(before) = trees.remote(node) else { return };
         let synced = trees.synced(node);
+        let Some(local) = trees.local(node) else { return pass_over(trees, before, synced.is_some()) };
         let is_base = |version: fn(&NodeState) -> Version| {
             let of_remote = version(&before);
             of_remote.commit.device() == self.identity.device
@@ -313,7 +317,13 @@ impl Engine {
                 && synced.as_ref().is_none_or(|synced| version(&synced.state) != of_remote)
         };
         let place = is_base(|state| state.place_version);
-        let content = is_base(|state| state.content_version);
+        let is_new_content = before.content_version != entry.state.content_version
+            && synced.as_ref().is_none_or(|synced| synced.state.content_version != before.content_version);
+        let is_here = local.content.known().is_some_and(|known| known.same_bytes(&before.content));
+        if is_new_content && local.content == LocalContent::Unread {
+            trees.set_applying(node, Some(before.clone()));
+        }
+        let content = is_base(|state| state.content_version) || (is_new_content && is_here && synced.is_some());
         let mode = is_base(|state| state.mode_version);
         if !(place || content || mode) {
             return;
@@ -499,6 +509,20 @@ impl Engine {
             traffic.moving.extend(moved.map(|(operation, _)| operation.node));
         }
         self.traffic = traffic;
+    }
+}
+
+/// A version of a file that is not here, which a newer one follows, passes by. If something unknown stands in its place, it may be this
+/// version, applied before a power cut took the state back.
+fn pass_over(trees: &mut dyn Trees, version: NodeState, was_here: bool) {
+    let Some(other) = trees.local_child(version.place.parent, &version.place.name) else { return };
+    let is_unknown = trees.synced(other).is_none() && trees.remote(other).is_none();
+    let may_be_it = trees.local(other).is_some_and(|local| match local.content.known() {
+        Some(known) => known.same_bytes(&version.content),
+        None => trees.applying(version.node).is_none(),
+    });
+    if !was_here && is_unknown && may_be_it && version.kind() == Kind::File {
+        trees.set_applying(version.node, Some(version));
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use skep_planner::{ApplyError, ApplyKind, ApplyOperation, ApplyResult, Location};
 use skep_platform::{FileError, FileErrorKind, Files, RenameMode};
-use skep_types::{Content, FileContent, Kind, Mode, Name, Stat};
+use skep_types::{Content, ContentId, FileContent, Kind, Mode, Name, Stat};
 
 use crate::root::Root;
 use crate::safe::{Fingerprint, SafeNames, put_beside};
@@ -27,17 +27,29 @@ pub(crate) struct Batch<'a, F: Files> {
     touched: BTreeMap<u64, F::Dir>,
     /// Files whose times or mode were set in place.
     set: Vec<(F::Dir, Name)>,
+    read: &'a dyn Fn(&F::Dir, &Name) -> Result<ContentId, FileError>,
+}
+
+/// A file that took the place of another one, which lies in the safe as `kept` now.
+#[derive(Clone, Copy)]
+struct Exchange<'a> {
+    name: &'a Name,
+    kept: &'a Name,
+    expected: &'a Stat,
+    ours: &'a Stat,
+    content: &'a Content,
 }
 
 /// The coarsest clock of a file system that is known: FAT counts two seconds.
 const COARSEST_CLOCK_NS: u128 = 2_000_000_000;
 
-/// Does `operations` in their order. `staged` holds, for each, the file that was written for it.
+/// Does `operations` in their order. `staged` holds, for each, the file that was written for it. `read` hashes a file.
 pub(crate) fn apply_batch<F: Files>(
     root: &Root<F>,
     operations: &[ApplyOperation],
     staged: &[Staged],
     random: [u8; 4],
+    read: &dyn Fn(&F::Dir, &Name) -> Result<ContentId, FileError>,
 ) -> Vec<ApplyResult> {
     let written: Vec<(F::Dir, Name)> = staged
         .iter()
@@ -55,6 +67,7 @@ pub(crate) fn apply_batch<F: Files>(
         dirs: BTreeMap::new(),
         touched: BTreeMap::new(),
         set: Vec::new(),
+        read,
     };
     let mut failed: Vec<&ApplyOperation> = Vec::new();
     let mut done: Vec<ApplyResult> = Vec::with_capacity(operations.len());
@@ -147,7 +160,10 @@ impl<F: Files> Batch<'_, F> {
         let kept = self.safe_names.next(Fingerprint::of(expected), Fingerprint::of(&ours), &at.name);
         files.rename(&self.root.staging, &staged, safe, &kept, RenameMode::NoReplace).map_err(apply_error)?;
         match files.rename(safe, &kept, &dir, &at.name, RenameMode::Exchange) {
-            Ok(()) => self.check_exchanged(&dir, &at.name, &kept, expected, &ours)?,
+            Ok(()) => {
+                let exchange = Exchange { name: &at.name, kept: &kept, expected, ours: &ours, content };
+                self.check_exchanged(&dir, &exchange)?;
+            }
             Err(error) if error.kind == FileErrorKind::Unsupported => {
                 self.replace_in_two_steps(&dir, &at.name, &kept, expected)?;
             }
@@ -161,14 +177,8 @@ impl<F: Files> Batch<'_, F> {
     }
 
     /// What came out of an exchange lies in the safe as `kept`. If it is not what was expected, takes the exchange back.
-    fn check_exchanged(
-        &mut self,
-        dir: &F::Dir,
-        name: &Name,
-        kept: &Name,
-        expected: &Stat,
-        ours: &Stat,
-    ) -> Result<(), ApplyError> {
+    fn check_exchanged(&mut self, dir: &F::Dir, exchange: &Exchange<'_>) -> Result<(), ApplyError> {
+        let Exchange { name, kept, expected, ours, content } = *exchange;
         let (files, safe) = (&self.root.files, &self.root.safe);
         // What cannot be examined is not displaced either.
         if matches!(files.stat(safe, kept), Ok(Some(came_out)) if matches(&came_out, expected)) {
@@ -182,7 +192,12 @@ impl<F: Files> Batch<'_, F> {
             }
             back => back,
         };
-        let is_ours = |stat: &Option<Stat>| stat.as_ref().is_none_or(|stat| matches(stat, ours));
+        // It was visible for a moment: only if it holds what it held, nobody has written to it.
+        let is_untouched = match content {
+            Content::File(file) => (self.read)(safe, kept).is_ok_and(|read| read == file.id),
+            _ => true,
+        };
+        let is_ours = |stat: &Option<Stat>| stat.as_ref().is_none_or(|stat| matches(stat, ours) && is_untouched);
         if back.is_ok() && files.stat(safe, kept).as_ref().is_ok_and(is_ours) {
             self.drop_ours(kept, ours);
         } else {

@@ -186,3 +186,17 @@ fn each_name_of_one_file_is_a_file_there() {
     assert_eq!(desktop.read("moved").unwrap(), b"first");
     assert_eq!(desktop.read("one"), None);
 }
+
+#[test]
+fn an_edit_through_one_name_of_a_file_is_one_of_all_its_names() {
+    let server = Server::start();
+    let (laptop, desktop) = server.two_computers();
+    laptop.write("one", "first");
+    fs::create_dir(laptop.path("d")).unwrap();
+    fs::hard_link(laptop.path("one"), laptop.path("two")).unwrap();
+    fs::hard_link(laptop.path("one"), laptop.path("d/three")).unwrap();
+    settle(&laptop, &desktop);
+    laptop.write("two", "second");
+    settle(&laptop, &desktop);
+    assert_eq!(desktop.read("d/three").unwrap(), b"second");
+}
