@@ -7,8 +7,8 @@ mod results;
 use std::collections::{BTreeMap, BTreeSet};
 
 use skep_types::{
-    Commit, CommitId, Content, Cursor, DeviceId, DriveId, Entry, Evidence, Kind, Limits, Name, NodeId, NodeState, Seq,
-    Stat, Timestamp, Version,
+    Commit, CommitId, Cursor, DeviceId, DriveId, Entry, Evidence, Kind, Limits, Name, NodeId, NodeState, Seq, Stat,
+    Timestamp, Version,
 };
 
 use crate::ids::IdSource;
@@ -69,10 +69,14 @@ pub struct Engine {
     touched: BTreeSet<NodeId>,
     /// Nodes that wait for something else to happen.
     blocked: BTreeSet<NodeId>,
+    /// Nodes that are to come into a directory which is not here yet, or was not looked at yet, by that directory.
+    awaiting: BTreeMap<NodeId, BTreeSet<NodeId>>,
     /// Nodes that are ready, but for which there was no room.
     to_read: Queue,
     to_send: Queue,
+    to_send_big: Queue,
     to_apply: Queue,
+    to_apply_big: Queue,
     /// Nodes for which something is under way.
     busy: BTreeSet<NodeId>,
     commits: BTreeMap<CommitId, CommitUnderWay>,
@@ -103,9 +107,12 @@ impl Engine {
             holds: Holds::default(),
             touched: BTreeSet::new(),
             blocked: BTreeSet::new(),
+            awaiting: BTreeMap::new(),
             to_read: Queue::new(),
             to_send: Queue::new(),
+            to_send_big: Queue::new(),
             to_apply: Queue::new(),
+            to_apply_big: Queue::new(),
             busy: BTreeSet::new(),
             commits: BTreeMap::new(),
             batches: BTreeMap::new(),
@@ -144,6 +151,10 @@ impl Engine {
         self.touched.extend(expired);
         if unblock || self.is_idle() {
             self.touched.append(&mut self.blocked);
+        }
+        if self.is_idle() && !self.observer.is_looking() {
+            // Nothing is under way that could end their waiting: whatever it was, they are considered again.
+            self.touched.extend(std::mem::take(&mut self.awaiting).into_values().flatten());
         }
         if trees.cursor().is_some() {
             effects.extend(self.plan(trees));
@@ -245,11 +256,15 @@ impl Engine {
         for node in findings.readable {
             self.holds.forget(node);
         }
+        for node in findings.special {
+            self.holds.special(node, self.now, self.at_ms);
+        }
         for (node, error) in findings.unreadable {
             self.holds.unreadable(node, error, self.now, self.at_ms);
         }
         for dir in findings.listed {
             self.holds.listed(dir);
+            self.touched.extend(self.awaiting.remove(&dir).into_iter().flatten());
         }
         for dir in findings.unlistable {
             self.holds.unlistable(dir, self.now, self.at_ms);
@@ -394,19 +409,32 @@ impl Engine {
         while let Some(node) = self.touched.pop_first() {
             let outcome = plan.consider(node);
             waiting.sort(&plan, node, outcome);
+            if outcome == Outcome::Done
+                && let Some(awaiting) = self.awaiting.remove(&node)
+            {
+                self.touched.extend(awaiting);
+            }
             if self.touched.is_empty() && rounds < 8 {
                 rounds += 1;
                 self.touched.append(&mut plan.touched);
             }
         }
         fill(&mut self.to_read, &mut waiting, &mut plan, |plan| plan.room.read > 0);
-        fill(&mut self.to_send, &mut waiting, &mut plan, |plan| plan.room.send || plan.room.send_big);
-        fill(&mut self.to_apply, &mut waiting, &mut plan, |plan| plan.room.apply || plan.room.apply_big);
+        // Big and small ones wait apart: room for a big one is no reason to consider all the small ones.
+        fill(&mut self.to_send_big, &mut waiting, &mut plan, |plan| plan.room.send_big);
+        fill(&mut self.to_send, &mut waiting, &mut plan, |plan| plan.room.send);
+        fill(&mut self.to_apply_big, &mut waiting, &mut plan, |plan| plan.room.apply_big);
+        fill(&mut self.to_apply, &mut waiting, &mut plan, |plan| plan.room.apply);
         self.touched.append(&mut plan.touched);
         self.blocked.append(&mut waiting.blocked);
-        self.to_read.append(&mut waiting.to_read);
-        self.to_send.append(&mut waiting.to_send);
-        self.to_apply.append(&mut waiting.to_apply);
+        for (dir, mut nodes) in waiting.awaiting {
+            self.awaiting.entry(dir).or_default().append(&mut nodes);
+        }
+        self.to_read.extend(waiting.to_read);
+        self.to_send.extend(waiting.to_send);
+        self.to_send_big.extend(waiting.to_send_big);
+        self.to_apply.extend(waiting.to_apply);
+        self.to_apply_big.extend(waiting.to_apply_big);
 
         let sendings = [(std::mem::take(&mut plan.sending), false), (std::mem::take(&mut plan.sending_big), true)];
         let applyings = [(std::mem::take(&mut plan.applying), false), (std::mem::take(&mut plan.applying_big), true)];
@@ -478,8 +506,8 @@ impl Engine {
             self.busy.insert(operation.node);
             match purpose {
                 Purpose::Copy { copy, .. } => _ = self.busy.insert(*copy),
-                // A directory or a touch is what it was if it is found again.
-                Purpose::Become(state) if brings_content(&operation.kind) => {
+                // What was touched is what it was if it is found again.
+                Purpose::Become(state) if !matches!(operation.kind, ApplyKind::Touch { .. }) => {
                     trees.set_applying(operation.node, Some(NodeState::clone(state)));
                 }
                 _ => {}
@@ -526,15 +554,6 @@ fn pass_over(trees: &mut dyn Trees, version: NodeState, was_here: bool) {
     }
 }
 
-/// Whether the operation brings bytes or a target.
-fn brings_content(kind: &ApplyKind) -> bool {
-    match kind {
-        ApplyKind::Create { content, .. } => *content != Content::Directory,
-        ApplyKind::Replace { .. } => true,
-        _ => false,
-    }
-}
-
 /// Whether the node is a directory on this disk.
 fn is_directory_here(trees: &dyn Trees, node: NodeId) -> bool {
     node == NodeId::ROOT || trees.local(node).is_some_and(|local| local.kind() == Kind::Directory)
@@ -557,9 +576,12 @@ fn is_live_remotely(trees: &dyn Trees, node: NodeId) -> bool {
 #[derive(Debug, Default)]
 struct Waiting {
     blocked: BTreeSet<NodeId>,
+    awaiting: BTreeMap<NodeId, BTreeSet<NodeId>>,
     to_read: Queue,
     to_send: Queue,
+    to_send_big: Queue,
     to_apply: Queue,
+    to_apply_big: Queue,
 }
 
 impl Waiting {
@@ -567,14 +589,21 @@ impl Waiting {
         let queue = match outcome {
             Outcome::Done => return,
             Outcome::Waits => {
-                self.blocked.insert(node);
+                match plan.awaited_directory(node) {
+                    Some(dir) => self.awaiting.entry(dir).or_default().insert(node),
+                    None => self.blocked.insert(node),
+                };
                 return;
             }
             Outcome::NoRoomToRead => &mut self.to_read,
-            Outcome::NoRoomToSend | Outcome::NoRoomToSendBig => &mut self.to_send,
-            Outcome::NoRoomToApply | Outcome::NoRoomToApplyBig => &mut self.to_apply,
+            Outcome::NoRoomToSend => &mut self.to_send,
+            Outcome::NoRoomToSendBig => &mut self.to_send_big,
+            Outcome::NoRoomToApply => &mut self.to_apply,
+            Outcome::NoRoomToApplyBig => &mut self.to_apply_big,
         };
-        queue.insert((plan.directory(node), node));
+        // Directories first: what lies in one waits for it, and would be considered again and again meanwhile.
+        let directory = if plan.is_directory(node) { NodeId::ROOT } else { plan.directory(node) };
+        queue.insert((directory, node));
     }
 }
 

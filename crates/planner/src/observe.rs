@@ -94,6 +94,8 @@ pub(crate) struct Findings {
     pub(crate) touched: BTreeSet<NodeId>,
     /// Nodes of which the disk shows something else than before: what failed with them may go well now.
     pub(crate) changed: BTreeSet<NodeId>,
+    /// Nodes in whose place something stands that is not synced.
+    pub(crate) special: Vec<NodeId>,
     /// Nodes that cannot be read, with what to say of them.
     pub(crate) unreadable: Vec<(NodeId, ReadError)>,
     /// Directories that cannot be listed.
@@ -287,6 +289,18 @@ impl Observer {
     /// A read was asked for.
     pub(crate) fn begin_read(&mut self, node: NodeId) {
         self.reading.insert(node);
+    }
+
+    /// Whether the directory was looked at as a whole, and is not to be again.
+    pub(crate) fn is_listed(&self, dir: NodeId) -> bool {
+        self.seen.contains(&dir)
+            && !self.dirty.get(&dir).is_some_and(|dirty| dirty.deep)
+            && !self.looks.values().any(|look| look.dir == dir && look.dirty.deep)
+    }
+
+    /// Whether looks are under way or to come.
+    pub(crate) fn is_looking(&self) -> bool {
+        !self.dirty.is_empty() || !self.looks.is_empty()
     }
 
     /// Whether nothing is uncertain.

@@ -9,13 +9,16 @@ use std::collections::BTreeMap;
 
 use skep_planner::{ApplyError, ApplyKind, ApplyOperation, ApplyResult, Location};
 use skep_platform::{FileError, FileErrorKind, Files, RenameMode};
-use skep_types::{Content, ContentId, FileContent, Kind, Mode, Name, Stat};
+use skep_types::{Content, ContentId, FileContent, Kind, Mode, Name, Stat, Timestamp};
 
-use crate::root::Root;
+use crate::root::{Root, own_dir};
 use crate::safe::{Fingerprint, SafeNames, put_beside};
 
 /// What was staged for one operation.
 pub(crate) type Staged = Option<Result<Name, ApplyError>>;
+
+/// Reads and hashes the file of that name in a directory.
+type Hash<'a, F> = dyn Fn(&<F as Files>::Dir, &Name) -> Result<ContentId, FileError> + 'a;
 
 /// Carries out a batch on one disk.
 pub(crate) struct Batch<'a, F: Files> {
@@ -27,7 +30,7 @@ pub(crate) struct Batch<'a, F: Files> {
     touched: BTreeMap<u64, F::Dir>,
     /// Files whose times or mode were set in place.
     set: Vec<(F::Dir, Name)>,
-    read: &'a dyn Fn(&F::Dir, &Name) -> Result<ContentId, FileError>,
+    read: &'a Hash<'a, F>,
 }
 
 /// A file that took the place of another one, which lies in the safe as `kept` now.
@@ -49,7 +52,7 @@ pub(crate) fn apply_batch<F: Files>(
     operations: &[ApplyOperation],
     staged: &[Staged],
     random: [u8; 4],
-    read: &dyn Fn(&F::Dir, &Name) -> Result<ContentId, FileError>,
+    read: &Hash<'_, F>,
 ) -> Vec<ApplyResult> {
     let written: Vec<(F::Dir, Name)> = staged
         .iter()
@@ -261,10 +264,22 @@ impl<F: Files> Batch<'_, F> {
         self.touch_dir(&dir);
         self.set.push((dir.clone(), at.name.clone()));
         let now = files.stat(&dir, &at.name).map_err(apply_error)?.ok_or(ApplyError::Changed)?;
+        let is_near = now.mtime.as_nanoseconds().abs_diff(content.mtime.as_nanoseconds()) < COARSEST_CLOCK_NS;
         let is_ours = same_thing(&now, expected)
             && now.size == expected.size
-            && now.mtime.as_nanoseconds().abs_diff(content.mtime.as_nanoseconds()) < COARSEST_CLOCK_NS;
+            && (is_near || self.shown_mtime(content.mtime)? == Some(now.mtime));
         if is_ours { Ok(now) } else { Err(ApplyError::Changed) }
+    }
+
+    /// What this disk makes of an mtime: it may not reach that far back or ahead.
+    fn shown_mtime(&mut self, mtime: Timestamp) -> Result<Option<Timestamp>, ApplyError> {
+        let (files, staging) = (&self.root.files, &self.root.staging);
+        let probe = self.safe_names.next(Fingerprint::NONE, Fingerprint::NONE, &own_dir());
+        files.create(staging, &probe).map_err(apply_error)?;
+        let set = files.set_mtime(staging, &probe, mtime).and_then(|()| files.stat(staging, &probe));
+        // What stays behind in the staging area is swept at the next start.
+        let _ = files.remove_file(staging, &probe);
+        Ok(set.map_err(apply_error)?.map(|stat| stat.mtime))
     }
 
     fn remove(&mut self, at: &Location, expected: &Stat) -> Result<(), ApplyError> {

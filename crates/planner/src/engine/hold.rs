@@ -179,6 +179,17 @@ impl Holds {
         self.problem(node, trouble, String::new(), now, at_ms);
     }
 
+    /// A pipe, socket or device stands in its place.
+    pub(super) fn special(&mut self, node: NodeId, now: Timestamp, at_ms: u64) {
+        let trouble = Trouble {
+            code: "E-SPECIAL-FILE",
+            message: "is a pipe, a socket, a device or another file system here, which cannot be synced",
+            hint: "Remove it or give it another name; then it goes on by itself",
+            needs_person: true,
+        };
+        self.problem(node, trouble, String::new(), now, at_ms);
+    }
+
     /// An apply operation failed.
     pub(super) fn not_applied(&mut self, node: NodeId, error: ApplyError, now: Timestamp, at_ms: u64) {
         let (code, message, hint, needs_person) = match &error {

@@ -110,7 +110,8 @@ impl Observer {
             (None, None) => {}
             (Some(node), None) => self.set_missing(node),
             // A socket, a device, or another file system mounted here: neither content nor a deletion.
-            (_, Some(_)) if kind.is_none() => {}
+            (Some(node), Some(_)) if kind.is_none() => findings.special.push(node),
+            (None, Some(_)) if kind.is_none() => {}
             (Some(node), Some(stat)) => {
                 let Some(known) = trees.local(node) else { return };
                 let same_kind = kind == Some(known.kind());
@@ -167,6 +168,11 @@ impl Observer {
         findings.changed.insert(node);
     }
 
+    /// Whether nothing can have changed in the directory, or beneath it, without a hint: watches go with a directory that is moved.
+    fn is_hinted_throughout(&self, dir: NodeId) -> bool {
+        self.watched.contains(&dir) && self.unhinted.is_empty() && self.doubt_since.is_none()
+    }
+
     /// Whether the bytes of a file may have changed though its stat did not: it was written, and changed last, in one tick of the clock.
     fn may_hide_a_change(&self, stat: &Stat, glance: Glance) -> bool {
         let was_lately = |limit_ms: u64| age_ms(self.now, stat).is_none_or(|age| age < limit_ms);
@@ -211,7 +217,9 @@ impl Observer {
             Some(Kind::Directory) => match self.same_inode(trees, &stat, None).or(named) {
                 Some(node) if !Shape::default().is_beneath(trees, dir, node) => {
                     self.moved(trees, node, dir, sight.name, stat, findings);
-                    self.dirty.entry(node).or_default().deep = true;
+                    if !self.is_hinted_throughout(node) {
+                        self.dirty.entry(node).or_default().deep = true;
+                    }
                 }
                 _ => {
                     let node = new_node(trees, ids, dir, &sight.name, &stat);
