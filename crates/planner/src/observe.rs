@@ -96,6 +96,8 @@ pub(crate) struct Findings {
     pub(crate) changed: BTreeSet<NodeId>,
     /// Nodes in whose place something stands that is not synced.
     pub(crate) special: Vec<NodeId>,
+    /// Nodes that were among those, and are not any more.
+    pub(crate) plain: Vec<NodeId>,
     /// Nodes that cannot be read, with what to say of them.
     pub(crate) unreadable: Vec<(NodeId, ReadError)>,
     /// Directories that cannot be listed.
@@ -139,6 +141,8 @@ pub(crate) struct Observer {
     frozen: BTreeSet<(NodeId, Name)>,
     reading: BTreeSet<NodeId>,
     busy: BTreeMap<NodeId, Busy>,
+    /// Nodes in whose place something stands that is not synced.
+    special: BTreeSet<NodeId>,
     /// Files of which no hints come and that were read within the tick of the clock in which they changed: to be read once more.
     racy: BTreeMap<NodeId, u64>,
     /// Files that changed a moment ago, and when that moment is over.
@@ -170,6 +174,7 @@ impl Observer {
             frozen: BTreeSet::new(),
             reading: BTreeSet::new(),
             busy: BTreeMap::new(),
+            special: BTreeSet::new(),
             racy: BTreeMap::new(),
             young: BTreeMap::new(),
         }
@@ -235,6 +240,13 @@ impl Observer {
         self.watched.remove(&dir);
         self.seen.remove(&dir);
         self.dirty.entry(dir).or_default().deep = true;
+    }
+
+    /// The place of the node is looked at.
+    pub(crate) fn look_at(&mut self, trees: &dyn Trees, node: NodeId) {
+        if let Some(local) = trees.local(node) {
+            self.hint(local.parent, local.name, Change::Entry);
+        }
     }
 
     /// Apply operations begin to work on these places.
