@@ -115,6 +115,8 @@ pub(crate) struct Observer {
     dirty: BTreeMap<NodeId, Dirty>,
     looks: BTreeMap<LookId, LookUnderWay>,
     looks_asked: u64,
+    /// What was hinted of directories that could not be looked at.
+    failed: BTreeMap<NodeId, BTreeMap<Name, Change>>,
     /// Directories that were looked at as a whole since the start.
     seen: BTreeSet<NodeId>,
     watched: BTreeSet<NodeId>,
@@ -157,6 +159,7 @@ impl Observer {
             dirty: BTreeMap::new(),
             looks: BTreeMap::new(),
             looks_asked: 0,
+            failed: BTreeMap::new(),
             seen: BTreeSet::new(),
             watched: BTreeSet::new(),
             unhinted: BTreeSet::new(),
@@ -239,7 +242,11 @@ impl Observer {
     pub(crate) fn look_anew(&mut self, dir: NodeId) {
         self.watched.remove(&dir);
         self.seen.remove(&dir);
-        self.dirty.entry(dir).or_default().deep = true;
+        let dirty = self.dirty.entry(dir).or_default();
+        dirty.deep = true;
+        for (name, change) in self.failed.remove(&dir).unwrap_or_default() {
+            dirty.add(name, change);
+        }
     }
 
     /// The place of the node is looked at.
@@ -406,6 +413,7 @@ impl Observer {
         self.watched.remove(&dir);
         self.seen.remove(&dir);
         self.unhinted.remove(&dir);
+        self.failed.remove(&dir);
     }
 }
 

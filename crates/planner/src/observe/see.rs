@@ -49,6 +49,8 @@ impl Observer {
             Ok(found) => found,
             Err(LookError::Gone) if dir != NodeId::ROOT => return self.lost_directory(known, dir, dirty),
             Err(_) => {
+                // When it is tried again, everything is looked at: what was hinted is still to be known then.
+                self.failed.entry(dir).or_default().extend(dirty.names);
                 findings.unlistable.push(dir);
                 return;
             }
