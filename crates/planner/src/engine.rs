@@ -70,7 +70,7 @@ pub struct Engine {
     /// Nodes that wait for something else to happen.
     blocked: BTreeSet<NodeId>,
     /// Nodes that are to come into a directory which is not here yet, or was not looked at yet, by that directory.
-    awaiting: BTreeMap<NodeId, BTreeSet<NodeId>>,
+    waiters: BTreeMap<NodeId, BTreeSet<NodeId>>,
     /// Nodes that are ready, but for which there was no room.
     to_read: Queue,
     to_send: Queue,
@@ -107,7 +107,7 @@ impl Engine {
             holds: Holds::default(),
             touched: BTreeSet::new(),
             blocked: BTreeSet::new(),
-            awaiting: BTreeMap::new(),
+            waiters: BTreeMap::new(),
             to_read: Queue::new(),
             to_send: Queue::new(),
             to_send_big: Queue::new(),
@@ -157,7 +157,7 @@ impl Engine {
         }
         if self.is_idle() && !self.observer.is_looking() {
             // Nothing is under way that could end their waiting: whatever it was, they are considered again.
-            self.touched.extend(std::mem::take(&mut self.awaiting).into_values().flatten());
+            self.touched.extend(std::mem::take(&mut self.waiters).into_values().flatten());
         }
         if trees.cursor().is_some() {
             effects.extend(self.plan(trees));
@@ -270,7 +270,7 @@ impl Engine {
         }
         for dir in findings.listed {
             self.holds.listed(dir);
-            self.touched.extend(self.awaiting.remove(&dir).into_iter().flatten());
+            self.touched.extend(self.waiters.remove(&dir).into_iter().flatten());
         }
         for dir in findings.unlistable {
             self.holds.unlistable(dir, self.now, self.at_ms);
@@ -416,9 +416,9 @@ impl Engine {
             let outcome = plan.consider(node);
             waiting.sort(&plan, node, outcome);
             if outcome == Outcome::Done
-                && let Some(awaiting) = self.awaiting.remove(&node)
+                && let Some(waiters) = self.waiters.remove(&node)
             {
-                self.touched.extend(awaiting);
+                self.touched.extend(waiters);
             }
             if self.touched.is_empty() && rounds < 8 {
                 rounds += 1;
@@ -433,8 +433,8 @@ impl Engine {
         fill(&mut self.to_apply, &mut waiting, &mut plan, |plan| plan.room.apply);
         self.touched.append(&mut plan.touched);
         self.blocked.append(&mut waiting.blocked);
-        for (dir, mut nodes) in waiting.awaiting {
-            self.awaiting.entry(dir).or_default().append(&mut nodes);
+        for (dir, mut nodes) in waiting.waiters {
+            self.waiters.entry(dir).or_default().append(&mut nodes);
         }
         self.to_read.extend(waiting.to_read);
         self.to_send.extend(waiting.to_send);
@@ -582,7 +582,7 @@ fn is_live_remotely(trees: &dyn Trees, node: NodeId) -> bool {
 #[derive(Debug, Default)]
 struct Waiting {
     blocked: BTreeSet<NodeId>,
-    awaiting: BTreeMap<NodeId, BTreeSet<NodeId>>,
+    waiters: BTreeMap<NodeId, BTreeSet<NodeId>>,
     to_read: Queue,
     to_send: Queue,
     to_send_big: Queue,
@@ -595,8 +595,8 @@ impl Waiting {
         let queue = match outcome {
             Outcome::Done => return,
             Outcome::Waits => {
-                match plan.awaited_directory(node) {
-                    Some(dir) => self.awaiting.entry(dir).or_default().insert(node),
+                match plan.needed_directory(node) {
+                    Some(dir) => self.waiters.entry(dir).or_default().insert(node),
                     None => self.blocked.insert(node),
                 };
                 return;

@@ -202,13 +202,13 @@ impl<'a> Plan<'a> {
     }
 
     /// The directory that must come here, or be looked at, before the node can come into it; none if it waits for something else.
-    pub(crate) fn awaited_directory(&self, node: NodeId) -> Option<NodeId> {
+    pub(crate) fn needed_directory(&self, node: NodeId) -> Option<NodeId> {
         if self.trees.local(node).is_some() {
             return None;
         }
         let dir = self.trees.remote(node)?.place.parent;
-        let is_awaited = self.trees.local(dir).is_none() || !self.scene.observer.is_listed(dir);
-        (dir != NodeId::ROOT && is_awaited).then_some(dir)
+        let is_needed = self.trees.local(dir).is_none() || !self.scene.observer.is_listed(dir);
+        (dir != NodeId::ROOT && is_needed).then_some(dir)
     }
 
     /// Considers one node.

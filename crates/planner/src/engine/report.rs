@@ -52,8 +52,8 @@ impl Engine {
         let mut problems: Vec<EngineProblem> =
             self.holds.troubles().map(|(node, hold)| problem(trees, node, hold)).collect();
         problems.sort_by(|a, b| a.path.cmp(&b.path));
-        let awaiting = self.awaiting.values().map(BTreeSet::len).sum();
-        let waiting = [self.touched.len(), self.blocked.len(), self.busy.len(), awaiting];
+        let waiters = self.waiters.values().map(BTreeSet::len).sum();
+        let waiting = [self.touched.len(), self.blocked.len(), self.busy.len(), waiters];
         let queued =
             [&self.to_read, &self.to_send, &self.to_send_big, &self.to_apply, &self.to_apply_big].map(BTreeSet::len);
         Progress {
