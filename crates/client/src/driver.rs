@@ -6,6 +6,7 @@
 
 mod connection;
 mod control;
+mod questions;
 mod report;
 mod wait;
 
@@ -17,10 +18,11 @@ use skep_types::{Change, DeviceId, DriveId, Limits, Name, NodeId};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::call::Server;
+use crate::conflicts::{Keep, ResolveError};
 use crate::executor::Executor;
 use crate::root::{RootError, RootId, open_root, own_dir};
 use crate::safe;
-use crate::status::{PathReport, Problem, Status, WaitOutcome};
+use crate::status::{Problem, Status, WaitOutcome};
 use crate::world::World;
 use crate::{SqliteTrees, StateError};
 
@@ -156,11 +158,6 @@ impl Client {
         Ok(self.status.borrow_and_update().clone())
     }
 
-    /// Why the node at `path` (names from the root down) is as it is.
-    pub async fn report(&self, path: Vec<Name>) -> Result<PathReport, Ended> {
-        self.ask(|answer| Signal::Report(path, answer)).await
-    }
-
     /// Completes when the folder, as it was at the time of the call, and the server, as it was then, are equal; or when `timeout_ms`
     /// are over.
     pub async fn wait_equal(&self, timeout_ms: u64) -> Result<WaitOutcome, Ended> {
@@ -201,7 +198,8 @@ enum Signal {
     ExpectCookie(Name, oneshot::Sender<()>),
     /// The watcher tells of an entry of `.skep`.
     Cookie(Name),
-    Report(Vec<Name>, oneshot::Sender<PathReport>),
+    Question(questions::Question),
+    Resolve(Vec<Name>, Keep, oneshot::Sender<Result<(), ResolveError>>),
     Wait(u64, oneshot::Sender<WaitOutcome>),
     Stop(oneshot::Sender<()>),
     /// A stop has waited long enough.

@@ -1,6 +1,7 @@
 //! What the client says of itself. The shells render it.
 
-use skep_types::Timestamp;
+use skep_planner::{Listed, TwoVersions};
+use skep_types::{Name, Timestamp};
 
 /// The one word for how things stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +61,19 @@ pub struct PathReport {
     pub state: &'static str,
     /// A sentence: why.
     pub reason: String,
+}
+
+/// Two versions of one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// The directory that holds both: names from the root down.
+    pub dir: Vec<Name>,
+    /// What the copy's name tells.
+    pub told: TwoVersions,
+    /// The copy.
+    pub copy: Listed,
+    /// What has the name now, if anything has.
+    pub original: Option<Listed>,
 }
 
 /// How waiting for equality ended.

@@ -77,6 +77,20 @@ pub enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// What is in a directory of the synced folder, and how far each entry is.
+    ///
+    /// States: here (equal here and on the server), sending, receiving, waiting, problem, two versions.
+    #[command(after_help = "Exit codes: 0 done, 3 background service off, 4 no such path.")]
+    Ls(LsArgs),
+    /// Files with two versions: changed here and elsewhere at the same time.
+    ///
+    /// Without a command: lists them.
+    #[command(after_help = CONFLICTS_EXAMPLES)]
+    Conflicts {
+        /// What to do.
+        #[command(subcommand)]
+        command: Option<ConflictsCommand>,
+    },
     /// What is synced, and when.
     #[command(subcommand)]
     Sync(SyncCommand),
@@ -87,6 +101,71 @@ pub enum Command {
     Whoami,
     /// The program's version.
     Version,
+}
+
+/// What to list.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct LsArgs {
+    /// A file or directory of the synced folder [default: this directory, or the synced folder itself].
+    pub path: Option<PathBuf>,
+    /// With size and time of the last change.
+    #[arg(long, short)]
+    pub long: bool,
+    /// Also names that begin with a dot.
+    #[arg(long, short)]
+    pub all: bool,
+    /// Directories below, too.
+    #[arg(long, short = 'R')]
+    pub recursive: bool,
+}
+
+const CONFLICTS_EXAMPLES: &str = "\
+Examples:
+  skep conflicts                                          all of them
+  skep conflicts show 1                                   the first one
+  skep conflicts resolve Budget.xlsx --keep mine          yours gets the name, theirs goes to .skep/trash
+  skep conflicts resolve --all --keep newest --dry-run    what would be done
+
+Exit codes: 0 done, 2 mistyped, 3 background service off, 4 no such conflict, 8 partly done, 9 nothing was changed.";
+
+/// What to do about files with two versions.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum ConflictsCommand {
+    /// List them.
+    Ls,
+    /// Both versions of one file.
+    Show {
+        /// Either of the two files, or the number in the list.
+        path: PathBuf,
+    },
+    /// Keep one version, or both. What is not kept goes to the safe, `.skep/trash` in the folder, for 30 days.
+    Resolve {
+        /// Either of the two files, or the number in the list.
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        path: Option<PathBuf>,
+        /// Which version gets the name.
+        #[arg(long, value_enum, value_name = "WHICH")]
+        keep: KeepWhich,
+        /// All files with two versions.
+        #[arg(long)]
+        all: bool,
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// Which version is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KeepWhich {
+    /// The one that was made on this computer.
+    Mine,
+    /// The one that was made elsewhere.
+    Theirs,
+    /// Both; the copy gets a name of its own.
+    Both,
+    /// The one that was changed last.
+    Newest,
 }
 
 /// How to join.
@@ -284,6 +363,11 @@ mod tests {
             "skep --home H connect 127.0.0.1 7537 DIR 30 -",
             "skep account-id replace",
             "skep version",
+            "skep ls -laR Work",
+            "skep conflicts",
+            "skep conflicts show 1",
+            "skep conflicts resolve a --keep mine",
+            "skep conflicts resolve --all --keep newest --dry-run",
         ] {
             parsed(line).unwrap();
         }

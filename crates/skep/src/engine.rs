@@ -13,10 +13,14 @@ use skep_platform::talk::{Complaint, Exit};
 use skep_platform::{Entropy, Lane, NativeFiles, NativeWatcher, offload};
 use skep_types::{DriveId, Limits, Name};
 
-use crate::control::Control;
+use crate::control::{ConflictAnswer, Control, EntryAnswer, KeepWord, Resolved};
 use crate::home::{Config, Home};
 use crate::link::HttpLink;
+use crate::names::{self, NameText, PathNames};
 use crate::remote;
+
+/// Entries of a directory that one answer holds.
+const PAGE_ENTRIES: usize = 5_000;
 
 /// A fresh identity for a folder that is about to join.
 pub fn new_root_id() -> RootId {
@@ -132,6 +136,37 @@ impl Control for Running {
                 Ok(outcome) => outcome,
                 Err(_) if client.status().state == State::Stopped => WaitOutcome::NeedsPerson,
                 Err(_) => WaitOutcome::Offline,
+            }
+        })
+    }
+
+    fn list(&self, path: PathNames, after: Option<NameText>) -> BoxFuture<'static, Option<(Vec<EntryAnswer>, bool)>> {
+        let client = self.client.clone();
+        Box::pin(async move {
+            let path = names::parsed(&path).ok()?;
+            let after = after.map(|name| Name::try_from(&name)).transpose().ok()?;
+            let page = client.list(path, after, PAGE_ENTRIES).await.ok()??;
+            Some((page.entries.iter().map(EntryAnswer::from).collect(), page.more))
+        })
+    }
+
+    fn conflicts(&self) -> BoxFuture<'static, Vec<ConflictAnswer>> {
+        let client = self.client.clone();
+        Box::pin(async move {
+            let conflicts = client.conflicts().await.unwrap_or_default();
+            conflicts.iter().map(ConflictAnswer::from).collect()
+        })
+    }
+
+    fn resolve(&self, path: PathNames, keep: KeepWord) -> BoxFuture<'static, Resolved> {
+        let client = self.client.clone();
+        Box::pin(async move {
+            match names::parsed(&path) {
+                Err(error) => Resolved::Refused(error.to_string()),
+                Ok(path) => match client.resolve(path, keep.into()).await {
+                    Ok(done) => done.into(),
+                    Err(ended) => Resolved::Refused(ended.to_string()),
+                },
             }
         })
     }

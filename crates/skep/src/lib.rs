@@ -3,7 +3,9 @@
 //! Invariant: nothing here decides what is synced; the client crate does, and is driven from [`engine`].
 
 pub mod args;
+pub mod clock;
 pub mod commands;
+pub mod conflicts;
 pub mod connect;
 pub mod control;
 pub mod daemon;
@@ -11,6 +13,8 @@ pub mod engine;
 pub mod home;
 pub mod join;
 pub mod link;
+pub mod ls;
+pub mod names;
 pub mod remote;
 pub mod status;
 pub mod terminal;

@@ -8,6 +8,7 @@ use skep_client::{PathReport, State, Status, WaitOutcome};
 use skep_platform::talk::{Exit, utc_text};
 
 use crate::home::Config;
+use crate::names::printable;
 
 /// The number of the shape; fields are only added within one.
 pub const SCHEMA: u32 = 1;
@@ -286,11 +287,6 @@ fn line(text: &mut String, line: &str) {
     writeln!(text, "{line}").expect("writing to a string cannot fail");
 }
 
-/// Names come from people: nothing in them may steer a terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { char::REPLACEMENT_CHARACTER } else { letter }).collect()
-}
-
 fn home_relative(path: &Path) -> String {
     let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
     match home.and_then(|home| path.strip_prefix(home).ok().map(|rest| rest.display().to_string())) {
@@ -299,7 +295,8 @@ fn home_relative(path: &Path) -> String {
     }
 }
 
-fn counted(count: u64, noun: &str) -> String {
+/// `1,204 files`.
+pub fn counted(count: u64, noun: &str) -> String {
     let digits = count.to_string();
     let mut grouped = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -311,7 +308,8 @@ fn counted(count: u64, noun: &str) -> String {
     format!("{grouped} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
-fn bytes_text(bytes: u64) -> String {
+/// `18.2 kB`.
+pub fn bytes_text(bytes: u64) -> String {
     let units = [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1000, "kB")];
     match units.into_iter().find(|(unit, _)| bytes >= *unit) {
         Some((unit, name)) => format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),

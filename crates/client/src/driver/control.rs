@@ -8,9 +8,10 @@ use skep_platform::{Clock, Lane, Tasks, offload};
 use skep_types::{Cursor, Name, Timestamp};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
+use super::questions::Question;
 use super::{Answers, Driver, STOP_WAIT_MS, Signal, report, wait};
 use crate::call::CallError;
-use crate::status::{PathReport, Problem, Status};
+use crate::status::{Problem, Status};
 use crate::world::World;
 use crate::{SqliteTrees, StateError};
 
@@ -289,7 +290,12 @@ impl<M: World> Control<M> {
                     let _ = seen.send(());
                 }
             }
-            Signal::Report(path, answer) => self.report(path, answer).await?,
+            Signal::Question(question) => self.question(question).await?,
+            Signal::Resolve(path, keep, answer) => {
+                let driver = self.driver.clone();
+                let resolving = async move { driver.resolve(path, keep, answer).await };
+                self.driver.world.tasks().spawn("resolve", resolving);
+            }
             Signal::Wait(timeout_ms, answer) => self.wait(timeout_ms, answer),
             Signal::Stop(stopped) => self.stop(stopped),
             Signal::StopNow => self.stop_is_due = true,
@@ -298,20 +304,13 @@ impl<M: World> Control<M> {
         Ok(())
     }
 
-    async fn report(
-        &mut self,
-        path: Vec<Name>,
-        answer: oneshot::Sender<PathReport>,
-    ) -> Result<(), skep_platform::Gone> {
+    async fn question(&mut self, question: Question) -> Result<(), skep_platform::Gone> {
         let mind = self.mind.take().ok_or(skep_platform::Gone)?;
-        let (mind, report) = offload(self.driver.world.tasks(), Lane::Database, move || {
-            let (state, reason) = mind.engine.explain(&mind.trees, &path);
-            let names: Vec<_> = path.iter().map(|name| name.display()).collect();
-            (mind, PathReport { path: names.join("/"), state, reason })
-        })
-        .await?;
-        self.mind = Some(mind);
-        let _ = answer.send(report);
+        let answered = offload(self.driver.world.tasks(), Lane::Database, move || {
+            question.answer(&mind.engine, &mind.trees);
+            mind
+        });
+        self.mind = Some(answered.await?);
         Ok(())
     }
 

@@ -92,6 +92,14 @@ async fn answer(
         ControlRequest::Wait { timeout_ms } => {
             ControlAnswer::Waited { schema: SCHEMA, outcome: control.wait(timeout_ms).await.into() }
         }
+        ControlRequest::List { path, after } => match control.list(path, after).await {
+            Some((entries, more)) => ControlAnswer::Listed { schema: SCHEMA, entries, more },
+            None => ControlAnswer::NotThere { schema: SCHEMA },
+        },
+        ControlRequest::Conflicts => ControlAnswer::Conflicts { schema: SCHEMA, conflicts: control.conflicts().await },
+        ControlRequest::Resolve { path, keep } => {
+            ControlAnswer::Resolved { schema: SCHEMA, outcome: control.resolve(path, keep).await }
+        }
         ControlRequest::Hello => {
             ControlAnswer::Hello { schema: SCHEMA, pid: std::process::id(), version: env!("CARGO_PKG_VERSION").into() }
         }

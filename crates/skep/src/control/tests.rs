@@ -40,6 +40,18 @@ impl Control for Scripted {
         Box::pin(async move { outcomes[timeout_ms as usize] })
     }
 
+    fn list(&self, path: PathNames, after: Option<NameText>) -> BoxFuture<'static, Option<(Vec<EntryAnswer>, bool)>> {
+        Box::pin(async move { (path.is_empty() && after.is_none()).then(|| (Vec::new(), true)) })
+    }
+
+    fn conflicts(&self) -> BoxFuture<'static, Vec<ConflictAnswer>> {
+        Box::pin(async { Vec::new() })
+    }
+
+    fn resolve(&self, _path: PathNames, keep: KeepWord) -> BoxFuture<'static, Resolved> {
+        Box::pin(async move { if keep == KeepWord::Both { Resolved::Done } else { Resolved::Refused("no".into()) } })
+    }
+
     fn stop(&self) -> BoxFuture<'static, ()> {
         Box::pin(async {})
     }
@@ -81,6 +93,15 @@ async fn commands_get_their_answers_and_nonsense_gets_an_error() {
         let ControlAnswer::Waited { outcome, .. } = answer else { panic!("{answer:?}") };
         assert_eq!(WaitOutcome::from(outcome), Scripted.wait(timeout_ms).await);
     }
+    let answer = daemon.ask(&ControlRequest::List { path: Vec::new(), after: None }).await.unwrap();
+    assert_eq!(answer, ControlAnswer::Listed { schema: 1, entries: Vec::new(), more: true });
+    let nowhere = vec![NameText::Text("x".into())];
+    let answer = daemon.ask(&ControlRequest::List { path: nowhere.clone(), after: None }).await.unwrap();
+    assert_eq!(answer, ControlAnswer::NotThere { schema: 1 });
+    let answer = daemon.ask(&ControlRequest::Conflicts).await.unwrap();
+    assert_eq!(answer, ControlAnswer::Conflicts { schema: 1, conflicts: Vec::new() });
+    let answer = daemon.ask(&ControlRequest::Resolve { path: nowhere, keep: KeepWord::Copy }).await.unwrap();
+    assert_eq!(answer, ControlAnswer::Resolved { schema: 1, outcome: Resolved::Refused("no".into()) });
     let answer = daemon.ask(&ControlRequest::Stop).await.unwrap();
     assert_eq!(answer, ControlAnswer::Stopping { schema: 1 });
     assert_eq!(stopped.recv().await, Some(()));

@@ -1,0 +1,124 @@
+//! The verbs that people type: what they print, what they do in the folder, how they end.
+
+use serde_json::Value;
+
+use crate::asking::{complained, complaint};
+use crate::rig::{Computer, Server, settle};
+
+/// `path`, edited on both computers at the same time: the desktop's version becomes the copy. Gives the copy's path.
+fn two_versions(laptop: &Computer, desktop: &mut Computer, path: &str) -> String {
+    laptop.write(path, "the start");
+    settle(laptop, desktop);
+    desktop.stop();
+    laptop.write(path, format!("the laptop's {path}"));
+    laptop.wait();
+    desktop.write(path, format!("the desktop's {path}, longer"));
+    desktop.start();
+    settle(laptop, desktop);
+    let listed = desktop.command(&["conflicts", "--json"]).json();
+    let mut conflicts = listed["conflicts"].as_array().unwrap().iter();
+    let conflict = conflicts.find(|conflict| conflict["path"] == path).unwrap_or_else(|| panic!("{listed}"));
+    conflict["copy_path"].as_str().unwrap().to_owned()
+}
+
+/// What lies in the safe of a computer.
+fn in_safe(computer: &Computer) -> Vec<String> {
+    let entries = std::fs::read_dir(computer.path(".skep/trash")).unwrap();
+    entries.map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap()).collect()
+}
+
+fn resolve(computer: &Computer, path: &str, keep: &str) -> crate::rig::Answer {
+    computer.command(&["conflicts", "resolve", computer.path(path).to_str().unwrap(), "--keep", keep])
+}
+
+#[test]
+fn a_conflict_is_ended_by_keeping_either_version_or_both() {
+    let server = Server::start();
+    let (laptop, mut desktop) = server.two_computers();
+    assert_eq!(laptop.command(&["conflicts"]).done(), "");
+    let (mine, theirs) = (String::from("the desktop's a.txt, longer"), String::from("the laptop's a.txt"));
+
+    // The copy gets the name.
+    let copy = two_versions(&laptop, &mut desktop, "d/a.txt");
+    let (mine, theirs) = (mine.replace("a.txt", "d/a.txt"), theirs.replace("a.txt", "d/a.txt"));
+    assert!(copy.starts_with("d/a (two versions, desktop, "), "{copy}");
+    assert_eq!(desktop.read("d/a.txt").unwrap(), theirs.as_bytes());
+    let shown = desktop.command(&["conflicts", "show", "1", "--json"]).json();
+    assert_eq!((&shown["schema"], &shown["conflicts"][0]["mine"]), (&1.into(), &"copy".into()));
+    assert_eq!(laptop.command(&["conflicts", "--json"]).json()["conflicts"][0]["mine"], "original");
+    let text = desktop.command(&["conflicts"]).done();
+    assert!(text.starts_with("1  d/a.txt\n   yours  ") && text.contains("<- has the name"), "{text}");
+    let dry = ["conflicts", "resolve", "--all", "--keep", "mine", "--dry-run"];
+    assert!(desktop.command(&dry).done().contains("gets the content of"));
+    assert_eq!(desktop.read("d/a.txt").unwrap(), theirs.as_bytes());
+    resolve(&desktop, "d/a.txt", "mine").done();
+    settle(&laptop, &desktop);
+    assert_eq!((laptop.read("d/a.txt").unwrap(), laptop.read(&copy)), (mine.into_bytes(), None));
+    assert!(in_safe(&desktop).contains(&theirs));
+    assert_eq!(desktop.command(&["conflicts"]).done(), "");
+
+    // The copy goes to the safe; named by its own path.
+    let copy = two_versions(&laptop, &mut desktop, "b.txt");
+    resolve(&desktop, &copy, "theirs").done();
+    settle(&laptop, &desktop);
+    assert_eq!((laptop.read("b.txt").unwrap(), laptop.read(&copy)), (b"the laptop's b.txt".to_vec(), None));
+    assert!(in_safe(&desktop).contains(&"the desktop's b.txt, longer".to_owned()));
+
+    // The later one, as the other computer sees it.
+    two_versions(&laptop, &mut desktop, "c.txt");
+    laptop.command(&["conflicts", "resolve", "--all", "--keep", "newest"]).done();
+    settle(&laptop, &desktop);
+    assert_eq!(desktop.read("c.txt").unwrap(), b"the desktop's c.txt, longer");
+
+    // Both: the copy becomes a file like any other.
+    let copy = two_versions(&laptop, &mut desktop, "e.txt");
+    resolve(&desktop, "e.txt", "both").done();
+    settle(&laptop, &desktop);
+    let plain = copy.replace("(two versions, desktop", "(desktop");
+    assert_eq!(laptop.read(&plain).unwrap(), b"the desktop's e.txt, longer");
+    assert_eq!(laptop.read("e.txt").unwrap(), b"the laptop's e.txt");
+    assert_eq!(laptop.command(&["conflicts"]).done(), "");
+    assert_eq!(complaint(&resolve(&laptop, "e.txt", "mine")), complained(4, "E-NOT-FOUND"));
+    assert_eq!(complaint(&laptop.command(&["conflicts", "resolve", "--all"])), complained(2, "E-USAGE"));
+}
+
+#[test]
+fn a_listing_tells_how_far_each_entry_is() {
+    let server = Server::start();
+    let (mut laptop, mut desktop) = server.two_computers();
+    let copy = two_versions(&laptop, &mut desktop, "Work/Budget.xlsx");
+    laptop.write("Work/Notes.md", "twelve bytes");
+    laptop.write("Work/.hidden", "");
+    laptop.write("Work/deep/er.txt", "1");
+    settle(&laptop, &desktop);
+    let rows = |computer: &Computer, arguments: &[&str]| -> Vec<String> {
+        let answer = computer.command(&[&["ls", "--json"], arguments].concat()).json();
+        assert_eq!(answer["schema"], 1);
+        let row = |entry: &Value| format!("{} {}", entry["state"].as_str().unwrap(), entry["path"].as_str().unwrap());
+        answer["entries"].as_array().unwrap().iter().map(row).collect()
+    };
+    let work = laptop.path("Work");
+    let work = work.to_str().unwrap();
+    let all = ["two versions Work/Budget.xlsx", "here Work/Notes.md", "here Work/deep"];
+    let mut expected = vec![format!("two versions {copy}")];
+    expected.extend(all.map(str::to_owned));
+    assert_eq!(rows(&laptop, &[work]), expected);
+    assert_eq!(rows(&laptop, &[work, "-a"]).len(), 5);
+    assert_eq!(rows(&laptop, &["-R"]).last().unwrap(), "here Work/deep/er.txt");
+    let text = laptop.command(&["ls", "-l", work]).done();
+    let notes = text.lines().find(|line| line.ends_with("Notes.md")).unwrap();
+    assert!(notes.starts_with("here            12 B  today "), "{text}");
+    assert_eq!(laptop.command(&["ls", &format!("{work}/Notes.md")]).done(), "here       Notes.md\n");
+    assert_eq!(complaint(&laptop.command(&["ls", &format!("{work}/none")])), complained(4, "E-NOT-FOUND"));
+
+    // A file that may not be read is a problem, with its reason.
+    laptop.write("closed.txt", "x");
+    laptop.set_mode("closed.txt", 0);
+    laptop.wait_with_problems();
+    let answer = laptop.command(&["ls", "--json", laptop.path("closed.txt").to_str().unwrap()]).json();
+    assert_eq!(answer["entries"][0]["state"], "problem");
+    assert!(answer["entries"][0]["reason"].as_str().unwrap().contains("E-CANNOT-READ"), "{answer}");
+    laptop.stop();
+    assert_eq!(complaint(&laptop.command(&["ls"])), complained(3, "E-DAEMON-OFF"));
+    assert_eq!(complaint(&laptop.command(&["conflicts"])), complained(3, "E-DAEMON-OFF"));
+}
