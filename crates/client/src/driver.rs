@@ -6,6 +6,7 @@
 
 mod connection;
 mod control;
+mod pause;
 mod questions;
 mod report;
 mod wait;
@@ -22,7 +23,7 @@ use crate::conflicts::{Keep, ResolveError};
 use crate::executor::Executor;
 use crate::root::{RootError, RootId, open_root, own_dir};
 use crate::safe;
-use crate::status::{Problem, Status, WaitOutcome};
+use crate::status::{Pause, Problem, Status, WaitOutcome};
 use crate::world::World;
 use crate::{SqliteTrees, StateError};
 
@@ -103,6 +104,11 @@ pub struct Client {
 impl Client {
     /// Opens the root and starts to sync it. What runs is spawned on the world's tasks, until [`Client::stop`].
     pub async fn start<M: World>(start: Start<M>) -> Result<Client, StartError> {
+        Client::start_paused(start, None).await
+    }
+
+    /// The same, with a pause that is not over yet.
+    pub async fn start_paused<M: World>(start: Start<M>, pause: Option<Pause>) -> Result<Client, StartError> {
         let Start { world, trees, account, limits, feed } = start;
         let opening = world.clone();
         let expected = account.root;
@@ -135,6 +141,7 @@ impl Client {
             connect_again: Notify::new(),
             stopping: watch::channel(false).0,
             wake_at: watch::channel(None).0,
+            pause: watch::channel(pause).0,
         });
         let engine = shared.new_engine();
         let control = control::Control::new(shared.clone(), engine, trees, progress, status);
@@ -200,6 +207,7 @@ enum Signal {
     Cookie(Name),
     Question(questions::Question),
     Resolve(Vec<Name>, Keep, oneshot::Sender<Result<(), ResolveError>>),
+    Pause(Option<Pause>, oneshot::Sender<()>),
     Wait(u64, oneshot::Sender<WaitOutcome>),
     Stop(oneshot::Sender<()>),
     /// A stop has waited long enough.
@@ -236,6 +244,7 @@ struct Driver<M: World> {
     connect_again: Notify,
     stopping: watch::Sender<bool>,
     wake_at: watch::Sender<Option<u64>>,
+    pause: watch::Sender<Option<Pause>>,
 }
 
 impl<M: World> Driver<M> {

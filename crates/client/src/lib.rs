@@ -20,5 +20,5 @@ pub use link::{Link, LinkError};
 pub use root::{Marker, Root, RootError, RootId, marker_of, open_root, prepare_root};
 pub use skep_planner::{Listed, Listing, TwoVersions};
 pub use state::{SqliteTrees, StateError};
-pub use status::{Conflict, PathReport, Problem, State, Status, WaitOutcome};
+pub use status::{Conflict, PathReport, Pause, Problem, State, Status, WaitOutcome};
 pub use world::{Machine, World};

@@ -12,8 +12,32 @@ pub enum State {
     Syncing,
     /// The server cannot be reached; changes wait.
     Offline,
+    /// A person paused syncing; changes wait.
+    Paused,
     /// Nothing is synced until a person does something: the root is missing, the server is another one, the token does not count.
     Stopped,
+}
+
+/// How long syncing pauses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pause {
+    /// Until a person resumes it.
+    UntilResumed,
+    /// Until this time.
+    Until(Timestamp),
+}
+
+impl Pause {
+    /// Milliseconds that are left of it at `now`; `None`: nobody knows.
+    pub fn left_ms(&self, now: Timestamp) -> Option<u64> {
+        match self {
+            Pause::UntilResumed => None,
+            Pause::Until(end) => {
+                let left = end.as_nanoseconds().saturating_sub(now.as_nanoseconds()).max(0);
+                Some(u64::try_from(left / 1_000_000 + i128::from(left % 1_000_000 > 0)).unwrap_or(u64::MAX))
+            }
+        }
+    }
 }
 
 /// Something that cannot be synced, and why.
@@ -50,6 +74,8 @@ pub struct Status {
     pub problems: Vec<Problem>,
     /// Directories are not all watched: changes are found by scans.
     pub watch_degraded: bool,
+    /// How long syncing pauses, if it does.
+    pub pause: Option<Pause>,
 }
 
 /// Why one path is as it is.
@@ -85,6 +111,8 @@ pub enum WaitOutcome {
     NeedsPerson,
     /// The server cannot be reached.
     Offline,
+    /// Syncing is paused, so the server is not asked.
+    Paused,
     /// The time was up.
     TimedOut,
 }

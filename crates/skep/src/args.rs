@@ -91,6 +91,14 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<ConflictsCommand>,
     },
+    /// Stop sending, fetching and applying for a while; changes wait, here and on the server.
+    ///
+    /// Outlives restarts. What is being written to this disk in this moment is finished. `skep sync wait` ends with exit code 7
+    /// while syncing is paused. Without a time: until `skep resume`.
+    #[command(after_help = PAUSE_EXAMPLES)]
+    Pause(PauseArgs),
+    /// Go on after a pause.
+    Resume,
     /// What is synced, and when.
     #[command(subcommand)]
     Sync(SyncCommand),
@@ -117,6 +125,23 @@ pub struct LsArgs {
     /// Directories below, too.
     #[arg(long, short = 'R')]
     pub recursive: bool,
+}
+
+const PAUSE_EXAMPLES: &str = "\
+Examples:
+  skep pause                     until `skep resume`
+  skep pause --for 2h
+  skep pause --until 18:00       the next time that clocks here show it";
+
+/// How long to pause.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct PauseArgs {
+    /// So long: 30m, 2h.
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_time, conflicts_with = "until")]
+    pub for_time: Option<Duration>,
+    /// Until clocks here show this: 18:00.
+    #[arg(long, value_name = "HH:MM", value_parser = parse_clock)]
+    pub until: Option<jiff::civil::Time>,
 }
 
 const CONFLICTS_EXAMPLES: &str = "\
@@ -330,6 +355,13 @@ fn parse_time(text: &str) -> Result<Duration, String> {
     number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(wrong)
 }
 
+fn parse_clock(text: &str) -> Result<jiff::civil::Time, String> {
+    let wrong = || format!("`{text}` is no time of day; write it as 18:00");
+    let (hour, minute) = text.split_once(':').ok_or_else(wrong)?;
+    let (hour, minute) = (hour.parse().map_err(|_| wrong())?, minute.parse().map_err(|_| wrong())?);
+    jiff::civil::Time::new(hour, minute, 0, 0).map_err(|_| wrong())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -365,6 +397,9 @@ mod tests {
             "skep version",
             "skep ls -laR Work",
             "skep conflicts",
+            "skep pause --for 2h",
+            "skep pause --until 18:00",
+            "skep resume",
             "skep conflicts show 1",
             "skep conflicts resolve a --keep mine",
             "skep conflicts resolve --all --keep newest --dry-run",

@@ -16,7 +16,7 @@ use crate::home::Home;
 use crate::link::HttpLink;
 use crate::names::{self, NameText};
 use crate::status::{SCHEMA, StatusAnswer, exit_of_wait};
-use crate::{conflicts, connect, daemon, join, ls, remote, terminal};
+use crate::{conflicts, connect, daemon, join, ls, pause, remote, terminal};
 
 /// A daemon that was asked to wait answers a little after the time is up, if it is well.
 const WAIT_ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -34,6 +34,8 @@ pub async fn carry_out(command: Command, global: &Global) -> Result<Exit, Compla
         Command::AccountId(command) => connect::account_id(global, command).await,
         Command::Ls(args) => ls::ls(global, args).await,
         Command::Conflicts { command } => conflicts::conflicts(global, command).await,
+        Command::Pause(args) => pause::pause(global, &args).await,
+        Command::Resume => pause::resume(global).await,
         Command::Status { path: Some(path), .. } => status_of(global, &path).await,
         Command::Status { path: None, check } => status(global, check).await,
         Command::Sync(SyncCommand::Wait { timeout }) => wait(global, timeout).await,
@@ -100,6 +102,10 @@ async fn wait(global: &Global, at_most: Duration) -> Result<Exit, Complaint> {
     let what = match outcome {
         WaitOutcome::Equal => return Ok(exit),
         WaitOutcome::NeedsPerson => ("E-NEEDS-YOU", "Equal but for what needs you.", "skep status"),
+        WaitOutcome::Paused => {
+            let what = "Syncing is paused, so what the server has is not known.";
+            return Err(Complaint::new(exit, "E-PAUSED", what).hint("Go on:   skep resume"));
+        }
         WaitOutcome::Offline => ("E-TIMED-OUT", "The time is up, and the server cannot be reached.", "skep status"),
         WaitOutcome::TimedOut => ("E-TIMED-OUT", "Not equal yet; the time is up.", "skep status"),
     };

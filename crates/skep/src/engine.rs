@@ -14,7 +14,7 @@ use skep_platform::{Entropy, Lane, NativeFiles, NativeWatcher, offload};
 use skep_types::{DriveId, Limits, Name};
 
 use crate::control::{ConflictAnswer, Control, EntryAnswer, KeepWord, Resolved};
-use crate::home::{Config, Home};
+use crate::home::{Config, Home, PauseConfig};
 use crate::link::HttpLink;
 use crate::names::{self, NameText, PathNames};
 use crate::remote;
@@ -72,8 +72,9 @@ pub async fn start_client(
         client_version: remote::client_version(),
     };
     let start = Start { world, trees, account, limits, feed: Feed::Push };
-    match Client::start(start).await {
-        Ok(client) => Ok(Arc::new(Running { client })),
+    let pause = config.pause.as_ref().map(PauseConfig::as_pause);
+    match Client::start_paused(start, pause).await {
+        Ok(client) => Ok(Arc::new(Running { client, home: home.clone() })),
         Err(StartError::Root(error)) => Err(root_complaint(local, error)),
         Err(error) => Err(Complaint::new(Exit::Failed, "E-START", format!("Cannot start to sync: {error}."))),
     }
@@ -105,6 +106,7 @@ fn root_complaint(root: &Path, error: RootError) -> Complaint {
 /// A client at work.
 struct Running {
     client: Client,
+    home: Home,
 }
 
 impl Control for Running {
@@ -115,6 +117,7 @@ impl Control for Running {
 
     fn report(&self, path: String) -> BoxFuture<'static, PathReport> {
         let client = self.client.clone();
+        let is_paused = client.status().pause.is_some();
         let names: Result<Vec<Name>, _> =
             path.split('/').filter(|part| !part.is_empty() && *part != ".").map(Name::try_from).collect();
         Box::pin(async move {
@@ -122,6 +125,9 @@ impl Control for Running {
             match names {
                 Err(error) => unknown(format!("This is no path of the folder: {error}.")),
                 Ok(names) => match client.report(names).await {
+                    Ok(report) if is_paused && matches!(report.state, "sending" | "receiving" | "waiting") => {
+                        PathReport { reason: "Syncing is paused; it goes on when it is resumed.".into(), ..report }
+                    }
                     Ok(report) => report,
                     Err(error) => unknown(error.to_string()),
                 },
@@ -168,6 +174,15 @@ impl Control for Running {
                     Err(ended) => Resolved::Refused(ended.to_string()),
                 },
             }
+        })
+    }
+
+    fn pause(&self, pause: Option<PauseConfig>) -> BoxFuture<'static, Result<(), String>> {
+        let (client, home) = (self.client.clone(), self.home.clone());
+        Box::pin(async move {
+            let pause = pause.as_ref().map(PauseConfig::as_pause);
+            home.save_pause(pause).map_err(|complaint| complaint.what)?;
+            client.pause(pause).await.map_err(|ended| ended.to_string())
         })
     }
 

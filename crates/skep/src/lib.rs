@@ -15,6 +15,7 @@ pub mod join;
 pub mod link;
 pub mod ls;
 pub mod names;
+pub mod pause;
 pub mod remote;
 pub mod status;
 pub mod terminal;

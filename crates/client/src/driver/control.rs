@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use skep_planner::{Effect, Engine, Event, Input, Progress};
+use skep_planner::{CommitFailure, Effect, Engine, Event, Input, Progress};
 use skep_platform::{Clock, Lane, Tasks, offload};
 use skep_types::{Cursor, Name, Timestamp};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -202,7 +202,7 @@ impl<M: World> Control<M> {
     fn publish(&mut self, progress: Progress, totals: (u64, u64)) {
         let problems = self.halted.iter().chain(&self.state_failed).cloned();
         let status = Status {
-            state: report::state_of(&progress, self.halted.is_some()),
+            state: report::state_of(&progress, self.halted.is_some(), self.driver.pause_now()),
             confirmed: self.confirmed,
             files: totals.0,
             bytes: totals.1,
@@ -210,6 +210,7 @@ impl<M: World> Control<M> {
             queue_bytes: 0,
             problems: problems.chain(progress.problems.iter().cloned().map(report::problem_of)).collect(),
             watch_degraded: self.driver.executor.watch_degraded(),
+            pause: self.driver.pause_now(),
         };
         self.status.send_if_modified(|old| {
             let differs = *old != status;
@@ -239,13 +240,28 @@ impl<M: World> Control<M> {
             Effect::Commit { .. } | Effect::Pull | Effect::WakeAt { .. } => &self.permits.commits,
         };
         let permits = permits.clone();
+        let is_paused_with_the_rest = matches!(&effect, Effect::Apply { .. } | Effect::Commit { .. } | Effect::Pull);
         let answers = Answers { signals: self.driver.signals.clone(), incarnation: self.incarnation };
         let driver = self.driver.clone();
         self.active += 1;
         self.driver.world.tasks().spawn("effect", async move {
             // Nobody closes the semaphores.
             let permit = permits.acquire().await;
-            if let Err(error) = driver.executor.carry_out(effect, cursor, &answers).await {
+            // If the client stops meanwhile, nobody waits for the answer.
+            let may_begin = !is_paused_with_the_rest || driver.unless_stopping(driver.not_paused()).await.is_some();
+            let commit = if let Effect::Commit { commit, .. } = &effect { Some(commit.id) } else { None };
+            let done = match (may_begin, commit) {
+                (false, _) => Ok(()),
+                (true, None) => driver.executor.carry_out(effect, cursor, &answers).await,
+                (true, Some(commit)) => {
+                    let carried_out = driver.unless_paused(driver.executor.carry_out(effect, cursor, &answers)).await;
+                    if carried_out.is_none() {
+                        answers.send(Event::Committed { commit, result: Err(CommitFailure::Unreachable) }).await;
+                    }
+                    carried_out.unwrap_or(Ok(()))
+                }
+            };
+            if let Err(error) = done {
                 driver.halt_if_final(&error).await;
             }
             if let Some(error) = driver.executor.root_lost() {
@@ -296,6 +312,12 @@ impl<M: World> Control<M> {
                 let resolving = async move { driver.resolve(path, keep, answer).await };
                 self.driver.world.tasks().spawn("resolve", resolving);
             }
+            Signal::Pause(pause, answer) => {
+                self.driver.pause.send_replace(pause);
+                // What the engine knows did not change; what is said of it does.
+                self.step(Vec::new(), false).await?;
+                let _ = answer.send(());
+            }
             Signal::Wait(timeout_ms, answer) => self.wait(timeout_ms, answer),
             Signal::Stop(stopped) => self.stop(stopped),
             Signal::StopNow => self.stop_is_due = true,
@@ -317,6 +339,10 @@ impl<M: World> Control<M> {
     fn wait(&mut self, timeout_ms: u64, answer: oneshot::Sender<crate::status::WaitOutcome>) {
         if self.halted.is_some() {
             let _ = answer.send(crate::status::WaitOutcome::NeedsPerson);
+            return;
+        }
+        if self.driver.pause_now().is_some() {
+            let _ = answer.send(crate::status::WaitOutcome::Paused);
             return;
         }
         let deadline_ms = self.driver.world.clock().monotonic_ms().saturating_add(timeout_ms);

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::asking::{complained, complaint};
-use crate::rig::{Computer, Server, settle};
+use crate::rig::{Computer, Server, settle, until};
 
 /// `path`, edited on both computers at the same time: the desktop's version becomes the copy. Gives the copy's path.
 fn two_versions(laptop: &Computer, desktop: &mut Computer, path: &str) -> String {
@@ -121,4 +121,43 @@ fn a_listing_tells_how_far_each_entry_is() {
     laptop.stop();
     assert_eq!(complaint(&laptop.command(&["ls"])), complained(3, "E-DAEMON-OFF"));
     assert_eq!(complaint(&laptop.command(&["conflicts"])), complained(3, "E-DAEMON-OFF"));
+}
+
+#[test]
+fn a_pause_stops_both_directions_outlives_a_restart_and_ends() {
+    let server = Server::start();
+    let (mut laptop, desktop) = server.two_computers();
+    desktop.write("before.txt", "1");
+    settle(&laptop, &desktop);
+    laptop.command(&["pause", "--for", "2h"]).done();
+    let status = laptop.status();
+    assert_eq!(status["state"], "paused");
+    assert!(status["paused"].as_str().is_some_and(|until| until.ends_with('Z')), "{status}");
+    assert!(laptop.command(&["status"]).done().starts_with("‖ Paused until "));
+    assert_eq!(laptop.command(&["status", "--check"]).code, 0);
+    assert_eq!(complaint(&laptop.command(&["sync", "wait"])), complained(7, "E-PAUSED"));
+    laptop.write("mine.txt", "waits");
+    desktop.write("theirs.txt", "waits too");
+    desktop.wait();
+    laptop.stop();
+    laptop.start();
+    assert_eq!(complaint(&laptop.command(&["sync", "wait"])), complained(7, "E-PAUSED"));
+    // Watching goes on: the file is known, and read, but not sent.
+    let path = laptop.path("mine.txt");
+    let state = || laptop.command(&["status", path.to_str().unwrap(), "--json"]).json()["state"].clone();
+    until("the file is seen", || (state() == "sending").then_some(()));
+    let sent = || server.journal().iter().any(|entry| entry.state.place.name.display() == "mine.txt");
+    assert!(!sent() && laptop.read("theirs.txt").is_none());
+    laptop.command(&["resume"]).done();
+    settle(&laptop, &desktop);
+    assert!(sent() && laptop.read("theirs.txt").is_some());
+
+    // A pause that only a person ends, begun while the daemon is off; and one that ends by itself.
+    laptop.stop();
+    assert_eq!(laptop.command(&["pause", "--json"]).json()["until"], Value::Null);
+    laptop.start();
+    until("the daemon runs", || (laptop.status()["paused"] == "resumed").then_some(()));
+    laptop.command(&["pause", "--for", "1ms"]).done();
+    settle(&laptop, &desktop);
+    assert_eq!(laptop.status()["paused"], Value::Null);
 }

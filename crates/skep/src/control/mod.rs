@@ -13,6 +13,7 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use skep_client::{PathReport, Status, WaitOutcome};
 
+use crate::home::PauseConfig;
 use crate::names::{NameText, PathNames};
 use crate::status::{PathAnswer, StatusAnswer};
 
@@ -33,6 +34,8 @@ pub trait Control: Send + Sync + 'static {
     fn conflicts(&self) -> BoxFuture<'static, Vec<ConflictAnswer>>;
     /// Ends the conflict of the copy at a path.
     fn resolve(&self, path: PathNames, keep: KeepWord) -> BoxFuture<'static, Resolved>;
+    /// Pauses syncing, or resumes it, also for later starts; says why not if that cannot be kept.
+    fn pause(&self, pause: Option<PauseConfig>) -> BoxFuture<'static, Result<(), String>>;
     /// Comes to an orderly end: nothing half done that a kill would not leave too.
     fn stop(&self) -> BoxFuture<'static, ()>;
 }
@@ -68,6 +71,11 @@ pub enum ControlRequest {
         path: PathNames,
         /// What stays.
         keep: KeepWord,
+    },
+    /// Pause syncing, or resume it.
+    Pause {
+        /// How long; null: not at all.
+        pause: Option<PauseConfig>,
     },
     /// Who are you?
     Hello,
@@ -118,6 +126,13 @@ pub enum ControlAnswer {
         /// Whether it is done.
         outcome: Resolved,
     },
+    /// To [`ControlRequest::Pause`].
+    Paused {
+        /// [`crate::status::SCHEMA`].
+        schema: u32,
+        /// As asked.
+        pause: Option<PauseConfig>,
+    },
     /// To [`ControlRequest::Hello`].
     Hello {
         /// [`crate::status::SCHEMA`].
@@ -151,6 +166,8 @@ pub enum Waited {
     NeedsPerson,
     /// The server cannot be reached.
     Offline,
+    /// Syncing is paused.
+    Paused,
     /// The time was up.
     TimedOut,
 }
@@ -161,6 +178,7 @@ impl From<WaitOutcome> for Waited {
             WaitOutcome::Equal => Waited::Equal,
             WaitOutcome::NeedsPerson => Waited::NeedsPerson,
             WaitOutcome::Offline => Waited::Offline,
+            WaitOutcome::Paused => Waited::Paused,
             WaitOutcome::TimedOut => Waited::TimedOut,
         }
     }
@@ -172,6 +190,7 @@ impl From<Waited> for WaitOutcome {
             Waited::Equal => WaitOutcome::Equal,
             Waited::NeedsPerson => WaitOutcome::NeedsPerson,
             Waited::Offline => WaitOutcome::Offline,
+            Waited::Paused => WaitOutcome::Paused,
             Waited::TimedOut => WaitOutcome::TimedOut,
         }
     }

@@ -100,6 +100,10 @@ async fn answer(
         ControlRequest::Resolve { path, keep } => {
             ControlAnswer::Resolved { schema: SCHEMA, outcome: control.resolve(path, keep).await }
         }
+        ControlRequest::Pause { pause } => match control.pause(pause.clone()).await {
+            Ok(()) => ControlAnswer::Paused { schema: SCHEMA, pause },
+            Err(message) => ControlAnswer::Error { schema: SCHEMA, message },
+        },
         ControlRequest::Hello => {
             ControlAnswer::Hello { schema: SCHEMA, pid: std::process::id(), version: env!("CARGO_PKG_VERSION").into() }
         }

@@ -27,6 +27,7 @@ impl Control for Scripted {
                 queue_bytes: 4,
                 problems: Vec::new(),
                 watch_degraded: false,
+                pause: None,
             }
         })
     }
@@ -50,6 +51,10 @@ impl Control for Scripted {
 
     fn resolve(&self, _path: PathNames, keep: KeepWord) -> BoxFuture<'static, Resolved> {
         Box::pin(async move { if keep == KeepWord::Both { Resolved::Done } else { Resolved::Refused("no".into()) } })
+    }
+
+    fn pause(&self, pause: Option<PauseConfig>) -> BoxFuture<'static, Result<(), String>> {
+        Box::pin(async move { if pause.is_some() { Ok(()) } else { Err("no".into()) } })
     }
 
     fn stop(&self) -> BoxFuture<'static, ()> {
@@ -76,6 +81,7 @@ async fn commands_get_their_answers_and_nonsense_gets_an_error() {
             drive: DriveId::from_bytes([4; 16]),
             root: skep_client::RootId::from_bytes([5; 16]),
         },
+        pause: None,
     });
     let server = ControlServer::bind(&home).unwrap();
     let (stop, mut stopped) = mpsc::channel(1);
@@ -102,6 +108,10 @@ async fn commands_get_their_answers_and_nonsense_gets_an_error() {
     assert_eq!(answer, ControlAnswer::Conflicts { schema: 1, conflicts: Vec::new() });
     let answer = daemon.ask(&ControlRequest::Resolve { path: nowhere, keep: KeepWord::Copy }).await.unwrap();
     assert_eq!(answer, ControlAnswer::Resolved { schema: 1, outcome: Resolved::Refused("no".into()) });
+    let pause = Some(PauseConfig { until: Some("2026-11-20T18:00:00Z".into()) });
+    let answer = daemon.ask(&ControlRequest::Pause { pause: pause.clone() }).await.unwrap();
+    assert_eq!(answer, ControlAnswer::Paused { schema: 1, pause });
+    assert!(daemon.ask(&ControlRequest::Pause { pause: None }).await.is_err());
     let answer = daemon.ask(&ControlRequest::Stop).await.unwrap();
     assert_eq!(answer, ControlAnswer::Stopping { schema: 1 });
     assert_eq!(stopped.recv().await, Some(()));
