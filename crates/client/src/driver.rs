@@ -4,6 +4,7 @@
 //! timers, and the tasks that carry out effects. So the order of inputs is the order in which the queue took them, and a state is
 //! stored before anything that rests on it is done.
 
+mod activity;
 mod connection;
 mod control;
 mod pause;
@@ -26,6 +27,8 @@ use crate::safe;
 use crate::status::{Pause, Problem, Status, WaitOutcome};
 use crate::world::World;
 use crate::{SqliteTrees, StateError};
+
+pub use activity::{Activity, ActivityKind};
 
 /// Inputs that wait for the engine.
 const SIGNALS_MAX: usize = 1024;
@@ -99,6 +102,7 @@ pub struct Ended;
 pub struct Client {
     signals: mpsc::Sender<Signal>,
     status: watch::Receiver<Status>,
+    activities: Arc<activity::Activities>,
 }
 
 impl Client {
@@ -128,6 +132,7 @@ impl Client {
         let (signals, inbox) = mpsc::channel(SIGNALS_MAX);
         let (progress, progress_seen) = watch::channel(None);
         let (status, status_seen) = watch::channel(report::at_start(&trees));
+        let activities = Arc::new(activity::Activities::new());
         let shared = Arc::new(Driver {
             world: world.clone(),
             server,
@@ -142,6 +147,7 @@ impl Client {
             stopping: watch::channel(false).0,
             wake_at: watch::channel(None).0,
             pause: watch::channel(pause).0,
+            activities: activities.clone(),
         });
         let engine = shared.new_engine();
         let control = control::Control::new(shared.clone(), engine, trees, progress, status);
@@ -151,7 +157,7 @@ impl Client {
         tasks.spawn("wake", shared.clone().wake());
         tasks.spawn("scan", shared.clone().scan());
         tasks.spawn("connection", connection::run(shared, feed));
-        Ok(Client { signals, status: status_seen })
+        Ok(Client { signals, status: status_seen, activities })
     }
 
     /// How things stand.
@@ -245,6 +251,7 @@ struct Driver<M: World> {
     stopping: watch::Sender<bool>,
     wake_at: watch::Sender<Option<u64>>,
     pause: watch::Sender<Option<Pause>>,
+    activities: Arc<activity::Activities>,
 }
 
 impl<M: World> Driver<M> {

@@ -14,7 +14,7 @@ mod world;
 
 pub use call::{CallError, join};
 pub use conflicts::{Keep, ResolveError};
-pub use driver::{Account, Client, Ended, Feed, Start, StartError};
+pub use driver::{Account, Activity, ActivityKind, Client, Ended, Feed, Start, StartError};
 pub use executor::Executor;
 pub use link::{Link, LinkError};
 pub use root::{Marker, Root, RootError, RootId, marker_of, open_root, prepare_root};

@@ -99,6 +99,11 @@ pub enum Command {
     Pause(PauseArgs),
     /// Go on after a pause.
     Resume,
+    /// What happened on this computer: sent, received, deleted, two versions, problems, connections.
+    ///
+    /// Reads `activity.log` in the client's home, so it works while the background service is off; --follow needs the service.
+    /// With --json: one object; with --json --follow: one object a line.
+    Log(LogArgs),
     /// What is synced, and when.
     #[command(subcommand)]
     Sync(SyncCommand),
@@ -132,6 +137,20 @@ Examples:
   skep pause                     until `skep resume`
   skep pause --for 2h
   skep pause --until 18:00       the next time that clocks here show it";
+
+/// What to tell of what happened.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct LogArgs {
+    /// Go on with what happens, until Ctrl-C.
+    #[arg(long, short)]
+    pub follow: bool,
+    /// So many lines at most.
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 50)]
+    pub lines: usize,
+    /// Only what concerns this file or directory.
+    #[arg(long, value_name = "PATH")]
+    pub path: Option<PathBuf>,
+}
 
 /// How long to pause.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -400,6 +419,7 @@ mod tests {
             "skep pause --for 2h",
             "skep pause --until 18:00",
             "skep resume",
+            "skep log -f -n 5 --json --path a",
             "skep conflicts show 1",
             "skep conflicts resolve a --keep mine",
             "skep conflicts resolve --all --keep newest --dry-run",

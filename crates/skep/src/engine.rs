@@ -10,9 +10,10 @@ use skep_client::{
 };
 use skep_platform::runtime::{RuntimeClock, RuntimeTasks, SystemEntropy};
 use skep_platform::talk::{Complaint, Exit};
-use skep_platform::{Entropy, Lane, NativeFiles, NativeWatcher, offload};
+use skep_platform::{Entropy, Lane, NativeFiles, NativeWatcher, Tasks, offload};
 use skep_types::{DriveId, Limits, Name};
 
+use crate::activity::{self, ActivityLine};
 use crate::control::{ConflictAnswer, Control, EntryAnswer, KeepWord, Resolved};
 use crate::home::{Config, Home, PauseConfig};
 use crate::link::HttpLink;
@@ -62,6 +63,7 @@ pub async fn start_client(
             .hint("It holds nothing that cannot be found out again: move it away and start once more")
     })?;
     let clock = RuntimeClock::start();
+    let activity_tasks = tasks.clone();
     let world = Arc::new(Machine { clock, entropy: SystemEntropy, tasks, files, watcher, link });
     let account = Account {
         drive: config.folder.drive,
@@ -74,7 +76,12 @@ pub async fn start_client(
     let start = Start { world, trees, account, limits, feed: Feed::Push };
     let pause = config.pause.as_ref().map(PauseConfig::as_pause);
     match Client::start_paused(start, pause).await {
-        Ok(client) => Ok(Arc::new(Running { client, home: home.clone() })),
+        Ok(client) => {
+            // A log that cannot be read begins anew; it is for people only.
+            let base = activity::last_number(home).unwrap_or(0);
+            activity_tasks.spawn("activity", activity::keep(client.clone(), home.clone(), base));
+            Ok(Arc::new(Running { client, home: home.clone(), base }))
+        }
         Err(StartError::Root(error)) => Err(root_complaint(local, error)),
         Err(error) => Err(Complaint::new(Exit::Failed, "E-START", format!("Cannot start to sync: {error}."))),
     }
@@ -107,6 +114,8 @@ fn root_complaint(root: &Path, error: RootError) -> Complaint {
 struct Running {
     client: Client,
     home: Home,
+    /// The number of the last line of the log that an earlier run wrote.
+    base: u64,
 }
 
 impl Control for Running {
@@ -183,6 +192,14 @@ impl Control for Running {
             let pause = pause.as_ref().map(PauseConfig::as_pause);
             home.save_pause(pause).map_err(|complaint| complaint.what)?;
             client.pause(pause).await.map_err(|ended| ended.to_string())
+        })
+    }
+
+    fn activity(&self, after: u64) -> BoxFuture<'static, Vec<ActivityLine>> {
+        let (client, base) = (self.client.clone(), self.base);
+        Box::pin(async move {
+            let news = client.activity_after(after.saturating_sub(base)).await;
+            news.iter().map(|(number, activity)| ActivityLine::of(base + number, activity)).collect()
         })
     }
 

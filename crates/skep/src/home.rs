@@ -184,6 +184,11 @@ impl Home {
         self.dir.join("daemon.log")
     }
 
+    /// What happened, one JSON object a line.
+    pub fn activity(&self) -> PathBuf {
+        self.dir.join("activity.log")
+    }
+
     /// The daemon's control socket.
     pub fn socket(&self) -> PathBuf {
         self.dir.join("skep.sock")

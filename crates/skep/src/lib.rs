@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing here decides what is synced; the client crate does, and is driven from [`engine`].
 
+pub mod activity;
 pub mod args;
 pub mod clock;
 pub mod commands;

@@ -8,6 +8,7 @@ use skep_platform::{Clock, Lane, Tasks, offload};
 use skep_types::{Cursor, Name, Timestamp};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
+use super::activity::Ledger;
 use super::questions::Question;
 use super::{Answers, Driver, STOP_WAIT_MS, Signal, report, wait};
 use crate::call::CallError;
@@ -32,6 +33,7 @@ const COOKIES_MAX: usize = 256;
 struct Mind {
     engine: Engine,
     trees: SqliteTrees,
+    ledger: Ledger,
 }
 
 /// How many effects of each kind are carried out at the same time. Fair: who came first goes first.
@@ -78,7 +80,7 @@ impl<M: World> Control<M> {
         let permits = |count| Arc::new(Semaphore::new(count));
         Control {
             driver,
-            mind: Some(Mind { engine, trees }),
+            mind: Some(Mind { engine, trees, ledger: Ledger::default() }),
             incarnation: 0,
             permits: Permits {
                 looks: permits(LOOKS_PARALLEL),
@@ -156,6 +158,9 @@ impl<M: World> Control<M> {
         match turn {
             Ok(turn) => {
                 self.state_failed = None;
+                if let Some(mind) = &mut self.mind {
+                    mind.ledger.publish(&self.driver.activities);
+                }
                 let Turn { effects, progress, totals } = turn;
                 let is_fresh = report::is_equal(&progress) && progress.connected;
                 if is_fresh && (heartbeat || self.confirmed.is_none() || !effects.is_empty() || self.was_behind()) {
@@ -189,6 +194,7 @@ impl<M: World> Control<M> {
         self.status.send_modify(|status| status.problems.extend(self.state_failed.clone()));
         if let Some(mind) = &mut self.mind {
             mind.engine = self.driver.new_engine();
+            mind.ledger = Ledger::default();
         }
         let driver = self.driver.clone();
         self.driver.world.tasks().spawn("restart", async move {
@@ -378,7 +384,8 @@ impl<M: World> Control<M> {
 impl Mind {
     /// One step: all inputs in one transaction.
     fn take(&mut self, events: Vec<Event>, now: Timestamp, at_ms: u64) -> Result<Turn, StateError> {
-        let Mind { engine, trees } = self;
+        let Mind { engine, trees, ledger } = self;
+        ledger.take(&events, now);
         let effects = match events.is_empty() {
             true => Vec::new(),
             false => trees.with_step(|trees| {
@@ -393,6 +400,7 @@ impl Mind {
             tracing::trace!(?effect, "the engine wants");
         }
         let progress = engine.progress(trees);
+        ledger.follow(&effects, &progress, trees, now);
         let totals = skep_planner::Trees::totals(trees);
         match trees.take_failure() {
             Some(error) => Err(error),

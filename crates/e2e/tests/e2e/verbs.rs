@@ -161,3 +161,51 @@ fn a_pause_stops_both_directions_outlives_a_restart_and_ends() {
     settle(&laptop, &desktop);
     assert_eq!(laptop.status()["paused"], Value::Null);
 }
+
+#[test]
+fn the_log_tells_what_happened_here_also_before_a_restart() {
+    let server = Server::start();
+    let (mut laptop, mut desktop) = server.two_computers();
+    two_versions(&laptop, &mut desktop, "d/a.txt");
+    std::fs::rename(laptop.path("d/a.txt"), laptop.path("b.txt")).unwrap();
+    settle(&laptop, &desktop);
+    std::fs::remove_file(laptop.path("b.txt")).unwrap();
+    settle(&laptop, &desktop);
+    desktop.stop();
+    desktop.start();
+    laptop.write("closed.txt", "x");
+    laptop.set_mode("closed.txt", 0);
+    laptop.wait_with_problems();
+    laptop.set_mode("closed.txt", 0o600);
+    laptop.wait();
+    let lines = |computer: &Computer, rest: &[&str]| -> Vec<String> {
+        let answer = computer.command(&[&["log", "--json", "-n", "1000"], rest].concat()).json();
+        let lines = answer["activities"].as_array().unwrap();
+        assert!(lines.windows(2).all(|pair| pair[0]["number"].as_u64() < pair[1]["number"].as_u64()), "{answer}");
+        let text = |line: &Value| ["what", "path", "detail"].map(|field| line[field].as_str().unwrap()).join("|");
+        lines.iter().map(text).collect()
+    };
+    let shows = |computer: &Computer, expected: &[&str]| {
+        until(&format!("{expected:?} in {:?}", lines(computer, &[])), || {
+            let lines = lines(computer, &[]);
+            let mut rest = lines.iter();
+            expected.iter().all(|line| rest.any(|found| found.starts_with(line))).then_some(())
+        });
+    };
+    shows(
+        &laptop,
+        &["connected||", "sent|d/a.txt|", "received|d/a (two versions, desktop, ", "sent_move|b.txt|d/a.txt"],
+    );
+    shows(
+        &laptop,
+        &["sent_deletion|b.txt|", "problem|closed.txt|E-CANNOT-READ", "problem_over|closed.txt|", "sent|closed.txt|"],
+    );
+    shows(&desktop, &["received|d/a.txt|", "conflict|d/a (two versions, desktop, ", "sent|d/a (two versions"]);
+    shows(&desktop, &["received_move|b.txt|d/a.txt", "received_deletion|b.txt|", "connected||"]);
+    let of_b = lines(&laptop, &["--path", laptop.path("b.txt").to_str().unwrap()]);
+    assert_eq!(of_b, ["sent_move|b.txt|d/a.txt", "sent_deletion|b.txt|"]);
+    // The file is read where the daemon is off; following needs it.
+    laptop.stop();
+    assert!(laptop.command(&["log", "-n", "1"]).done().contains("closed.txt"));
+    assert_eq!(complaint(&laptop.command(&["log", "-f", "-n", "0"])), complained(3, "E-DAEMON-OFF"));
+}

@@ -13,6 +13,7 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use skep_client::{PathReport, Status, WaitOutcome};
 
+use crate::activity::ActivityLine;
 use crate::home::PauseConfig;
 use crate::names::{NameText, PathNames};
 use crate::status::{PathAnswer, StatusAnswer};
@@ -36,6 +37,8 @@ pub trait Control: Send + Sync + 'static {
     fn resolve(&self, path: PathNames, keep: KeepWord) -> BoxFuture<'static, Resolved>;
     /// Pauses syncing, or resumes it, also for later starts; says why not if that cannot be kept.
     fn pause(&self, pause: Option<PauseConfig>) -> BoxFuture<'static, Result<(), String>>;
+    /// What happened after the line of this number, as soon as something did.
+    fn activity(&self, after: u64) -> BoxFuture<'static, Vec<ActivityLine>>;
     /// Comes to an orderly end: nothing half done that a kill would not leave too.
     fn stop(&self) -> BoxFuture<'static, ()>;
 }
@@ -76,6 +79,11 @@ pub enum ControlRequest {
     Pause {
         /// How long; null: not at all.
         pause: Option<PauseConfig>,
+    },
+    /// Tell me when something has happened.
+    Activity {
+        /// After the line of this number.
+        after: u64,
     },
     /// Who are you?
     Hello,
@@ -132,6 +140,13 @@ pub enum ControlAnswer {
         schema: u32,
         /// As asked.
         pause: Option<PauseConfig>,
+    },
+    /// To [`ControlRequest::Activity`].
+    Activity {
+        /// [`crate::status::SCHEMA`].
+        schema: u32,
+        /// In order.
+        lines: Vec<ActivityLine>,
     },
     /// To [`ControlRequest::Hello`].
     Hello {

@@ -70,7 +70,13 @@ async fn converse(
             return Ok(());
         }
         let answer = match serde_json::from_str(&line) {
-            Ok(request) => answer(request, &*control, &config, &stop).await,
+            Ok(request) => {
+                let answering = answer(request, &*control, &config, &stop);
+                match unless_gone(answering, &mut stream).await {
+                    Some(answer) => answer,
+                    None => return Ok(()),
+                }
+            }
             Err(error) => ControlAnswer::Error { schema: SCHEMA, message: error.to_string() },
         };
         let mut line = serde_json::to_string(&answer)?;
@@ -78,6 +84,23 @@ async fn converse(
         stream.write_all(line.as_bytes()).await?;
         stream.flush().await?;
     }
+}
+
+/// The answer, or `None` if the command goes away first: one that follows the log may wait for long.
+async fn unless_gone(
+    answering: impl Future<Output = ControlAnswer>,
+    stream: &mut BufReader<socket::Stream>,
+) -> Option<ControlAnswer> {
+    let mut answering = std::pin::pin!(answering);
+    tokio::select! {
+        biased;
+        answer = &mut answering => return Some(answer),
+        more = stream.fill_buf() => if more.is_err() || more.is_ok_and(<[u8]>::is_empty) {
+            return None;
+        },
+    }
+    // It has asked something else already.
+    Some(answering.await)
 }
 
 async fn answer(
@@ -104,6 +127,9 @@ async fn answer(
             Ok(()) => ControlAnswer::Paused { schema: SCHEMA, pause },
             Err(message) => ControlAnswer::Error { schema: SCHEMA, message },
         },
+        ControlRequest::Activity { after } => {
+            ControlAnswer::Activity { schema: SCHEMA, lines: control.activity(after).await }
+        }
         ControlRequest::Hello => {
             ControlAnswer::Hello { schema: SCHEMA, pid: std::process::id(), version: env!("CARGO_PKG_VERSION").into() }
         }

@@ -57,6 +57,10 @@ impl Control for Scripted {
         Box::pin(async move { if pause.is_some() { Ok(()) } else { Err("no".into()) } })
     }
 
+    fn activity(&self, _after: u64) -> BoxFuture<'static, Vec<ActivityLine>> {
+        Box::pin(async { Vec::new() })
+    }
+
     fn stop(&self) -> BoxFuture<'static, ()> {
         Box::pin(async {})
     }
