@@ -196,7 +196,8 @@ impl<M: World> Executor<M> {
         let count = operations.len();
         let shared = self.shared.clone();
         let applied = offload(self.shared.world.tasks(), Lane::Disk, move || {
-            apply::apply_batch(&shared.root, &operations, &staged, random)
+            let read = |dir: &<M::Files as Files>::Dir, name: &Name| Ok(shared.read_entry(dir, name)?.result.content);
+            apply::apply_batch(&shared.root, &operations, &staged, random, &read)
         });
         let ended = |_| vec![Err(ApplyError::Failed("the program is ending".into())); count];
         applied.await.unwrap_or_else(ended)

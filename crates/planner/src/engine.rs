@@ -8,14 +8,14 @@ mod results;
 use std::collections::{BTreeMap, BTreeSet};
 
 use skep_types::{
-    Commit, CommitId, Content, Cursor, DeviceId, DriveId, Entry, Evidence, Kind, Limits, Name, NodeId, NodeState, Seq,
-    Stat, Timestamp, Version,
+    Commit, CommitId, Cursor, DeviceId, DriveId, Entry, Evidence, Kind, Limits, Name, NodeId, NodeState, Seq, Stat,
+    Timestamp, Version,
 };
 
 use crate::ids::IdSource;
 use crate::observe::{Findings, Observer};
 use crate::plan::{Applying, CHAIN_MAX, Outcome, Plan, Purpose, Room, Scene, Sending, Traffic, read_effects};
-use crate::trees::{Synced, Trees};
+use crate::trees::{LocalContent, Synced, Trees};
 use crate::{ApplyKind, ApplyOperation, BatchId, Effect, Event, Input};
 
 pub use listing::{Listed, Listing, path_here};
@@ -71,10 +71,14 @@ pub struct Engine {
     touched: BTreeSet<NodeId>,
     /// Nodes that wait for something else to happen.
     blocked: BTreeSet<NodeId>,
+    /// Nodes that are to come into a directory which is not here yet, or was not looked at yet, by that directory.
+    awaiting: BTreeMap<NodeId, BTreeSet<NodeId>>,
     /// Nodes that are ready, but for which there was no room.
     to_read: Queue,
     to_send: Queue,
+    to_send_big: Queue,
     to_apply: Queue,
+    to_apply_big: Queue,
     /// Nodes for which something is under way.
     busy: BTreeSet<NodeId>,
     commits: BTreeMap<CommitId, CommitUnderWay>,
@@ -105,9 +109,12 @@ impl Engine {
             holds: Holds::default(),
             touched: BTreeSet::new(),
             blocked: BTreeSet::new(),
+            awaiting: BTreeMap::new(),
             to_read: Queue::new(),
             to_send: Queue::new(),
+            to_send_big: Queue::new(),
             to_apply: Queue::new(),
+            to_apply_big: Queue::new(),
             busy: BTreeSet::new(),
             commits: BTreeMap::new(),
             batches: BTreeMap::new(),
@@ -141,11 +148,18 @@ impl Engine {
         for dir in expired.iter().filter(|node| self.holds.is_unlistable(**node)) {
             self.observer.look_anew(*dir);
         }
+        for node in expired.iter().filter(|node| self.holds.is_special(**node)) {
+            self.observer.look_at(trees, *node);
+        }
         self.holds.forget_gone(|node| is_directory_here(trees, node));
         unblock |= !expired.is_empty();
         self.touched.extend(expired);
         if unblock || self.is_idle() {
             self.touched.append(&mut self.blocked);
+        }
+        if self.is_idle() && !self.observer.is_looking() {
+            // Nothing is under way that could end their waiting: whatever it was, they are considered again.
+            self.touched.extend(std::mem::take(&mut self.awaiting).into_values().flatten());
         }
         if trees.cursor().is_some() {
             effects.extend(self.plan(trees));
@@ -182,7 +196,10 @@ impl Engine {
                 self.observer.hint(dir, name, change);
             }
             Event::Unwatched { dir } => self.observer.unwatched(trees, dir),
-            Event::ScanDue => self.observer.scan(),
+            Event::ScanDue => {
+                self.observer.scan();
+                effects.extend(self.observer.check_all_displaced());
+            }
             Event::Looked { look, watching, result } => {
                 self.observer.looked(trees, &mut self.ids, look, watching, result, &mut findings);
             }
@@ -244,11 +261,18 @@ impl Engine {
         for node in findings.readable {
             self.holds.forget(node);
         }
+        for node in findings.plain {
+            self.holds.seen(node);
+        }
+        for node in findings.special {
+            self.holds.special(node, self.now, self.at_ms);
+        }
         for (node, error) in findings.unreadable {
             self.holds.unreadable(node, error, self.now, self.at_ms);
         }
         for dir in findings.listed {
             self.holds.listed(dir);
+            self.touched.extend(self.awaiting.remove(&dir).into_iter().flatten());
         }
         for dir in findings.unlistable {
             self.holds.unlistable(dir, self.now, self.at_ms);
@@ -302,12 +326,13 @@ impl Engine {
         }
     }
 
-    /// What this device sent is an ancestor of what its disk shows. Before another device's change of it takes its place in Remote, it
-    /// becomes the merge base.
+    /// What this device sent is an ancestor of what its disk shows, and so is a version that the disk shows because it was applied before a
+    /// power cut took the state back. Before another device's change takes its place in Remote, it becomes the merge base.
     fn settle_own(&self, trees: &mut dyn Trees, entry: &Entry) {
         let node = entry.state.node;
-        let (Some(before), Some(local)) = (trees.remote(node), trees.local(node)) else { return };
+        let Some(before) = trees.remote(node) else { return };
         let synced = trees.synced(node);
+        let Some(local) = trees.local(node) else { return pass_over(trees, before, synced.is_some()) };
         let is_base = |version: fn(&NodeState) -> Version| {
             let of_remote = version(&before);
             of_remote.commit.device() == self.identity.device
@@ -315,7 +340,13 @@ impl Engine {
                 && synced.as_ref().is_none_or(|synced| version(&synced.state) != of_remote)
         };
         let place = is_base(|state| state.place_version);
-        let content = is_base(|state| state.content_version);
+        let is_new_content = before.content_version != entry.state.content_version
+            && synced.as_ref().is_none_or(|synced| synced.state.content_version != before.content_version);
+        let is_here = local.content.known().is_some_and(|known| known.same_bytes(&before.content));
+        if is_new_content && local.content == LocalContent::Unread {
+            trees.set_applying(node, Some(before.clone()));
+        }
+        let content = is_base(|state| state.content_version) || (is_new_content && is_here && synced.is_some());
         let mode = is_base(|state| state.mode_version);
         if !(place || content || mode) {
             return;
@@ -386,19 +417,32 @@ impl Engine {
         while let Some(node) = self.touched.pop_first() {
             let outcome = plan.consider(node);
             waiting.sort(&plan, node, outcome);
+            if outcome == Outcome::Done
+                && let Some(awaiting) = self.awaiting.remove(&node)
+            {
+                self.touched.extend(awaiting);
+            }
             if self.touched.is_empty() && rounds < 8 {
                 rounds += 1;
                 self.touched.append(&mut plan.touched);
             }
         }
         fill(&mut self.to_read, &mut waiting, &mut plan, |plan| plan.room.read > 0);
-        fill(&mut self.to_send, &mut waiting, &mut plan, |plan| plan.room.send || plan.room.send_big);
-        fill(&mut self.to_apply, &mut waiting, &mut plan, |plan| plan.room.apply || plan.room.apply_big);
+        // Big and small ones wait apart: room for a big one is no reason to consider all the small ones.
+        fill(&mut self.to_send_big, &mut waiting, &mut plan, |plan| plan.room.send_big);
+        fill(&mut self.to_send, &mut waiting, &mut plan, |plan| plan.room.send);
+        fill(&mut self.to_apply_big, &mut waiting, &mut plan, |plan| plan.room.apply_big);
+        fill(&mut self.to_apply, &mut waiting, &mut plan, |plan| plan.room.apply);
         self.touched.append(&mut plan.touched);
         self.blocked.append(&mut waiting.blocked);
-        self.to_read.append(&mut waiting.to_read);
-        self.to_send.append(&mut waiting.to_send);
-        self.to_apply.append(&mut waiting.to_apply);
+        for (dir, mut nodes) in waiting.awaiting {
+            self.awaiting.entry(dir).or_default().append(&mut nodes);
+        }
+        self.to_read.extend(waiting.to_read);
+        self.to_send.extend(waiting.to_send);
+        self.to_send_big.extend(waiting.to_send_big);
+        self.to_apply.extend(waiting.to_apply);
+        self.to_apply_big.extend(waiting.to_apply_big);
 
         let sendings = [(std::mem::take(&mut plan.sending), false), (std::mem::take(&mut plan.sending_big), true)];
         let applyings = [(std::mem::take(&mut plan.applying), false), (std::mem::take(&mut plan.applying_big), true)];
@@ -470,8 +514,8 @@ impl Engine {
             self.busy.insert(operation.node);
             match purpose {
                 Purpose::Copy { copy, .. } => _ = self.busy.insert(*copy),
-                // A directory or a touch is what it was if it is found again.
-                Purpose::Become(state) if brings_content(&operation.kind) => {
+                // What was touched is what it was if it is found again.
+                Purpose::Become(state) if !matches!(operation.kind, ApplyKind::Touch { .. }) => {
                     trees.set_applying(operation.node, Some(NodeState::clone(state)));
                 }
                 _ => {}
@@ -504,12 +548,17 @@ impl Engine {
     }
 }
 
-/// Whether the operation brings bytes or a target.
-fn brings_content(kind: &ApplyKind) -> bool {
-    match kind {
-        ApplyKind::Create { content, .. } => *content != Content::Directory,
-        ApplyKind::Replace { .. } => true,
-        _ => false,
+/// A version of a file that is not here, which a newer one follows, passes by. If something unknown stands in its place, it may be this
+/// version, applied before a power cut took the state back.
+fn pass_over(trees: &mut dyn Trees, version: NodeState, was_here: bool) {
+    let Some(other) = trees.local_child(version.place.parent, &version.place.name) else { return };
+    let is_unknown = trees.synced(other).is_none() && trees.remote(other).is_none();
+    let may_be_it = trees.local(other).is_some_and(|local| match local.content.known() {
+        Some(known) => known.same_bytes(&version.content),
+        None => trees.applying(version.node).is_none(),
+    });
+    if !was_here && is_unknown && may_be_it && version.kind() == Kind::File {
+        trees.set_applying(version.node, Some(version));
     }
 }
 
@@ -535,9 +584,12 @@ fn is_live_remotely(trees: &dyn Trees, node: NodeId) -> bool {
 #[derive(Debug, Default)]
 struct Waiting {
     blocked: BTreeSet<NodeId>,
+    awaiting: BTreeMap<NodeId, BTreeSet<NodeId>>,
     to_read: Queue,
     to_send: Queue,
+    to_send_big: Queue,
     to_apply: Queue,
+    to_apply_big: Queue,
 }
 
 impl Waiting {
@@ -545,14 +597,21 @@ impl Waiting {
         let queue = match outcome {
             Outcome::Done => return,
             Outcome::Waits => {
-                self.blocked.insert(node);
+                match plan.awaited_directory(node) {
+                    Some(dir) => self.awaiting.entry(dir).or_default().insert(node),
+                    None => self.blocked.insert(node),
+                };
                 return;
             }
             Outcome::NoRoomToRead => &mut self.to_read,
-            Outcome::NoRoomToSend | Outcome::NoRoomToSendBig => &mut self.to_send,
-            Outcome::NoRoomToApply | Outcome::NoRoomToApplyBig => &mut self.to_apply,
+            Outcome::NoRoomToSend => &mut self.to_send,
+            Outcome::NoRoomToSendBig => &mut self.to_send_big,
+            Outcome::NoRoomToApply => &mut self.to_apply,
+            Outcome::NoRoomToApplyBig => &mut self.to_apply_big,
         };
-        queue.insert((plan.directory(node), node));
+        // Directories first: what lies in one waits for it, and would be considered again and again meanwhile.
+        let directory = if plan.is_directory(node) { NodeId::ROOT } else { plan.directory(node) };
+        queue.insert((directory, node));
     }
 }
 

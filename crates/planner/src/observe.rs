@@ -94,6 +94,10 @@ pub(crate) struct Findings {
     pub(crate) touched: BTreeSet<NodeId>,
     /// Nodes of which the disk shows something else than before: what failed with them may go well now.
     pub(crate) changed: BTreeSet<NodeId>,
+    /// Nodes in whose place something stands that is not synced.
+    pub(crate) special: Vec<NodeId>,
+    /// Nodes that were among those, and are not any more.
+    pub(crate) plain: Vec<NodeId>,
     /// Nodes that cannot be read, with what to say of them.
     pub(crate) unreadable: Vec<(NodeId, ReadError)>,
     /// Directories that cannot be listed.
@@ -111,6 +115,8 @@ pub(crate) struct Observer {
     dirty: BTreeMap<NodeId, Dirty>,
     looks: BTreeMap<LookId, LookUnderWay>,
     looks_asked: u64,
+    /// What was hinted of directories that could not be looked at.
+    failed: BTreeMap<NodeId, BTreeMap<Name, Change>>,
     /// Directories that were looked at as a whole since the start.
     seen: BTreeSet<NodeId>,
     watched: BTreeSet<NodeId>,
@@ -137,6 +143,8 @@ pub(crate) struct Observer {
     frozen: BTreeSet<(NodeId, Name)>,
     reading: BTreeSet<NodeId>,
     busy: BTreeMap<NodeId, Busy>,
+    /// Nodes in whose place something stands that is not synced.
+    special: BTreeSet<NodeId>,
     /// Files of which no hints come and that were read within the tick of the clock in which they changed: to be read once more.
     racy: BTreeMap<NodeId, u64>,
     /// Files that changed a moment ago, and when that moment is over.
@@ -151,6 +159,7 @@ impl Observer {
             dirty: BTreeMap::new(),
             looks: BTreeMap::new(),
             looks_asked: 0,
+            failed: BTreeMap::new(),
             seen: BTreeSet::new(),
             watched: BTreeSet::new(),
             unhinted: BTreeSet::new(),
@@ -168,6 +177,7 @@ impl Observer {
             frozen: BTreeSet::new(),
             reading: BTreeSet::new(),
             busy: BTreeMap::new(),
+            special: BTreeSet::new(),
             racy: BTreeMap::new(),
             young: BTreeMap::new(),
         }
@@ -232,7 +242,18 @@ impl Observer {
     pub(crate) fn look_anew(&mut self, dir: NodeId) {
         self.watched.remove(&dir);
         self.seen.remove(&dir);
-        self.dirty.entry(dir).or_default().deep = true;
+        let dirty = self.dirty.entry(dir).or_default();
+        dirty.deep = true;
+        for (name, change) in self.failed.remove(&dir).unwrap_or_default() {
+            dirty.add(name, change);
+        }
+    }
+
+    /// The place of the node is looked at.
+    pub(crate) fn look_at(&mut self, trees: &dyn Trees, node: NodeId) {
+        if let Some(local) = trees.local(node) {
+            self.hint(local.parent, local.name, Change::Entry);
+        }
     }
 
     /// Apply operations begin to work on these places.
@@ -287,6 +308,18 @@ impl Observer {
     /// A read was asked for.
     pub(crate) fn begin_read(&mut self, node: NodeId) {
         self.reading.insert(node);
+    }
+
+    /// Whether the directory was looked at as a whole, and is not to be again.
+    pub(crate) fn is_listed(&self, dir: NodeId) -> bool {
+        self.seen.contains(&dir)
+            && !self.dirty.get(&dir).is_some_and(|dirty| dirty.deep)
+            && !self.looks.values().any(|look| look.dir == dir && look.dirty.deep)
+    }
+
+    /// Whether looks are under way or to come.
+    pub(crate) fn is_looking(&self) -> bool {
+        !self.dirty.is_empty() || !self.looks.is_empty()
     }
 
     /// Whether nothing is uncertain.
@@ -380,6 +413,7 @@ impl Observer {
         self.watched.remove(&dir);
         self.seen.remove(&dir);
         self.unhinted.remove(&dir);
+        self.failed.remove(&dir);
     }
 }
 

@@ -195,6 +195,22 @@ impl<'a> Plan<'a> {
         local.or_else(|| self.trees.remote(node).map(|state| state.place.parent)).unwrap_or(NodeId::ROOT)
     }
 
+    /// Whether the node is a directory, here or else on the server.
+    pub(crate) fn is_directory(&self, node: NodeId) -> bool {
+        let local = self.trees.local(node).map(|local| local.kind());
+        local.or_else(|| self.trees.remote(node).map(|state| state.kind())) == Some(Kind::Directory)
+    }
+
+    /// The directory that must come here, or be looked at, before the node can come into it; none if it waits for something else.
+    pub(crate) fn awaited_directory(&self, node: NodeId) -> Option<NodeId> {
+        if self.trees.local(node).is_some() {
+            return None;
+        }
+        let dir = self.trees.remote(node)?.place.parent;
+        let is_awaited = self.trees.local(dir).is_none() || !self.scene.observer.is_listed(dir);
+        (dir != NodeId::ROOT && is_awaited).then_some(dir)
+    }
+
     /// Considers one node.
     pub(crate) fn consider(&mut self, node: NodeId) -> Outcome {
         if self.is_sent(node) || self.applied.contains(&node) {

@@ -9,13 +9,16 @@ use std::collections::BTreeMap;
 
 use skep_planner::{ApplyError, ApplyKind, ApplyOperation, ApplyResult, Location};
 use skep_platform::{FileError, FileErrorKind, Files, RenameMode};
-use skep_types::{Content, FileContent, Kind, Mode, Name, Stat};
+use skep_types::{Content, ContentId, FileContent, Kind, Mode, Name, Stat, Timestamp};
 
-use crate::root::Root;
+use crate::root::{Root, own_dir};
 use crate::safe::{Fingerprint, SafeNames, put_beside};
 
 /// What was staged for one operation.
 pub(crate) type Staged = Option<Result<Name, ApplyError>>;
+
+/// Reads and hashes the file of that name in a directory.
+type Hash<'a, F> = dyn Fn(&<F as Files>::Dir, &Name) -> Result<ContentId, FileError> + 'a;
 
 /// Carries out a batch on one disk.
 pub(crate) struct Batch<'a, F: Files> {
@@ -27,17 +30,29 @@ pub(crate) struct Batch<'a, F: Files> {
     touched: BTreeMap<u64, F::Dir>,
     /// Files whose times or mode were set in place.
     set: Vec<(F::Dir, Name)>,
+    read: &'a Hash<'a, F>,
+}
+
+/// A file that took the place of another one, which lies in the safe as `kept` now.
+#[derive(Clone, Copy)]
+struct Exchange<'a> {
+    name: &'a Name,
+    kept: &'a Name,
+    expected: &'a Stat,
+    ours: &'a Stat,
+    content: &'a Content,
 }
 
 /// The coarsest clock of a file system that is known: FAT counts two seconds.
 const COARSEST_CLOCK_NS: u128 = 2_000_000_000;
 
-/// Does `operations` in their order. `staged` holds, for each, the file that was written for it.
+/// Does `operations` in their order. `staged` holds, for each, the file that was written for it. `read` hashes a file.
 pub(crate) fn apply_batch<F: Files>(
     root: &Root<F>,
     operations: &[ApplyOperation],
     staged: &[Staged],
     random: [u8; 4],
+    read: &Hash<'_, F>,
 ) -> Vec<ApplyResult> {
     let written: Vec<(F::Dir, Name)> = staged
         .iter()
@@ -55,6 +70,7 @@ pub(crate) fn apply_batch<F: Files>(
         dirs: BTreeMap::new(),
         touched: BTreeMap::new(),
         set: Vec::new(),
+        read,
     };
     let mut failed: Vec<&ApplyOperation> = Vec::new();
     let mut done: Vec<ApplyResult> = Vec::with_capacity(operations.len());
@@ -147,7 +163,10 @@ impl<F: Files> Batch<'_, F> {
         let kept = self.safe_names.next(Fingerprint::of(expected), Fingerprint::of(&ours), &at.name);
         files.rename(&self.root.staging, &staged, safe, &kept, RenameMode::NoReplace).map_err(apply_error)?;
         match files.rename(safe, &kept, &dir, &at.name, RenameMode::Exchange) {
-            Ok(()) => self.check_exchanged(&dir, &at.name, &kept, expected, &ours)?,
+            Ok(()) => {
+                let exchange = Exchange { name: &at.name, kept: &kept, expected, ours: &ours, content };
+                self.check_exchanged(&dir, &exchange)?;
+            }
             Err(error) if error.kind == FileErrorKind::Unsupported => {
                 self.replace_in_two_steps(&dir, &at.name, &kept, expected)?;
             }
@@ -161,14 +180,8 @@ impl<F: Files> Batch<'_, F> {
     }
 
     /// What came out of an exchange lies in the safe as `kept`. If it is not what was expected, takes the exchange back.
-    fn check_exchanged(
-        &mut self,
-        dir: &F::Dir,
-        name: &Name,
-        kept: &Name,
-        expected: &Stat,
-        ours: &Stat,
-    ) -> Result<(), ApplyError> {
+    fn check_exchanged(&mut self, dir: &F::Dir, exchange: &Exchange<'_>) -> Result<(), ApplyError> {
+        let Exchange { name, kept, expected, ours, content } = *exchange;
         let (files, safe) = (&self.root.files, &self.root.safe);
         // What cannot be examined is not displaced either.
         if matches!(files.stat(safe, kept), Ok(Some(came_out)) if matches(&came_out, expected)) {
@@ -182,7 +195,12 @@ impl<F: Files> Batch<'_, F> {
             }
             back => back,
         };
-        let is_ours = |stat: &Option<Stat>| stat.as_ref().is_none_or(|stat| matches(stat, ours));
+        // It was visible for a moment: only if it holds what it held, nobody has written to it.
+        let is_untouched = match content {
+            Content::File(file) => (self.read)(safe, kept).is_ok_and(|read| read == file.id),
+            _ => true,
+        };
+        let is_ours = |stat: &Option<Stat>| stat.as_ref().is_none_or(|stat| matches(stat, ours) && is_untouched);
         if back.is_ok() && files.stat(safe, kept).as_ref().is_ok_and(is_ours) {
             self.drop_ours(kept, ours);
         } else {
@@ -246,10 +264,22 @@ impl<F: Files> Batch<'_, F> {
         self.touch_dir(&dir);
         self.set.push((dir.clone(), at.name.clone()));
         let now = files.stat(&dir, &at.name).map_err(apply_error)?.ok_or(ApplyError::Changed)?;
+        let is_near = now.mtime.as_nanoseconds().abs_diff(content.mtime.as_nanoseconds()) < COARSEST_CLOCK_NS;
         let is_ours = same_thing(&now, expected)
             && now.size == expected.size
-            && now.mtime.as_nanoseconds().abs_diff(content.mtime.as_nanoseconds()) < COARSEST_CLOCK_NS;
+            && (is_near || self.shown_mtime(content.mtime)? == Some(now.mtime));
         if is_ours { Ok(now) } else { Err(ApplyError::Changed) }
+    }
+
+    /// What this disk makes of an mtime: it may not reach that far back or ahead.
+    fn shown_mtime(&mut self, mtime: Timestamp) -> Result<Option<Timestamp>, ApplyError> {
+        let (files, staging) = (&self.root.files, &self.root.staging);
+        let probe = self.safe_names.next(Fingerprint::NONE, Fingerprint::NONE, &own_dir());
+        files.create(staging, &probe).map_err(apply_error)?;
+        let set = files.set_mtime(staging, &probe, mtime).and_then(|()| files.stat(staging, &probe));
+        // What stays behind in the staging area is swept at the next start.
+        let _ = files.remove_file(staging, &probe);
+        Ok(set.map_err(apply_error)?.map(|stat| stat.mtime))
     }
 
     fn remove(&mut self, at: &Location, expected: &Stat) -> Result<(), ApplyError> {

@@ -186,3 +186,34 @@ fn each_name_of_one_file_is_a_file_there() {
     assert_eq!(desktop.read("moved").unwrap(), b"first");
     assert_eq!(desktop.read("one"), None);
 }
+
+#[test]
+fn an_edit_through_one_name_of_a_file_is_one_of_all_its_names() {
+    let server = Server::start();
+    let (laptop, desktop) = server.two_computers();
+    laptop.write("one", "first");
+    fs::create_dir(laptop.path("d")).unwrap();
+    fs::hard_link(laptop.path("one"), laptop.path("two")).unwrap();
+    fs::hard_link(laptop.path("one"), laptop.path("d/three")).unwrap();
+    settle(&laptop, &desktop);
+    laptop.write("two", "second");
+    settle(&laptop, &desktop);
+    assert_eq!(desktop.read("d/three").unwrap(), b"second");
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_told() {
+    let server = Server::start();
+    let (laptop, desktop) = server.two_computers();
+    laptop.write("file", "first");
+    settle(&laptop, &desktop);
+    fs::remove_file(laptop.path("file")).unwrap();
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, laptop.path("file"), rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let problems = laptop.wait_with_problems();
+    assert!(matches!(problems.as_slice(), [problem] if problem.ends_with(" file")), "{problems:?}");
+    assert_eq!(desktop.read("file").unwrap(), b"first");
+    fs::remove_file(laptop.path("file")).unwrap();
+    laptop.write("file", "second");
+    settle(&laptop, &desktop);
+}

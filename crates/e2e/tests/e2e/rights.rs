@@ -100,3 +100,44 @@ fn a_file_that_may_not_be_written_is_replaced_as_every_other() {
     settle(&laptop, &desktop);
     assert_eq!(desktop.read("file").unwrap(), b"second");
 }
+
+#[test]
+fn a_new_directory_that_may_not_be_read_is_told_and_looked_at_when_it_may() {
+    let server = Server::start();
+    let (laptop, desktop) = server.two_computers();
+    fs::create_dir(laptop.path("closed")).unwrap();
+    laptop.set_mode("closed", 0o000);
+    assert_eq!(laptop.wait_with_problems(), ["E-CANNOT-READ closed"]);
+    mend(&laptop, "closed", 0o755);
+    laptop.write("closed/file", "in it");
+    settle(&laptop, &desktop);
+    assert_eq!(desktop.read("closed/file").unwrap(), b"in it");
+}
+
+#[test]
+fn a_wait_tries_again_what_was_a_problem() {
+    let server = Server::start();
+    let (laptop, desktop) = server.two_computers();
+    laptop.write("closed/file", "first");
+    settle(&laptop, &desktop);
+    desktop.set_mode("closed", 0o555);
+    laptop.write("closed/file", "second");
+    laptop.wait();
+    desktop.wait_with_problems();
+    desktop.set_mode("closed", 0o755);
+    settle(&laptop, &desktop);
+}
+
+#[test]
+fn a_problem_ends_with_the_file_that_had_it() {
+    let server = Server::start();
+    let (laptop, desktop) = server.two_computers();
+    laptop.write("closed/file", "first");
+    settle(&laptop, &desktop);
+    desktop.set_mode("closed", 0o555);
+    laptop.write("closed/new", "new");
+    laptop.wait();
+    desktop.wait_with_problems();
+    fs::remove_file(laptop.path("closed/new")).unwrap();
+    settle(&laptop, &desktop);
+}

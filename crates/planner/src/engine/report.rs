@@ -1,5 +1,7 @@
 //! What the engine says of itself.
 
+use std::collections::BTreeSet;
+
 use skep_types::{Cursor, Name, NodeId, Seq, Timestamp};
 
 use super::Engine;
@@ -50,8 +52,10 @@ impl Engine {
         let mut problems: Vec<EngineProblem> =
             self.holds.troubles().map(|(node, hold)| problem(trees, node, hold)).collect();
         problems.sort_by(|a, b| a.path.cmp(&b.path));
-        let waiting = [self.touched.len(), self.blocked.len(), self.busy.len()];
-        let queued = [self.to_read.len(), self.to_send.len(), self.to_apply.len()];
+        let awaiting = self.awaiting.values().map(BTreeSet::len).sum();
+        let waiting = [self.touched.len(), self.blocked.len(), self.busy.len(), awaiting];
+        let queued =
+            [&self.to_read, &self.to_send, &self.to_send_big, &self.to_apply, &self.to_apply_big].map(BTreeSet::len);
         Progress {
             settled: self.is_settled(trees),
             cursor,
@@ -68,7 +72,9 @@ impl Engine {
             || !self.touched.is_empty()
             || !self.to_read.is_empty()
             || !self.to_send.is_empty()
+            || !self.to_send_big.is_empty()
             || !self.to_apply.is_empty()
+            || !self.to_apply_big.is_empty()
             || !self.busy.is_empty()
             || trees.cursor().is_none();
         if working {
@@ -154,7 +160,8 @@ fn problem(trees: &dyn Trees, node: NodeId, hold: &Hold) -> EngineProblem {
     let place = trees
         .local(node)
         .map(|local| (local.parent, local.name))
-        .or_else(|| trees.remote(node).map(|state| (state.place.parent, state.place.name)));
+        .or_else(|| trees.remote(node).map(|state| (state.place.parent, state.place.name)))
+        .or_else(|| trees.synced(node).map(|synced| (synced.state.place.parent, synced.state.place.name)));
     let path = match place {
         None => String::new(),
         Some((parent, name)) => match shape.location(trees, parent, &name) {

@@ -38,8 +38,18 @@ impl Observer {
     pub(crate) fn displaced(&mut self, dir: NodeId, name: &Name, displaced: Displaced) -> Option<Effect> {
         self.displaced.insert((dir, name.clone()), displaced);
         let waiting = self.dirty.get(&dir).and_then(|dirty| dirty.names.get(name)).copied();
-        let unhinted = self.unhinted.contains(&dir).then_some(Change::Bytes);
+        let may_lack_hints = self.unhinted.contains(&dir) || self.doubt_since.is_some();
+        let unhinted = may_lack_hints.then_some(Change::Bytes);
         self.check_displaced(dir, name, waiting.max(unhinted)?)
+    }
+
+    /// Hints were lost: all that was displaced a moment ago is read.
+    pub(crate) fn check_all_displaced(&mut self) -> Vec<Effect> {
+        let displaced = std::mem::take(&mut self.displaced).into_values();
+        let checks: Vec<Effect> =
+            displaced.map(|Displaced { expected, content, .. }| Effect::CheckDisplaced { expected, content }).collect();
+        self.checks += checks.len();
+        checks
     }
 
     /// A displaced file was read.

@@ -49,11 +49,13 @@ impl Observer {
             Ok(found) => found,
             Err(LookError::Gone) if dir != NodeId::ROOT => return self.lost_directory(known, dir, dirty),
             Err(_) => {
+                // When it is tried again, everything is looked at: what was hinted is still to be known then.
+                self.failed.entry(dir).or_default().extend(dirty.names);
                 findings.unlistable.push(dir);
                 return;
             }
         };
-        if known.as_ref().is_some_and(|local| local.stat.inode != stat.inode) {
+        if known.as_ref().is_some_and(|local| !is_same_directory(&local.stat, &stat)) {
             // Another directory stands there: whoever looks at the one above finds out. Its watch may tell of the wrong one now.
             for node in trees.local_by_inode(stat.inode) {
                 if trees.local(node).is_some_and(|local| local.kind() == Kind::Directory) {
@@ -106,6 +108,15 @@ impl Observer {
     ) {
         let existing = trees.local_child(dir, &sight.name);
         let kind = sight.stat.and_then(|stat| stat.kind);
+        if let Some(node) = existing {
+            let is_special = sight.stat.is_some() && kind.is_none();
+            if is_special {
+                self.special.insert(node);
+                findings.special.push(node);
+            } else if self.special.remove(&node) {
+                findings.plain.push(node);
+            }
+        }
         match (existing, sight.stat) {
             (None, None) => {}
             (Some(node), None) => self.set_missing(node),
@@ -114,7 +125,7 @@ impl Observer {
             (Some(node), Some(stat)) => {
                 let Some(known) = trees.local(node) else { return };
                 let same_kind = kind == Some(known.kind());
-                if same_kind && (known.kind() != Kind::Directory || known.stat.inode == stat.inode) {
+                if same_kind && (known.kind() != Kind::Directory || is_same_directory(&known.stat, &stat)) {
                     self.forget_missing(node);
                     self.update(trees, node, known, stat, sight.target, glance, findings);
                     if glance.deep && kind == Some(Kind::Directory) {
@@ -167,6 +178,11 @@ impl Observer {
         findings.changed.insert(node);
     }
 
+    /// Whether nothing can have changed in the directory, or beneath it, without a hint: watches go with a directory that is moved.
+    fn is_hinted_throughout(&self, dir: NodeId) -> bool {
+        self.watched.contains(&dir) && self.unhinted.is_empty() && self.doubt_since.is_none()
+    }
+
     /// Whether the bytes of a file may have changed though its stat did not: it was written, and changed last, in one tick of the clock.
     fn may_hide_a_change(&self, stat: &Stat, glance: Glance) -> bool {
         let was_lately = |limit_ms: u64| age_ms(self.now, stat).is_none_or(|age| age < limit_ms);
@@ -211,7 +227,9 @@ impl Observer {
             Some(Kind::Directory) => match self.same_inode(trees, &stat, None).or(named) {
                 Some(node) if !Shape::default().is_beneath(trees, dir, node) => {
                     self.moved(trees, node, dir, sight.name, stat, findings);
-                    self.dirty.entry(node).or_default().deep = true;
+                    if !self.is_hinted_throughout(node) {
+                        self.dirty.entry(node).or_default().deep = true;
+                    }
                 }
                 _ => {
                     let node = new_node(trees, ids, dir, &sight.name, &stat);
@@ -360,6 +378,12 @@ pub(super) fn new_node(trees: &dyn Trees, ids: &mut IdSource, dir: NodeId, name:
         trees.applying(node).filter(|state| Some(state.kind()) == stat.kind).map(|state| state.node)
     };
     node_of_swap_name(name).filter(is_free).or_else(applied).unwrap_or_else(|| ids.node())
+}
+
+/// Whether both are stats of one directory. An inode is given to another one once it is free; where the disk tells when it was made, that
+/// counts as well.
+fn is_same_directory(known: &Stat, seen: &Stat) -> bool {
+    known.inode == seen.inode && (known.birth.is_none() || seen.birth.is_none() || known.birth == seen.birth)
 }
 
 /// Whether a file may hold other bytes than when it showed `known`.

@@ -1,6 +1,6 @@
 //! Two nodes that want one name on the server.
 
-use skep_types::{Kind, NodeId, NodeState};
+use skep_types::{Content, Kind, NodeId, NodeState};
 
 use super::send::Draft;
 use super::{Outcome, Plan, Purpose};
@@ -114,7 +114,9 @@ impl Plan<'_> {
         match local.kind() {
             Kind::Directory => true,
             Kind::File | Kind::Symlink => {
-                self.trees.synced(holder).is_some() || known.is_some_and(|known| known.same_bytes(&state.content))
+                let holds = |content: &Content| known.is_some_and(|known| known.same_bytes(content));
+                let was_applied = || self.trees.applying(holder).is_some_and(|applied| holds(&applied.content));
+                self.trees.synced(holder).is_some() || holds(&state.content) || was_applied()
             }
             Kind::Mount => false,
         }

@@ -88,6 +88,7 @@ pub fn kind(effect: &Effect) -> &'static str {
         Effect::Commit { .. } => "commit",
         Effect::Apply { .. } => "apply",
         Effect::Pull => "pull",
+        Effect::CheckDisplaced { .. } => "check",
         Effect::WakeAt { .. } => "wake",
     }
 }

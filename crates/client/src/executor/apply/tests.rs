@@ -1,7 +1,7 @@
 //! Every rule of apply, and what a person's program or a kill does at every point of it.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -45,7 +45,17 @@ fn root(disk: &SimDisk) -> Root<SimDisk> {
 
 fn file(bytes: &[u8]) -> Content {
     let mtime = Timestamp { seconds: 77, nanoseconds: 7 };
-    Content::File(FileContent { id: ContentId::Empty, size: bytes.len() as u64, mtime })
+    Content::File(FileContent { id: id_of(bytes), size: bytes.len() as u64, mtime })
+}
+
+fn id_of(bytes: &[u8]) -> ContentId {
+    if bytes.is_empty() { ContentId::Empty } else { ContentId::Chunk(skep_content::chunk_id(bytes)) }
+}
+
+fn hash(root: &Root<SimDisk>, dir: &<SimDisk as Files>::Dir, name: &Name) -> Result<ContentId, FileError> {
+    let mut bytes = Vec::new();
+    root.files.read(dir, name)?.0.read_to_end(&mut bytes).unwrap();
+    Ok(id_of(&bytes))
 }
 
 fn stage(root: &Root<SimDisk>, text: &str, bytes: &[u8]) -> Staged {
@@ -57,7 +67,7 @@ fn stage(root: &Root<SimDisk>, text: &str, bytes: &[u8]) -> Staged {
 fn apply(root: &Root<SimDisk>, kinds: Vec<(ApplyKind, Staged)>) -> Vec<ApplyResult> {
     let (operations, staged): (Vec<_>, Vec<_>) =
         kinds.into_iter().map(|(kind, staged)| (ApplyOperation { node: NodeId::ROOT, kind }, staged)).unzip();
-    apply_batch(root, &operations, &staged, [9; 4])
+    apply_batch(root, &operations, &staged, [9; 4], &|dir, name| hash(root, dir, name))
 }
 
 fn one(root: &Root<SimDisk>, kind: ApplyKind, staged: Staged) -> ApplyResult {
