@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use skep_platform::talk::{Complaint, Exit, nearest};
 use skep_protocol::Fingerprint;
+use skep_types::product;
 
 use crate::link::ServerAddress;
 
@@ -112,8 +113,18 @@ pub enum Command {
     Daemon(DaemonCommand),
     /// As whom, and as which device, this computer is signed in.
     Whoami,
+    /// Check everything: configuration, folder, service, server, disk; and say what to do.
+    ///
+    /// Exit codes: 0 all well, 8 something is to be done.
+    Doctor,
     /// The program's version.
     Version,
+    /// Completions of the commands for a shell, on standard output.
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
 }
 
 /// What to list.
@@ -131,6 +142,12 @@ pub struct LsArgs {
     #[arg(long, short = 'R')]
     pub recursive: bool,
 }
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  skep completions bash > ~/.local/share/bash-completion/completions/skep
+  skep completions zsh > ~/.zfunc/_skep          with ~/.zfunc in $fpath
+  skep completions fish > ~/.config/fish/completions/skep.fish";
 
 const PAUSE_EXAMPLES: &str = "\
 Examples:
@@ -300,6 +317,18 @@ pub enum DaemonCommand {
     Start,
     /// Stop it.
     Stop,
+    /// Stop it if it runs, and start it.
+    Restart,
+    /// Start it at every log-in, and now: as a systemd user service.
+    ///
+    /// Writes ~/.config/systemd/user/skep.service. Where systemd does not run, the unit is printed instead.
+    Install {
+        /// Only print the unit.
+        #[arg(long)]
+        print: bool,
+    },
+    /// Undo install, and stop it.
+    Uninstall,
     /// Whether it runs.
     Status,
 }
@@ -357,6 +386,13 @@ fn complaint(error: &clap::Error) -> Complaint {
     let what = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
     let rest: Vec<&str> = lines.filter(|line| !line.starts_with("For more information")).collect();
     usage(sentence(&what)).hint(rest.join("\n"))
+}
+
+/// The completions of all commands for a shell.
+pub fn completions(shell: clap_complete::Shell) -> String {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut ClientArgs::command(), product::NAME, &mut text);
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 fn parse_time(text: &str) -> Result<Duration, String> {
@@ -419,6 +455,11 @@ mod tests {
             "skep pause --for 2h",
             "skep pause --until 18:00",
             "skep resume",
+            "skep doctor --json",
+            "skep daemon restart",
+            "skep daemon install --print",
+            "skep daemon uninstall",
+            "skep completions zsh",
             "skep log -f -n 5 --json --path a",
             "skep conflicts show 1",
             "skep conflicts resolve a --keep mine",

@@ -10,13 +10,13 @@ use skep_protocol::Reply;
 use skep_types::{Limits, product};
 use tokio::time::{sleep, timeout};
 
-use crate::args::{Command, Global, SyncCommand};
+use crate::args::{self, Command, Global, SyncCommand};
 use crate::control::{ControlAnswer, ControlRequest, DaemonConnection, Waited};
 use crate::home::Home;
 use crate::link::HttpLink;
 use crate::names::{self, NameText};
 use crate::status::{SCHEMA, StatusAnswer, exit_of_wait};
-use crate::{activity, conflicts, connect, daemon, join, ls, pause, remote, terminal};
+use crate::{activity, conflicts, connect, daemon, doctor, join, ls, pause, remote, terminal};
 
 /// A daemon that was asked to wait answers a little after the time is up, if it is well.
 const WAIT_ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -42,7 +42,9 @@ pub async fn carry_out(command: Command, global: &Global) -> Result<Exit, Compla
         Command::Sync(SyncCommand::Wait { timeout }) => wait(global, timeout).await,
         Command::Daemon(command) => daemon::daemon(command, global).await,
         Command::Whoami => whoami(global).await,
+        Command::Doctor => doctor::doctor(global).await,
         Command::Version => version(global),
+        Command::Completions { shell } => terminal::print(&args::completions(shell)).map(|()| Exit::Done),
     }
 }
 

@@ -10,7 +10,7 @@ use skep_client::{
 };
 use skep_platform::runtime::{RuntimeClock, RuntimeTasks, SystemEntropy};
 use skep_platform::talk::{Complaint, Exit};
-use skep_platform::{Entropy, Lane, NativeFiles, NativeWatcher, Tasks, offload};
+use skep_platform::{Entropy, Files, Lane, NativeFiles, NativeWatcher, Tasks, offload};
 use skep_types::{DriveId, Limits, Name};
 
 use crate::activity::{self, ActivityLine};
@@ -40,6 +40,24 @@ pub fn drive_shown_in(root: &Path) -> Result<Option<DriveId>, Complaint> {
     let files = NativeFiles::open(root).map_err(|error| root_complaint(root, RootError::Disk(error)))?;
     let marker = skep_client::marker_of(&files).map_err(|error| root_complaint(root, error))?;
     Ok(marker.map(|marker| marker.drive))
+}
+
+/// Whether the folder is the one that was joined.
+pub fn check_root(config: &Config) -> Result<(), Complaint> {
+    let root = &config.folder.local;
+    let files = NativeFiles::open(root).map_err(|error| root_complaint(root, RootError::Missing(error.message)))?;
+    match skep_client::marker_of(&files).map_err(|error| root_complaint(root, error))? {
+        Some(marker) if marker.id == config.folder.root => Ok(()),
+        Some(_) => Err(root_complaint(root, RootError::Other)),
+        None => Err(root_complaint(root, RootError::Missing("it has no marker".into()))),
+    }
+}
+
+/// What is free on the disk of the folder.
+pub fn free_bytes(config: &Config) -> Result<u64, Complaint> {
+    let root = &config.folder.local;
+    let free = NativeFiles::open(root).and_then(|files| files.free_bytes());
+    free.map_err(|error| root_complaint(root, RootError::Disk(error)))
 }
 
 /// Starts to sync. What is given back answers commands, and stops it.

@@ -103,11 +103,14 @@ impl Client {
     }
 }
 
+/// What will have happened: kind, path, detail.
+type Draft = (ActivityKind, String, String);
+
 /// Remembers what is under way, so that its answer can be told of.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    commits: BTreeMap<CommitId, Vec<Vec<(ActivityKind, String, String)>>>,
-    batches: BTreeMap<BatchId, Vec<Option<(ActivityKind, String, String)>>>,
+    commits: BTreeMap<CommitId, Vec<Vec<Draft>>>,
+    batches: BTreeMap<BatchId, Vec<Option<Draft>>>,
     problems: BTreeSet<(String, &'static str)>,
     connected: bool,
     news: Vec<Activity>,
@@ -170,13 +173,13 @@ impl Ledger {
         activities.add(std::mem::take(&mut self.news));
     }
 
-    fn add(&mut self, at: Timestamp, drafts: Vec<(ActivityKind, String, String)>) {
+    fn add(&mut self, at: Timestamp, drafts: Vec<Draft>) {
         self.news.extend(drafts.into_iter().map(|(kind, path, detail)| Activity { at, kind, path, detail }));
     }
 }
 
 /// What it means when the groups of a commit are accepted.
-fn sent(commit: &Commit, paths: &mut Paths<'_>) -> Vec<Vec<(ActivityKind, String, String)>> {
+fn sent(commit: &Commit, paths: &mut Paths<'_>) -> Vec<Vec<Draft>> {
     let mut draft = |operation: &Operation| {
         let kind = match operation {
             Operation::Create { .. } | Operation::Edit { .. } => ActivityKind::Sent,
@@ -193,7 +196,7 @@ fn sent(commit: &Commit, paths: &mut Paths<'_>) -> Vec<Vec<(ActivityKind, String
 }
 
 /// What it means when an operation on this disk is done.
-fn received(operation: &ApplyOperation) -> Option<(ActivityKind, String, String)> {
+fn received(operation: &ApplyOperation) -> Option<Draft> {
     let is_copy = |name: &Name| name.display().contains(TWO_VERSIONS);
     match &operation.kind {
         ApplyKind::Create { at, .. } | ApplyKind::Replace { at, .. } => {

@@ -209,3 +209,49 @@ fn the_log_tells_what_happened_here_also_before_a_restart() {
     assert!(laptop.command(&["log", "-n", "1"]).done().contains("closed.txt"));
     assert_eq!(complaint(&laptop.command(&["log", "-f", "-n", "0"])), complained(3, "E-DAEMON-OFF"));
 }
+
+#[test]
+fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
+    let mut server = Server::start();
+    let mut laptop = server.stranger("laptop");
+    let names = |computer: &Computer, code: i32| -> Vec<String> {
+        let answer = computer.command(&["doctor", "--json"]);
+        assert_eq!(answer.code, code, "{answer:?}");
+        let report = answer.json();
+        assert_eq!((&report["schema"], &report["ok"]), (&1.into(), &Value::Bool(code == 0)));
+        let bad = report["checks"].as_array().unwrap().iter().filter(|check| check["ok"] == false);
+        bad.map(|check| format!("{} {}", check["name"].as_str().unwrap(), check["code"].as_str().unwrap())).collect()
+    };
+    assert_eq!(names(&laptop, 8), ["configuration E-NOT-JOINED"]);
+    laptop.join(&server).done();
+    assert_eq!(names(&laptop, 8), ["service E-DAEMON-OFF"]);
+    laptop.start();
+    laptop.wait();
+    assert_eq!(names(&laptop, 0), Vec::<String>::new());
+    assert!(laptop.command(&["doctor"]).done().lines().all(|line| line.starts_with("OK   ")));
+    server.kill();
+    assert_eq!(names(&laptop, 8), ["server E-UNREACHABLE"]);
+    laptop.stop();
+    std::fs::rename(laptop.path(".skep"), laptop.path("gone")).unwrap();
+    assert_eq!(names(&laptop, 8), ["folder E-ROOT-MISSING", "service E-DAEMON-OFF", "server E-UNREACHABLE"]);
+}
+
+#[test]
+fn the_service_starts_stops_and_describes_itself() {
+    let server = Server::start();
+    let laptop = server.stranger("laptop");
+    laptop.join(&server).done();
+    laptop.command_with_all_rights(&["daemon", "start"]).done();
+    let pid = || laptop.command(&["daemon", "status", "--json"]).json()["pid"].clone();
+    let first = pid();
+    laptop.command_with_all_rights(&["daemon", "restart"]).done();
+    assert!(pid().is_u64() && pid() != first);
+    laptop.command(&["daemon", "stop"]).done();
+    assert_eq!(laptop.command(&["daemon", "status"]).code, 3);
+    let unit = laptop.command(&["daemon", "install", "--print"]).done();
+    let line = format!("--home \"{}\" daemon run", laptop.home.display());
+    assert!(unit.lines().any(|found| found.starts_with("ExecStart=\"/") && found.ends_with(&line)), "{unit}");
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(laptop.command(&["completions", shell]).done().contains("conflicts"), "{shell}");
+    }
+}
