@@ -4,8 +4,11 @@
 //! timers, and the tasks that carry out effects. So the order of inputs is the order in which the queue took them, and a state is
 //! stored before anything that rests on it is done.
 
+mod activity;
 mod connection;
 mod control;
+mod pause;
+mod questions;
 mod report;
 mod wait;
 
@@ -17,12 +20,15 @@ use skep_types::{Change, DeviceId, DriveId, Limits, Name, NodeId};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::call::Server;
+use crate::conflicts::{Keep, ResolveError};
 use crate::executor::Executor;
 use crate::root::{RootError, RootId, open_root, own_dir};
 use crate::safe;
-use crate::status::{PathReport, Problem, Status, WaitOutcome};
+use crate::status::{Pause, Problem, Status, WaitOutcome};
 use crate::world::World;
 use crate::{SqliteTrees, StateError};
+
+pub use activity::{Activity, ActivityKind};
 
 /// Inputs that wait for the engine.
 const SIGNALS_MAX: usize = 1024;
@@ -96,11 +102,17 @@ pub struct Ended;
 pub struct Client {
     signals: mpsc::Sender<Signal>,
     status: watch::Receiver<Status>,
+    activities: Arc<activity::Activities>,
 }
 
 impl Client {
     /// Opens the root and starts to sync it. What runs is spawned on the world's tasks, until [`Client::stop`].
     pub async fn start<M: World>(start: Start<M>) -> Result<Client, StartError> {
+        Client::start_paused(start, None).await
+    }
+
+    /// The same, with a pause that is not over yet.
+    pub async fn start_paused<M: World>(start: Start<M>, pause: Option<Pause>) -> Result<Client, StartError> {
         let Start { world, trees, account, limits, feed } = start;
         let opening = world.clone();
         let expected = account.root;
@@ -120,6 +132,7 @@ impl Client {
         let (signals, inbox) = mpsc::channel(SIGNALS_MAX);
         let (progress, progress_seen) = watch::channel(None);
         let (status, status_seen) = watch::channel(report::at_start(&trees));
+        let activities = Arc::new(activity::Activities::new());
         let shared = Arc::new(Driver {
             world: world.clone(),
             server,
@@ -133,6 +146,8 @@ impl Client {
             connect_again: Notify::new(),
             stopping: watch::channel(false).0,
             wake_at: watch::channel(None).0,
+            pause: watch::channel(pause).0,
+            activities: activities.clone(),
         });
         let engine = shared.new_engine();
         let control = control::Control::new(shared.clone(), engine, trees, progress, status);
@@ -142,7 +157,7 @@ impl Client {
         tasks.spawn("wake", shared.clone().wake());
         tasks.spawn("scan", shared.clone().scan());
         tasks.spawn("connection", connection::run(shared, feed));
-        Ok(Client { signals, status: status_seen })
+        Ok(Client { signals, status: status_seen, activities })
     }
 
     /// How things stand.
@@ -154,11 +169,6 @@ impl Client {
     pub async fn status_changed(&mut self) -> Result<Status, Ended> {
         self.status.changed().await.map_err(|_| Ended)?;
         Ok(self.status.borrow_and_update().clone())
-    }
-
-    /// Why the node at `path` (names from the root down) is as it is.
-    pub async fn report(&self, path: Vec<Name>) -> Result<PathReport, Ended> {
-        self.ask(|answer| Signal::Report(path, answer)).await
     }
 
     /// Completes when the folder, as it was at the time of the call, and the server, as it was then, are equal; or when `timeout_ms`
@@ -201,7 +211,9 @@ enum Signal {
     ExpectCookie(Name, oneshot::Sender<()>),
     /// The watcher tells of an entry of `.skep`.
     Cookie(Name),
-    Report(Vec<Name>, oneshot::Sender<PathReport>),
+    Question(questions::Question),
+    Resolve(Vec<Name>, Keep, oneshot::Sender<Result<(), ResolveError>>),
+    Pause(Option<Pause>, oneshot::Sender<()>),
     Wait(u64, oneshot::Sender<WaitOutcome>),
     Stop(oneshot::Sender<()>),
     /// A stop has waited long enough.
@@ -238,6 +250,8 @@ struct Driver<M: World> {
     connect_again: Notify,
     stopping: watch::Sender<bool>,
     wake_at: watch::Sender<Option<u64>>,
+    pause: watch::Sender<Option<Pause>>,
+    activities: Arc<activity::Activities>,
 }
 
 impl<M: World> Driver<M> {

@@ -2,6 +2,7 @@
 
 mod bounded;
 mod call;
+mod conflicts;
 mod driver;
 mod executor;
 mod link;
@@ -12,10 +13,12 @@ mod status;
 mod world;
 
 pub use call::{CallError, join};
-pub use driver::{Account, Client, Ended, Feed, Start, StartError};
+pub use conflicts::{Keep, ResolveError};
+pub use driver::{Account, Activity, ActivityKind, Client, Ended, Feed, Start, StartError};
 pub use executor::Executor;
 pub use link::{Link, LinkError};
 pub use root::{Marker, Root, RootError, RootId, marker_of, open_root, prepare_root};
+pub use skep_planner::{Listed, Listing, TwoVersions};
 pub use state::{SqliteTrees, StateError};
-pub use status::{PathReport, Problem, State, Status, WaitOutcome};
+pub use status::{Conflict, PathReport, Pause, Problem, State, Status, WaitOutcome};
 pub use world::{Machine, World};

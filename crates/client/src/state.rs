@@ -5,6 +5,7 @@
 //!
 //! Invariant: `local_diff` and `remote_diff` hold a node exactly if that tree differs from Synced in it.
 
+mod find;
 mod row;
 mod schema;
 

@@ -1,6 +1,7 @@
 //! What the client says of itself. The shells render it.
 
-use skep_types::Timestamp;
+use skep_planner::{Listed, TwoVersions};
+use skep_types::{Name, Timestamp};
 
 /// The one word for how things stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,8 +12,32 @@ pub enum State {
     Syncing,
     /// The server cannot be reached; changes wait.
     Offline,
+    /// A person paused syncing; changes wait.
+    Paused,
     /// Nothing is synced until a person does something: the root is missing, the server is another one, the token does not count.
     Stopped,
+}
+
+/// How long syncing pauses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pause {
+    /// Until a person resumes it.
+    UntilResumed,
+    /// Until this time.
+    Until(Timestamp),
+}
+
+impl Pause {
+    /// Milliseconds that are left of it at `now`; `None`: nobody knows.
+    pub fn left_ms(&self, now: Timestamp) -> Option<u64> {
+        match self {
+            Pause::UntilResumed => None,
+            Pause::Until(end) => {
+                let left = end.as_nanoseconds().saturating_sub(now.as_nanoseconds()).max(0);
+                Some(u64::try_from(left / 1_000_000 + i128::from(left % 1_000_000 > 0)).unwrap_or(u64::MAX))
+            }
+        }
+    }
 }
 
 /// Something that cannot be synced, and why.
@@ -49,6 +74,8 @@ pub struct Status {
     pub problems: Vec<Problem>,
     /// Directories are not all watched: changes are found by scans.
     pub watch_degraded: bool,
+    /// How long syncing pauses, if it does.
+    pub pause: Option<Pause>,
 }
 
 /// Why one path is as it is.
@@ -62,6 +89,19 @@ pub struct PathReport {
     pub reason: String,
 }
 
+/// Two versions of one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// The directory that holds both: names from the root down.
+    pub dir: Vec<Name>,
+    /// What the copy's name tells.
+    pub told: TwoVersions,
+    /// The copy.
+    pub copy: Listed,
+    /// What has the name now, if anything has.
+    pub original: Option<Listed>,
+}
+
 /// How waiting for equality ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitOutcome {
@@ -71,6 +111,8 @@ pub enum WaitOutcome {
     NeedsPerson,
     /// The server cannot be reached.
     Offline,
+    /// Syncing is paused, so the server is not asked.
+    Paused,
     /// The time was up.
     TimedOut,
 }

@@ -1,6 +1,7 @@
 //! The loop as a state machine: observe, reconcile, plan, execute, observe.
 
 mod hold;
+mod listing;
 mod report;
 mod results;
 
@@ -17,6 +18,7 @@ use crate::plan::{Applying, CHAIN_MAX, Outcome, Plan, Purpose, Room, Scene, Send
 use crate::trees::{LocalContent, Synced, Trees};
 use crate::{ApplyKind, ApplyOperation, BatchId, Effect, Event, Input};
 
+pub use listing::{Listed, Listing, path_here};
 pub use report::{EngineProblem, Progress};
 
 use hold::Holds;

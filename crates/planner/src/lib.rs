@@ -23,9 +23,9 @@ mod shape;
 pub mod trees;
 
 pub use effect::{ApplyKind, ApplyOperation, BatchId, Effect, Location, LookId, ReadRequest, Source};
-pub use engine::{Engine, EngineProblem, Identity, Progress};
+pub use engine::{Engine, EngineProblem, Identity, Listed, Listing, Progress, path_here};
 pub use event::{ApplyError, ApplyResult, CommitFailure, Event, Input, LookError, ReadError, ReadResult, Sight};
 
 pub use memory::MemoryTrees;
-pub use names::conflict_name;
+pub use names::{TwoVersions, conflict_name};
 pub use trees::{Local, LocalContent, Synced, Trees};

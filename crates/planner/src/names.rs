@@ -32,6 +32,36 @@ pub fn conflict_name(name: &Name, device: &str, time: Timestamp, taken: impl Fn(
     unreachable!("a directory holds fewer than 2^64 names")
 }
 
+/// What the name of a conflict copy tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TwoVersions {
+    /// The name of the file of which this is another version.
+    pub original: Name,
+    /// The device that made this version, as far as it fitted; `kept N` for one that came back from the safe.
+    pub device: String,
+    /// When it was last changed, as the name has it; empty if it tells no time.
+    pub time: String,
+}
+
+impl TwoVersions {
+    /// Understands the name of a conflict copy; `None` if it is none.
+    pub fn of(name: &Name) -> Option<TwoVersions> {
+        let bytes = name.as_bytes();
+        let at = find(bytes, TWO_VERSIONS.as_bytes())?;
+        let notice = &bytes[at + TWO_VERSIONS.len()..];
+        let end = notice.iter().rposition(|byte| *byte == b')')?;
+        let (notice, extension) = (&notice[..end], &notice[end + 1..]);
+        let original = Name::new([&bytes[..at], extension].concat()).ok()?;
+        let notice = String::from_utf8_lossy(notice);
+        // A device's name may hold a comma; the time does not, but a number may follow it.
+        let is_time = |part: &str| part.len() == 19 && part.as_bytes()[10] == b' ';
+        let parts: Vec<&str> = notice.split(", ").collect();
+        let time = parts.iter().rposition(|part| is_time(part));
+        let device = parts[..time.unwrap_or(parts.len())].join(", ");
+        Some(TwoVersions { original, device, time: time.map_or(String::new(), |time| parts[time].to_owned()) })
+    }
+}
+
 /// The name that a node has for a moment while names are passed on in a circle.
 pub(crate) fn swap_name(node: NodeId) -> Name {
     Name::new(format!(".{node}{SWAP}")).expect("a short text without separators is a name")
@@ -114,6 +144,25 @@ mod tests {
         assert_eq!(second, name("a (two versions, d, 1970-01-01 00.00.00, 2).txt"));
         assert!(is_conflict_copy_of(&first, &name("a.txt")));
         assert!(!is_conflict_copy_of(&name("a.txt"), &name("a.txt")));
+    }
+
+    #[test]
+    fn the_name_of_a_copy_tells_of_what_it_is_one() {
+        for device in ["thinkpad", "Maya's, second"] {
+            for original in ["Budget 2026.xlsx", "a", ".profile", "(x).tar.gz"] {
+                let first = conflict_name(&name(original), device, at(1_795_183_387), |_| false);
+                let second = conflict_name(&name(original), device, at(1_795_183_387), |made| *made == first);
+                for copy in [first, second] {
+                    let told = TwoVersions::of(&copy).unwrap();
+                    assert_eq!((told.original, told.device.as_str()), (name(original), device));
+                    assert_eq!(told.time, "2026-11-20 14.03.07");
+                }
+            }
+        }
+        let kept = TwoVersions::of(&name("report (two versions, kept 1).odt")).unwrap();
+        assert_eq!((kept.original, kept.device.as_str(), kept.time.as_str()), (name("report.odt"), "kept 1", ""));
+        assert_eq!(TwoVersions::of(&name("report.odt")), None);
+        assert_eq!(TwoVersions::of(&name("a (two versions, b")), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use skep_platform::talk::{Complaint, Exit, nearest};
 use skep_protocol::Fingerprint;
+use skep_types::product;
 
 use crate::link::ServerAddress;
 
@@ -77,6 +78,33 @@ pub enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// What is in a directory of the synced folder, and how far each entry is.
+    ///
+    /// States: here (equal here and on the server), sending, receiving, waiting, problem, two versions.
+    #[command(after_help = "Exit codes: 0 done, 3 background service off, 4 no such path.")]
+    Ls(LsArgs),
+    /// Files with two versions: changed here and elsewhere at the same time.
+    ///
+    /// Without a command: lists them.
+    #[command(after_help = CONFLICTS_EXAMPLES)]
+    Conflicts {
+        /// What to do.
+        #[command(subcommand)]
+        command: Option<ConflictsCommand>,
+    },
+    /// Stop sending, fetching and applying for a while; changes wait, here and on the server.
+    ///
+    /// Outlives restarts. What is being written to this disk in this moment is finished. `skep sync wait` ends with exit code 7
+    /// while syncing is paused. Without a time: until `skep resume`.
+    #[command(after_help = PAUSE_EXAMPLES)]
+    Pause(PauseArgs),
+    /// Go on after a pause.
+    Resume,
+    /// What happened on this computer: sent, received, deleted, two versions, problems, connections.
+    ///
+    /// Reads `activity.log` in the client's home, so it works while the background service is off; --follow needs the service.
+    /// With --json: one object; with --json --follow: one object a line.
+    Log(LogArgs),
     /// What is synced, and when.
     #[command(subcommand)]
     Sync(SyncCommand),
@@ -85,8 +113,120 @@ pub enum Command {
     Daemon(DaemonCommand),
     /// As whom, and as which device, this computer is signed in.
     Whoami,
+    /// Check everything: configuration, folder, service, server, disk; and say what to do.
+    ///
+    /// Exit codes: 0 all well, 8 something is to be done.
+    Doctor,
     /// The program's version.
     Version,
+    /// Completions of the commands for a shell, on standard output.
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What to list.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct LsArgs {
+    /// A file or directory of the synced folder [default: this directory, or the synced folder itself].
+    pub path: Option<PathBuf>,
+    /// With size and time of the last change.
+    #[arg(long, short)]
+    pub long: bool,
+    /// Also names that begin with a dot.
+    #[arg(long, short)]
+    pub all: bool,
+    /// Directories below, too.
+    #[arg(long, short = 'R')]
+    pub recursive: bool,
+}
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  skep completions bash > ~/.local/share/bash-completion/completions/skep
+  skep completions zsh > ~/.zfunc/_skep          with ~/.zfunc in $fpath
+  skep completions fish > ~/.config/fish/completions/skep.fish";
+
+const PAUSE_EXAMPLES: &str = "\
+Examples:
+  skep pause                     until `skep resume`
+  skep pause --for 2h
+  skep pause --until 18:00       the next time that clocks here show it";
+
+/// What to tell of what happened.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct LogArgs {
+    /// Go on with what happens, until Ctrl-C.
+    #[arg(long, short)]
+    pub follow: bool,
+    /// So many lines at most.
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 50)]
+    pub lines: usize,
+    /// Only what concerns this file or directory.
+    #[arg(long, value_name = "PATH")]
+    pub path: Option<PathBuf>,
+}
+
+/// How long to pause.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct PauseArgs {
+    /// So long: 30m, 2h.
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_time, conflicts_with = "until")]
+    pub for_time: Option<Duration>,
+    /// Until clocks here show this: 18:00.
+    #[arg(long, value_name = "HH:MM", value_parser = parse_clock)]
+    pub until: Option<jiff::civil::Time>,
+}
+
+const CONFLICTS_EXAMPLES: &str = "\
+Examples:
+  skep conflicts                                          all of them
+  skep conflicts show 1                                   the first one
+  skep conflicts resolve Budget.xlsx --keep mine          yours gets the name, theirs goes to .skep/trash
+  skep conflicts resolve --all --keep newest --dry-run    what would be done
+
+Exit codes: 0 done, 2 mistyped, 3 background service off, 4 no such conflict, 8 partly done, 9 nothing was changed.";
+
+/// What to do about files with two versions.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum ConflictsCommand {
+    /// List them.
+    Ls,
+    /// Both versions of one file.
+    Show {
+        /// Either of the two files, or the number in the list.
+        path: PathBuf,
+    },
+    /// Keep one version, or both. What is not kept goes to the safe, `.skep/trash` in the folder, for 30 days.
+    Resolve {
+        /// Either of the two files, or the number in the list.
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        path: Option<PathBuf>,
+        /// Which version gets the name.
+        #[arg(long, value_enum, value_name = "WHICH")]
+        keep: KeepWhich,
+        /// All files with two versions.
+        #[arg(long)]
+        all: bool,
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// Which version is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KeepWhich {
+    /// The one that was made on this computer.
+    Mine,
+    /// The one that was made elsewhere.
+    Theirs,
+    /// Both; the copy gets a name of its own.
+    Both,
+    /// The one that was changed last.
+    Newest,
 }
 
 /// How to join.
@@ -177,6 +317,18 @@ pub enum DaemonCommand {
     Start,
     /// Stop it.
     Stop,
+    /// Stop it if it runs, and start it.
+    Restart,
+    /// Start it at every log-in, and now: as a systemd user service.
+    ///
+    /// Writes ~/.config/systemd/user/skep.service. Where systemd does not run, the unit is printed instead.
+    Install {
+        /// Only print the unit.
+        #[arg(long)]
+        print: bool,
+    },
+    /// Undo install, and stop it.
+    Uninstall,
     /// Whether it runs.
     Status,
 }
@@ -236,6 +388,13 @@ fn complaint(error: &clap::Error) -> Complaint {
     usage(sentence(&what)).hint(rest.join("\n"))
 }
 
+/// The completions of all commands for a shell.
+pub fn completions(shell: clap_complete::Shell) -> String {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut ClientArgs::command(), product::NAME, &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
 fn parse_time(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is no time; write it as 500ms, 60s, 10m or 2h");
     let unit_at = text.find(|letter: char| !letter.is_ascii_digit()).ok_or_else(wrong)?;
@@ -249,6 +408,13 @@ fn parse_time(text: &str) -> Result<Duration, String> {
         _ => return Err(wrong()),
     };
     number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(wrong)
+}
+
+fn parse_clock(text: &str) -> Result<jiff::civil::Time, String> {
+    let wrong = || format!("`{text}` is no time of day; write it as 18:00");
+    let (hour, minute) = text.split_once(':').ok_or_else(wrong)?;
+    let (hour, minute) = (hour.parse().map_err(|_| wrong())?, minute.parse().map_err(|_| wrong())?);
+    jiff::civil::Time::new(hour, minute, 0, 0).map_err(|_| wrong())
 }
 
 #[cfg(test)]
@@ -284,6 +450,20 @@ mod tests {
             "skep --home H connect 127.0.0.1 7537 DIR 30 -",
             "skep account-id replace",
             "skep version",
+            "skep ls -laR Work",
+            "skep conflicts",
+            "skep pause --for 2h",
+            "skep pause --until 18:00",
+            "skep resume",
+            "skep doctor --json",
+            "skep daemon restart",
+            "skep daemon install --print",
+            "skep daemon uninstall",
+            "skep completions zsh",
+            "skep log -f -n 5 --json --path a",
+            "skep conflicts show 1",
+            "skep conflicts resolve a --keep mine",
+            "skep conflicts resolve --all --keep newest --dry-run",
         ] {
             parsed(line).unwrap();
         }

@@ -1,22 +1,22 @@
 //! Commands that ask: `status`, `sync wait`, `whoami`, `version`.
 
-use std::path::{Component, Path};
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
 use skep_client::WaitOutcome;
-use skep_platform::own_files;
 use skep_platform::talk::{Complaint, Exit};
 use skep_protocol::Reply;
 use skep_types::{Limits, product};
 use tokio::time::{sleep, timeout};
 
-use crate::args::{Command, Global, SyncCommand};
+use crate::args::{self, Command, Global, SyncCommand};
 use crate::control::{ControlAnswer, ControlRequest, DaemonConnection, Waited};
-use crate::home::{Config, Home};
+use crate::home::Home;
 use crate::link::HttpLink;
+use crate::names::{self, NameText};
 use crate::status::{SCHEMA, StatusAnswer, exit_of_wait};
-use crate::{connect, daemon, join, remote, terminal};
+use crate::{activity, conflicts, connect, daemon, doctor, join, ls, pause, remote, terminal};
 
 /// A daemon that was asked to wait answers a little after the time is up, if it is well.
 const WAIT_ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -32,12 +32,19 @@ pub async fn carry_out(command: Command, global: &Global) -> Result<Exit, Compla
         Command::Join(args) => join::join(global, args).await,
         Command::Connect(args) => connect::connect(global, args).await,
         Command::AccountId(command) => connect::account_id(global, command).await,
+        Command::Ls(args) => ls::ls(global, args).await,
+        Command::Conflicts { command } => conflicts::conflicts(global, command).await,
+        Command::Log(args) => activity::log(global, &args).await,
+        Command::Pause(args) => pause::pause(global, &args).await,
+        Command::Resume => pause::resume(global).await,
         Command::Status { path: Some(path), .. } => status_of(global, &path).await,
         Command::Status { path: None, check } => status(global, check).await,
         Command::Sync(SyncCommand::Wait { timeout }) => wait(global, timeout).await,
         Command::Daemon(command) => daemon::daemon(command, global).await,
         Command::Whoami => whoami(global).await,
+        Command::Doctor => doctor::doctor(global).await,
         Command::Version => version(global),
+        Command::Completions { shell } => terminal::print(&args::completions(shell)).map(|()| Exit::Done),
     }
 }
 
@@ -65,7 +72,8 @@ async fn status(global: &Global, check: bool) -> Result<Exit, Complaint> {
 async fn status_of(global: &Global, path: &Path) -> Result<Exit, Complaint> {
     let home = Home::find(global.home.clone())?;
     let config = home.joined()?;
-    let path = relative(path, &config)?;
+    let path = names::relative(path, &config)?;
+    let path = path.iter().map(NameText::display).collect::<Vec<_>>().join("/");
     let mut daemon = DaemonConnection::open(&home).await.ok_or_else(daemon_off)?;
     match daemon.ask(&ControlRequest::StatusOf { path }).await? {
         ControlAnswer::StatusOf(answer) if global.json => print_json(&answer)?,
@@ -97,6 +105,10 @@ async fn wait(global: &Global, at_most: Duration) -> Result<Exit, Complaint> {
     let what = match outcome {
         WaitOutcome::Equal => return Ok(exit),
         WaitOutcome::NeedsPerson => ("E-NEEDS-YOU", "Equal but for what needs you.", "skep status"),
+        WaitOutcome::Paused => {
+            let what = "Syncing is paused, so what the server has is not known.";
+            return Err(Complaint::new(exit, "E-PAUSED", what).hint("Go on:   skep resume"));
+        }
         WaitOutcome::Offline => ("E-TIMED-OUT", "The time is up, and the server cannot be reached.", "skep status"),
         WaitOutcome::TimedOut => ("E-TIMED-OUT", "Not equal yet; the time is up.", "skep status"),
     };
@@ -147,35 +159,19 @@ fn version(global: &Global) -> Result<Exit, Complaint> {
     Ok(Exit::Done)
 }
 
-/// A path of the synced folder, relative to it, with `/` between names. The last name need not exist, nor be followed.
-fn relative(path: &Path, config: &Config) -> Result<String, Complaint> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let whole = match path.file_name() {
-        Some(name) => own_files::absolute(parent).map(|parent| parent.join(name)),
-        None => own_files::absolute(path),
-    };
-    let whole = whole.or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned());
-    let inside = whole.strip_prefix(&config.folder.local).map_err(|_| {
-        let (path, folder) = (path.display(), config.folder.local.display());
-        Complaint::new(Exit::NotFound, "E-NOT-IN-FOLDER", format!("`{path}` is not in the synced folder `{folder}`."))
-    })?;
-    let names = inside.components().filter_map(|component| match component {
-        Component::Normal(name) => Some(name.to_string_lossy()),
-        _ => None,
-    });
-    Ok(names.collect::<Vec<_>>().join("/"))
-}
-
-fn daemon_off() -> Complaint {
+/// The complaint of a command that needs the daemon.
+pub fn daemon_off() -> Complaint {
     let what = "Not running: the background service is off, so nothing is being synced.";
     Complaint::new(Exit::Unreachable, "E-DAEMON-OFF", what).hint("Start it:   skep daemon start")
 }
 
-fn strange(answer: &ControlAnswer) -> Complaint {
+/// The complaint about an answer to another question.
+pub fn strange(answer: &ControlAnswer) -> Complaint {
     Complaint::new(Exit::Failed, "E-DAEMON", format!("The background service answered something else: {answer:?}."))
 }
 
-fn print_json(answer: &impl serde::Serialize) -> Result<(), Complaint> {
+/// Prints what a command answers with `--json`.
+pub fn print_json(answer: &impl serde::Serialize) -> Result<(), Complaint> {
     let text = serde_json::to_string(answer).expect("answers have text keys only");
     terminal::print(&format!("{text}\n"))
 }

@@ -21,11 +21,11 @@ use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::args::{Colour, DaemonCommand, Global};
 use crate::control::{self, ControlAnswer, ControlRequest, ControlServer, DaemonConnection};
-use crate::engine;
 use crate::home::{Config, Home};
 use crate::link::HttpLink;
 use crate::status::SCHEMA;
 use crate::terminal;
+use crate::{engine, install};
 
 /// The log and its one predecessor are at most this long each.
 const LOG_BYTES_MAX: u64 = 5 << 20;
@@ -43,6 +43,12 @@ pub async fn daemon(command: DaemonCommand, global: &Global) -> Result<Exit, Com
         DaemonCommand::Run => run(&home, global).await,
         DaemonCommand::Start => start(&home, global).await,
         DaemonCommand::Stop => stop(&home, global).await,
+        DaemonCommand::Restart => {
+            stop(&home, &Global { quiet: true, ..global.clone() }).await?;
+            start(&home, global).await
+        }
+        DaemonCommand::Install { print } => install::install(&home, global, print).await,
+        DaemonCommand::Uninstall => install::uninstall(&home, global).await,
         DaemonCommand::Status => status(&home, global).await,
     }
 }
@@ -171,7 +177,7 @@ async fn status(home: &Home, global: &Global) -> Result<Exit, Complaint> {
 }
 
 /// Process and version of the daemon that answers.
-async fn hello(home: &Home) -> Option<(u32, String)> {
+pub async fn hello(home: &Home) -> Option<(u32, String)> {
     let mut daemon = DaemonConnection::open(home).await?;
     match daemon.ask(&ControlRequest::Hello).await {
         Ok(ControlAnswer::Hello { pid, version, .. }) => Some((pid, version)),
@@ -179,7 +185,8 @@ async fn hello(home: &Home) -> Option<(u32, String)> {
     }
 }
 
-fn say(global: &Global, text: &str) -> Result<Exit, Complaint> {
+/// Says what was done, unless nobody wants to know.
+pub fn say(global: &Global, text: &str) -> Result<Exit, Complaint> {
     if !global.quiet {
         terminal::say(text);
     }

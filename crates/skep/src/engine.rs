@@ -10,13 +10,18 @@ use skep_client::{
 };
 use skep_platform::runtime::{RuntimeClock, RuntimeTasks, SystemEntropy};
 use skep_platform::talk::{Complaint, Exit};
-use skep_platform::{Entropy, Lane, NativeFiles, NativeWatcher, offload};
+use skep_platform::{Entropy, Files, Lane, NativeFiles, NativeWatcher, Tasks, offload};
 use skep_types::{DriveId, Limits, Name};
 
-use crate::control::Control;
-use crate::home::{Config, Home};
+use crate::activity::{self, ActivityLine};
+use crate::control::{ConflictAnswer, Control, EntryAnswer, KeepWord, Resolved};
+use crate::home::{Config, Home, PauseConfig};
 use crate::link::HttpLink;
+use crate::names::{self, NameText, PathNames};
 use crate::remote;
+
+/// Entries of a directory that one answer holds.
+const PAGE_ENTRIES: usize = 5_000;
 
 /// A fresh identity for a folder that is about to join.
 pub fn new_root_id() -> RootId {
@@ -35,6 +40,24 @@ pub fn drive_shown_in(root: &Path) -> Result<Option<DriveId>, Complaint> {
     let files = NativeFiles::open(root).map_err(|error| root_complaint(root, RootError::Disk(error)))?;
     let marker = skep_client::marker_of(&files).map_err(|error| root_complaint(root, error))?;
     Ok(marker.map(|marker| marker.drive))
+}
+
+/// Whether the folder is the one that was joined.
+pub fn check_root(config: &Config) -> Result<(), Complaint> {
+    let root = &config.folder.local;
+    let files = NativeFiles::open(root).map_err(|error| root_complaint(root, RootError::Missing(error.message)))?;
+    match skep_client::marker_of(&files).map_err(|error| root_complaint(root, error))? {
+        Some(marker) if marker.id == config.folder.root => Ok(()),
+        Some(_) => Err(root_complaint(root, RootError::Other)),
+        None => Err(root_complaint(root, RootError::Missing("it has no marker".into()))),
+    }
+}
+
+/// What is free on the disk of the folder.
+pub fn free_bytes(config: &Config) -> Result<u64, Complaint> {
+    let root = &config.folder.local;
+    let free = NativeFiles::open(root).and_then(|files| files.free_bytes());
+    free.map_err(|error| root_complaint(root, RootError::Disk(error)))
 }
 
 /// Starts to sync. What is given back answers commands, and stops it.
@@ -58,6 +81,7 @@ pub async fn start_client(
             .hint("It holds nothing that cannot be found out again: move it away and start once more")
     })?;
     let clock = RuntimeClock::start();
+    let activity_tasks = tasks.clone();
     let world = Arc::new(Machine { clock, entropy: SystemEntropy, tasks, files, watcher, link });
     let account = Account {
         drive: config.folder.drive,
@@ -68,8 +92,14 @@ pub async fn start_client(
         client_version: remote::client_version(),
     };
     let start = Start { world, trees, account, limits, feed: Feed::Push };
-    match Client::start(start).await {
-        Ok(client) => Ok(Arc::new(Running { client })),
+    let pause = config.pause.as_ref().map(PauseConfig::as_pause);
+    match Client::start_paused(start, pause).await {
+        Ok(client) => {
+            // A log that cannot be read begins anew; it is for people only.
+            let base = activity::last_number(home).unwrap_or(0);
+            activity_tasks.spawn("activity", activity::keep(client.clone(), home.clone(), base));
+            Ok(Arc::new(Running { client, home: home.clone(), base }))
+        }
         Err(StartError::Root(error)) => Err(root_complaint(local, error)),
         Err(error) => Err(Complaint::new(Exit::Failed, "E-START", format!("Cannot start to sync: {error}."))),
     }
@@ -101,6 +131,9 @@ fn root_complaint(root: &Path, error: RootError) -> Complaint {
 /// A client at work.
 struct Running {
     client: Client,
+    home: Home,
+    /// The number of the last line of the log that an earlier run wrote.
+    base: u64,
 }
 
 impl Control for Running {
@@ -111,6 +144,7 @@ impl Control for Running {
 
     fn report(&self, path: String) -> BoxFuture<'static, PathReport> {
         let client = self.client.clone();
+        let is_paused = client.status().pause.is_some();
         let names: Result<Vec<Name>, _> =
             path.split('/').filter(|part| !part.is_empty() && *part != ".").map(Name::try_from).collect();
         Box::pin(async move {
@@ -118,6 +152,9 @@ impl Control for Running {
             match names {
                 Err(error) => unknown(format!("This is no path of the folder: {error}.")),
                 Ok(names) => match client.report(names).await {
+                    Ok(report) if is_paused && matches!(report.state, "sending" | "receiving" | "waiting") => {
+                        PathReport { reason: "Syncing is paused; it goes on when it is resumed.".into(), ..report }
+                    }
                     Ok(report) => report,
                     Err(error) => unknown(error.to_string()),
                 },
@@ -133,6 +170,54 @@ impl Control for Running {
                 Err(_) if client.status().state == State::Stopped => WaitOutcome::NeedsPerson,
                 Err(_) => WaitOutcome::Offline,
             }
+        })
+    }
+
+    fn list(&self, path: PathNames, after: Option<NameText>) -> BoxFuture<'static, Option<(Vec<EntryAnswer>, bool)>> {
+        let client = self.client.clone();
+        Box::pin(async move {
+            let path = names::parsed(&path).ok()?;
+            let after = after.map(|name| Name::try_from(&name)).transpose().ok()?;
+            let page = client.list(path, after, PAGE_ENTRIES).await.ok()??;
+            Some((page.entries.iter().map(EntryAnswer::from).collect(), page.more))
+        })
+    }
+
+    fn conflicts(&self) -> BoxFuture<'static, Vec<ConflictAnswer>> {
+        let client = self.client.clone();
+        Box::pin(async move {
+            let conflicts = client.conflicts().await.unwrap_or_default();
+            conflicts.iter().map(ConflictAnswer::from).collect()
+        })
+    }
+
+    fn resolve(&self, path: PathNames, keep: KeepWord) -> BoxFuture<'static, Resolved> {
+        let client = self.client.clone();
+        Box::pin(async move {
+            match names::parsed(&path) {
+                Err(error) => Resolved::Refused(error.to_string()),
+                Ok(path) => match client.resolve(path, keep.into()).await {
+                    Ok(done) => done.into(),
+                    Err(ended) => Resolved::Refused(ended.to_string()),
+                },
+            }
+        })
+    }
+
+    fn pause(&self, pause: Option<PauseConfig>) -> BoxFuture<'static, Result<(), String>> {
+        let (client, home) = (self.client.clone(), self.home.clone());
+        Box::pin(async move {
+            let pause = pause.as_ref().map(PauseConfig::as_pause);
+            home.save_pause(pause).map_err(|complaint| complaint.what)?;
+            client.pause(pause).await.map_err(|ended| ended.to_string())
+        })
+    }
+
+    fn activity(&self, after: u64) -> BoxFuture<'static, Vec<ActivityLine>> {
+        let (client, base) = (self.client.clone(), self.base);
+        Box::pin(async move {
+            let news = client.activity_after(after.saturating_sub(base)).await;
+            news.iter().map(|(number, activity)| ActivityLine::of(base + number, activity)).collect()
         })
     }
 

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use skep_client::RootId;
+use skep_client::{Pause, RootId};
 use skep_platform::own_files;
-use skep_platform::talk::{Complaint, Exit};
+use skep_platform::talk::{Complaint, Exit, utc_text};
 use skep_protocol::{ClassicId, Fingerprint, ParseFingerprintError};
 use skep_types::{AccountId, DeviceId, DriveId, product};
 
+use crate::clock;
 use crate::link::ServerAddress;
 
 /// Where an account that is being made is kept.
@@ -33,6 +34,37 @@ pub struct Config {
     pub device: DeviceConfig,
     /// What is synced.
     pub folder: FolderConfig,
+    /// Syncing pauses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<PauseConfig>,
+}
+
+/// How long syncing pauses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PauseConfig {
+    /// Until when, as `2026-11-20T18:00:00Z`; missing: until it is resumed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+}
+
+impl PauseConfig {
+    /// In the client's words. An end that nobody can read counts as none: only a person ends such a pause.
+    pub fn as_pause(&self) -> Pause {
+        match self.until.as_deref().and_then(clock::parse_utc) {
+            Some(end) => Pause::Until(end),
+            None => Pause::UntilResumed,
+        }
+    }
+}
+
+impl From<Pause> for PauseConfig {
+    fn from(pause: Pause) -> PauseConfig {
+        let until = match pause {
+            Pause::UntilResumed => None,
+            Pause::Until(end) => Some(utc_text(end)),
+        };
+        PauseConfig { until }
+    }
 }
 
 /// Where the server is, and its key.
@@ -152,6 +184,11 @@ impl Home {
         self.dir.join("daemon.log")
     }
 
+    /// What happened, one JSON object a line.
+    pub fn activity(&self) -> PathBuf {
+        self.dir.join("activity.log")
+    }
+
     /// The daemon's control socket.
     pub fn socket(&self) -> PathBuf {
         self.dir.join("skep.sock")
@@ -182,6 +219,13 @@ impl Home {
             own_files::replace(&path, text.as_bytes()).map_err(|error| failed(&path, &error))?;
         }
         Ok(())
+    }
+
+    /// Keeps how long syncing pauses.
+    pub fn save_pause(&self, pause: Option<Pause>) -> Result<(), Complaint> {
+        let config = Config { pause: pause.map(PauseConfig::from), ..self.joined()? };
+        let path = self.dir.join("config.toml");
+        own_files::replace(&path, to_toml(&config)?.as_bytes()).map_err(|error| failed(&path, &error))
     }
 
     /// The account that is being made, if one is.
@@ -284,6 +328,7 @@ mod tests {
                 drive: DriveId::from_bytes([4; 16]),
                 root: skep_client::RootId::from_bytes([5; 16]),
             },
+            pause: None,
         };
         home.save(&config, "secret").unwrap();
         let pending = PendingAccount {
@@ -296,6 +341,13 @@ mod tests {
         assert_eq!(home.pending_account().unwrap(), Some(pending));
         assert_eq!(home.joined().unwrap(), config);
         assert_eq!(home.token().unwrap(), "secret");
+        let end = Pause::Until(clock::parse_utc("2026-11-20T18:00:00Z").unwrap());
+        for pause in [Some(Pause::UntilResumed), Some(end), None] {
+            home.save_pause(pause).unwrap();
+            let saved = home.joined().unwrap();
+            assert_eq!(saved.pause.as_ref().map(PauseConfig::as_pause), pause);
+            assert_eq!(Config { pause: None, ..saved }, config);
+        }
         #[cfg(unix)]
         for file in ["token", "config.toml", PENDING_ACCOUNT] {
             use std::os::unix::fs::PermissionsExt;

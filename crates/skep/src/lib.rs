@@ -2,15 +2,23 @@
 //!
 //! Invariant: nothing here decides what is synced; the client crate does, and is driven from [`engine`].
 
+pub mod activity;
 pub mod args;
+pub mod clock;
 pub mod commands;
+pub mod conflicts;
 pub mod connect;
 pub mod control;
 pub mod daemon;
+pub mod doctor;
 pub mod engine;
 pub mod home;
+pub mod install;
 pub mod join;
 pub mod link;
+pub mod ls;
+pub mod names;
+pub mod pause;
 pub mod remote;
 pub mod status;
 pub mod terminal;

@@ -7,10 +7,15 @@ use serde::{Deserialize, Serialize};
 use skep_client::{PathReport, State, Status, WaitOutcome};
 use skep_platform::talk::{Exit, utc_text};
 
-use crate::home::Config;
+use crate::clock;
+use crate::home::{Config, PauseConfig};
+use crate::names::printable;
 
 /// The number of the shape; fields are only added within one.
 pub const SCHEMA: u32 = 1;
+
+/// What stands for the end of a pause that only a person ends.
+const RESUMED: &str = "resumed";
 
 /// The state of everything, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +27,8 @@ pub enum Word {
     Syncing,
     /// The server cannot be reached; changes wait.
     Offline,
+    /// A person paused syncing; changes wait.
+    Paused,
     /// Something needs a person; the rest goes on.
     Attention,
     /// Nothing is synced until a person does something.
@@ -43,7 +50,7 @@ pub struct StatusAnswer {
     pub folders: Vec<FolderAnswer>,
     /// What cannot be synced, and why.
     pub problems: Vec<ProblemAnswer>,
-    /// Until when syncing pauses.
+    /// Until when syncing pauses: a time, or `resumed`; null if it does not.
     pub paused: Option<String>,
 }
 
@@ -140,6 +147,7 @@ impl StatusAnswer {
             State::UpToDate => Word::UpToDate,
             State::Syncing => Word::Syncing,
             State::Offline => Word::Offline,
+            State::Paused => Word::Paused,
             State::Stopped => Word::Stopped,
         };
         // What is offline or stopped says so first: problems are listed beside it.
@@ -165,7 +173,7 @@ impl StatusAnswer {
         };
         let server = ServerAnswer {
             url: config.server.url.to_string(),
-            reachable: Some(status.state != State::Offline),
+            reachable: Some(status.state != State::Offline).filter(|_| status.pause.is_none()),
             latency_ms: None,
             confirmed_at: status.confirmed.map(utc_text),
         };
@@ -176,7 +184,7 @@ impl StatusAnswer {
             server,
             folders: vec![folder],
             problems: problems.collect(),
-            paused: None,
+            paused: status.pause.map(|pause| PauseConfig::from(pause).until.unwrap_or_else(|| RESUMED.into())),
         }
     }
 
@@ -204,7 +212,7 @@ impl StatusAnswer {
     /// What `status --check` tells by its exit code.
     pub fn check(&self) -> Exit {
         match self.state {
-            Word::UpToDate | Word::Syncing => Exit::Done,
+            Word::UpToDate | Word::Syncing | Word::Paused => Exit::Done,
             Word::Offline | Word::NotRunning => Exit::Unreachable,
             Word::Attention | Word::Stopped => Exit::NeedsPerson,
         }
@@ -240,11 +248,17 @@ impl StatusAnswer {
             Word::UpToDate => "● Up to date".into(),
             Word::Syncing => "↻ Syncing".into(),
             Word::Offline => format!("○ Offline: {} cannot be reached, changes wait here", self.server.url),
+            Word::Paused => format!("‖ Paused until {}: changes wait, here and on the server", self.pause_text()),
             Word::Attention if count == 1 => "▲ 1 thing needs you".into(),
             Word::Attention => format!("▲ {count} things need you"),
             Word::Stopped => "■ Stopped: nothing is synced until you do something".into(),
             Word::NotRunning => "Not running".into(),
         }
+    }
+
+    fn pause_text(&self) -> String {
+        let end = self.paused.as_deref().and_then(clock::parse_utc);
+        end.map_or_else(|| "`skep resume`".into(), |end| clock::until_text(end, &clock::now()))
     }
 
     fn confirmed(&self) -> String {
@@ -276,7 +290,8 @@ impl PathAnswer {
 pub fn exit_of_wait(outcome: WaitOutcome) -> Exit {
     match outcome {
         WaitOutcome::Equal => Exit::Done,
-        WaitOutcome::NeedsPerson => Exit::NeedsPerson,
+        // A person paused it, and a person resumes it.
+        WaitOutcome::NeedsPerson | WaitOutcome::Paused => Exit::NeedsPerson,
         // It was tried until the time was up.
         WaitOutcome::Offline | WaitOutcome::TimedOut => Exit::TimedOut,
     }
@@ -284,11 +299,6 @@ pub fn exit_of_wait(outcome: WaitOutcome) -> Exit {
 
 fn line(text: &mut String, line: &str) {
     writeln!(text, "{line}").expect("writing to a string cannot fail");
-}
-
-/// Names come from people: nothing in them may steer a terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { char::REPLACEMENT_CHARACTER } else { letter }).collect()
 }
 
 fn home_relative(path: &Path) -> String {
@@ -299,7 +309,8 @@ fn home_relative(path: &Path) -> String {
     }
 }
 
-fn counted(count: u64, noun: &str) -> String {
+/// `1,204 files`.
+pub fn counted(count: u64, noun: &str) -> String {
     let digits = count.to_string();
     let mut grouped = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -311,7 +322,8 @@ fn counted(count: u64, noun: &str) -> String {
     format!("{grouped} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
-fn bytes_text(bytes: u64) -> String {
+/// `18.2 kB`.
+pub fn bytes_text(bytes: u64) -> String {
     let units = [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1000, "kB")];
     match units.into_iter().find(|(unit, _)| bytes >= *unit) {
         Some((unit, name)) => format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),

@@ -58,7 +58,15 @@ pub(super) async fn run<M: World>(driver: Arc<Driver<M>>, feed: Feed) {
     let mut tries = FeedTries::new(feed);
     loop {
         let began_ms = driver.world.clock().monotonic_ms();
-        let Some(ended) = driver.unless_stopping(driver.connect(&mut tries)).await else { return };
+        if driver.pause_now().is_some() {
+            driver.tell(Signal::Event(Event::Disconnected)).await;
+        }
+        if driver.unless_stopping(driver.not_paused()).await.is_none() {
+            return;
+        }
+        let connection = driver.unless_paused(driver.connect(&mut tries));
+        let Some(ended) = driver.unless_stopping(connection).await else { return };
+        let Some(ended) = ended else { continue };
         let wait_ms = match ended {
             Ok(()) => {
                 failures = 0;

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use skep_planner::{Effect, Engine, Event, Input, Progress};
+use skep_planner::{CommitFailure, Effect, Engine, Event, Input, Progress};
 use skep_platform::{Clock, Lane, Tasks, offload};
 use skep_types::{Cursor, Name, Timestamp};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
+use super::activity::Ledger;
+use super::questions::Question;
 use super::{Answers, Driver, STOP_WAIT_MS, Signal, report, wait};
 use crate::call::CallError;
-use crate::status::{PathReport, Problem, Status};
+use crate::status::{Problem, Status};
 use crate::world::World;
 use crate::{SqliteTrees, StateError};
 
@@ -31,6 +33,7 @@ const COOKIES_MAX: usize = 256;
 struct Mind {
     engine: Engine,
     trees: SqliteTrees,
+    ledger: Ledger,
 }
 
 /// How many effects of each kind are carried out at the same time. Fair: who came first goes first.
@@ -77,7 +80,7 @@ impl<M: World> Control<M> {
         let permits = |count| Arc::new(Semaphore::new(count));
         Control {
             driver,
-            mind: Some(Mind { engine, trees }),
+            mind: Some(Mind { engine, trees, ledger: Ledger::default() }),
             incarnation: 0,
             permits: Permits {
                 looks: permits(LOOKS_PARALLEL),
@@ -155,6 +158,9 @@ impl<M: World> Control<M> {
         match turn {
             Ok(turn) => {
                 self.state_failed = None;
+                if let Some(mind) = &mut self.mind {
+                    mind.ledger.publish(&self.driver.activities);
+                }
                 let Turn { effects, progress, totals } = turn;
                 let is_fresh = report::is_equal(&progress) && progress.connected;
                 if is_fresh && (heartbeat || self.confirmed.is_none() || !effects.is_empty() || self.was_behind()) {
@@ -188,6 +194,7 @@ impl<M: World> Control<M> {
         self.status.send_modify(|status| status.problems.extend(self.state_failed.clone()));
         if let Some(mind) = &mut self.mind {
             mind.engine = self.driver.new_engine();
+            mind.ledger = Ledger::default();
         }
         let driver = self.driver.clone();
         self.driver.world.tasks().spawn("restart", async move {
@@ -201,7 +208,7 @@ impl<M: World> Control<M> {
     fn publish(&mut self, progress: Progress, totals: (u64, u64)) {
         let problems = self.halted.iter().chain(&self.state_failed).cloned();
         let status = Status {
-            state: report::state_of(&progress, self.halted.is_some()),
+            state: report::state_of(&progress, self.halted.is_some(), self.driver.pause_now()),
             confirmed: self.confirmed,
             files: totals.0,
             bytes: totals.1,
@@ -209,6 +216,7 @@ impl<M: World> Control<M> {
             queue_bytes: 0,
             problems: problems.chain(progress.problems.iter().cloned().map(report::problem_of)).collect(),
             watch_degraded: self.driver.executor.watch_degraded(),
+            pause: self.driver.pause_now(),
         };
         self.status.send_if_modified(|old| {
             let differs = *old != status;
@@ -238,13 +246,28 @@ impl<M: World> Control<M> {
             Effect::Commit { .. } | Effect::Pull | Effect::WakeAt { .. } => &self.permits.commits,
         };
         let permits = permits.clone();
+        let is_paused_with_the_rest = matches!(&effect, Effect::Apply { .. } | Effect::Commit { .. } | Effect::Pull);
         let answers = Answers { signals: self.driver.signals.clone(), incarnation: self.incarnation };
         let driver = self.driver.clone();
         self.active += 1;
         self.driver.world.tasks().spawn("effect", async move {
             // Nobody closes the semaphores.
             let permit = permits.acquire().await;
-            if let Err(error) = driver.executor.carry_out(effect, cursor, &answers).await {
+            // If the client stops meanwhile, nobody waits for the answer.
+            let may_begin = !is_paused_with_the_rest || driver.unless_stopping(driver.not_paused()).await.is_some();
+            let commit = if let Effect::Commit { commit, .. } = &effect { Some(commit.id) } else { None };
+            let done = match (may_begin, commit) {
+                (false, _) => Ok(()),
+                (true, None) => driver.executor.carry_out(effect, cursor, &answers).await,
+                (true, Some(commit)) => {
+                    let carried_out = driver.unless_paused(driver.executor.carry_out(effect, cursor, &answers)).await;
+                    if carried_out.is_none() {
+                        answers.send(Event::Committed { commit, result: Err(CommitFailure::Unreachable) }).await;
+                    }
+                    carried_out.unwrap_or(Ok(()))
+                }
+            };
+            if let Err(error) = done {
                 driver.halt_if_final(&error).await;
             }
             if let Some(error) = driver.executor.root_lost() {
@@ -289,7 +312,18 @@ impl<M: World> Control<M> {
                     let _ = seen.send(());
                 }
             }
-            Signal::Report(path, answer) => self.report(path, answer).await?,
+            Signal::Question(question) => self.question(question).await?,
+            Signal::Resolve(path, keep, answer) => {
+                let driver = self.driver.clone();
+                let resolving = async move { driver.resolve(path, keep, answer).await };
+                self.driver.world.tasks().spawn("resolve", resolving);
+            }
+            Signal::Pause(pause, answer) => {
+                self.driver.pause.send_replace(pause);
+                // What the engine knows did not change; what is said of it does.
+                self.step(Vec::new(), false).await?;
+                let _ = answer.send(());
+            }
             Signal::Wait(timeout_ms, answer) => self.wait(timeout_ms, answer),
             Signal::Stop(stopped) => self.stop(stopped),
             Signal::StopNow => self.stop_is_due = true,
@@ -298,26 +332,23 @@ impl<M: World> Control<M> {
         Ok(())
     }
 
-    async fn report(
-        &mut self,
-        path: Vec<Name>,
-        answer: oneshot::Sender<PathReport>,
-    ) -> Result<(), skep_platform::Gone> {
+    async fn question(&mut self, question: Question) -> Result<(), skep_platform::Gone> {
         let mind = self.mind.take().ok_or(skep_platform::Gone)?;
-        let (mind, report) = offload(self.driver.world.tasks(), Lane::Database, move || {
-            let (state, reason) = mind.engine.explain(&mind.trees, &path);
-            let names: Vec<_> = path.iter().map(|name| name.display()).collect();
-            (mind, PathReport { path: names.join("/"), state, reason })
-        })
-        .await?;
-        self.mind = Some(mind);
-        let _ = answer.send(report);
+        let answered = offload(self.driver.world.tasks(), Lane::Database, move || {
+            question.answer(&mind.engine, &mind.trees);
+            mind
+        });
+        self.mind = Some(answered.await?);
         Ok(())
     }
 
     fn wait(&mut self, timeout_ms: u64, answer: oneshot::Sender<crate::status::WaitOutcome>) {
         if self.halted.is_some() {
             let _ = answer.send(crate::status::WaitOutcome::NeedsPerson);
+            return;
+        }
+        if self.driver.pause_now().is_some() {
+            let _ = answer.send(crate::status::WaitOutcome::Paused);
             return;
         }
         let deadline_ms = self.driver.world.clock().monotonic_ms().saturating_add(timeout_ms);
@@ -353,7 +384,8 @@ impl<M: World> Control<M> {
 impl Mind {
     /// One step: all inputs in one transaction.
     fn take(&mut self, events: Vec<Event>, now: Timestamp, at_ms: u64) -> Result<Turn, StateError> {
-        let Mind { engine, trees } = self;
+        let Mind { engine, trees, ledger } = self;
+        ledger.take(&events, now);
         let effects = match events.is_empty() {
             true => Vec::new(),
             false => trees.with_step(|trees| {
@@ -368,6 +400,7 @@ impl Mind {
             tracing::trace!(?effect, "the engine wants");
         }
         let progress = engine.progress(trees);
+        ledger.follow(&effects, &progress, trees, now);
         let totals = skep_planner::Trees::totals(trees);
         match trees.take_failure() {
             Some(error) => Err(error),

@@ -4,7 +4,7 @@ use skep_planner::{EngineProblem, Progress, Trees};
 use skep_types::Timestamp;
 
 use crate::root::RootError;
-use crate::status::{Problem, State, Status};
+use crate::status::{Pause, Problem, State, Status};
 use crate::{CallError, SqliteTrees, StateError};
 
 /// Before the engine has said anything.
@@ -19,6 +19,7 @@ pub(super) fn at_start(trees: &SqliteTrees) -> Status {
         queue_bytes: 0,
         problems: Vec::new(),
         watch_degraded: false,
+        pause: None,
     }
 }
 
@@ -28,9 +29,10 @@ pub(super) fn is_equal(progress: &Progress) -> bool {
 }
 
 /// The one word for `progress`.
-pub(super) fn state_of(progress: &Progress, is_halted: bool) -> State {
+pub(super) fn state_of(progress: &Progress, is_halted: bool, pause: Option<Pause>) -> State {
     match () {
         () if is_halted => State::Stopped,
+        () if pause.is_some() => State::Paused,
         () if !progress.connected => State::Offline,
         () if is_equal(progress) => State::UpToDate,
         () => State::Syncing,

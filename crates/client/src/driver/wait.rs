@@ -27,7 +27,10 @@ pub(super) async fn wait_equal<M: World>(
     answer: oneshot::Sender<WaitOutcome>,
 ) {
     let outcome = {
-        let waiting = Box::pin(driver.equal());
+        let waiting = Box::pin(async {
+            // While it is paused, nobody asks the server.
+            driver.unless_paused(driver.equal()).await.unwrap_or(WaitOutcome::Paused)
+        });
         let due = driver.world.clock().sleep_until(deadline_ms);
         match select(waiting, due).await {
             Either::Left((outcome, _)) => outcome,

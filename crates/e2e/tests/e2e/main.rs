@@ -19,3 +19,4 @@ mod rights;
 mod syncing;
 mod tree;
 mod upkeep;
+mod verbs;

@@ -274,6 +274,13 @@ impl Computer {
         command
     }
 
+    /// `skep --home H ARGUMENTS` with all rights of this test: what the client starts may need them to find the program.
+    pub fn command_with_all_rights(&self, arguments: &[&str]) -> Answer {
+        let mut command = Command::new(programs().join("skep"));
+        command.arg("--home").arg(&self.home).args(arguments);
+        run(command, "")
+    }
+
     /// `skep --home H ARGUMENTS`.
     pub fn command(&self, arguments: &[&str]) -> Answer {
         run(self.client(arguments), "")

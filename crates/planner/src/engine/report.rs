@@ -127,6 +127,11 @@ impl Engine {
                 false => ("waiting", "Something in the folder is still to be synced.".into()),
             };
         }
+        self.explain_node(trees, node)
+    }
+
+    /// The same for a node other than the root.
+    pub(super) fn explain_node(&self, trees: &dyn Trees, node: NodeId) -> (&'static str, String) {
         if let Some(hold) = self.holds.trouble(node) {
             let problem = problem(trees, node, hold);
             return ("problem", format!("{} ({}). {}.", problem.message, problem.code, problem.hint));
@@ -145,7 +150,7 @@ impl Engine {
     }
 }
 
-fn follow(path: &[Name], child: impl Fn(NodeId, &Name) -> Option<NodeId>) -> Option<NodeId> {
+pub(super) fn follow(path: &[Name], child: impl Fn(NodeId, &Name) -> Option<NodeId>) -> Option<NodeId> {
     path.iter().try_fold(NodeId::ROOT, child)
 }
 

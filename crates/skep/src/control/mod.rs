@@ -1,9 +1,11 @@
 //! How commands talk to the daemon of their home: one JSON object a line, over a socket in the home.
 
+mod answers;
 mod client;
 mod server;
 mod socket;
 
+pub use answers::{ConflictAnswer, EntryAnswer, KeepWord, Resolved};
 pub use client::DaemonConnection;
 pub use server::{ControlServer, serve};
 
@@ -11,6 +13,9 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use skep_client::{PathReport, Status, WaitOutcome};
 
+use crate::activity::ActivityLine;
+use crate::home::PauseConfig;
+use crate::names::{NameText, PathNames};
 use crate::status::{PathAnswer, StatusAnswer};
 
 /// Longest request or answer. A status with ten thousand problems fits.
@@ -24,6 +29,16 @@ pub trait Control: Send + Sync + 'static {
     fn report(&self, path: String) -> BoxFuture<'static, PathReport>;
     /// Waits until local and server are equal now, at most so long.
     fn wait(&self, timeout_ms: u64) -> BoxFuture<'static, WaitOutcome>;
+    /// A page of the directory at a path, after a name, and whether there is more; `None` if there is nothing at the path.
+    fn list(&self, path: PathNames, after: Option<NameText>) -> BoxFuture<'static, Option<(Vec<EntryAnswer>, bool)>>;
+    /// The files with two versions.
+    fn conflicts(&self) -> BoxFuture<'static, Vec<ConflictAnswer>>;
+    /// Ends the conflict of the copy at a path.
+    fn resolve(&self, path: PathNames, keep: KeepWord) -> BoxFuture<'static, Resolved>;
+    /// Pauses syncing, or resumes it, also for later starts; says why not if that cannot be kept.
+    fn pause(&self, pause: Option<PauseConfig>) -> BoxFuture<'static, Result<(), String>>;
+    /// What happened after the line of this number, as soon as something did.
+    fn activity(&self, after: u64) -> BoxFuture<'static, Vec<ActivityLine>>;
     /// Comes to an orderly end: nothing half done that a kill would not leave too.
     fn stop(&self) -> BoxFuture<'static, ()>;
 }
@@ -43,6 +58,32 @@ pub enum ControlRequest {
     Wait {
         /// Give up after this long.
         timeout_ms: u64,
+    },
+    /// What stands in this directory?
+    List {
+        /// From the folder down.
+        path: PathNames,
+        /// Goes on after this name.
+        after: Option<NameText>,
+    },
+    /// Which files have two versions?
+    Conflicts,
+    /// End the conflict of this copy.
+    Resolve {
+        /// From the folder down.
+        path: PathNames,
+        /// What stays.
+        keep: KeepWord,
+    },
+    /// Pause syncing, or resume it.
+    Pause {
+        /// How long; null: not at all.
+        pause: Option<PauseConfig>,
+    },
+    /// Tell me when something has happened.
+    Activity {
+        /// After the line of this number.
+        after: u64,
     },
     /// Who are you?
     Hello,
@@ -64,6 +105,48 @@ pub enum ControlAnswer {
         schema: u32,
         /// How it ended.
         outcome: Waited,
+    },
+    /// To [`ControlRequest::List`].
+    Listed {
+        /// [`crate::status::SCHEMA`].
+        schema: u32,
+        /// By name.
+        entries: Vec<EntryAnswer>,
+        /// There are more after the last one.
+        more: bool,
+    },
+    /// To [`ControlRequest::List`]: there is nothing at that path.
+    NotThere {
+        /// [`crate::status::SCHEMA`].
+        schema: u32,
+    },
+    /// To [`ControlRequest::Conflicts`].
+    Conflicts {
+        /// [`crate::status::SCHEMA`].
+        schema: u32,
+        /// By path.
+        conflicts: Vec<ConflictAnswer>,
+    },
+    /// To [`ControlRequest::Resolve`].
+    Resolved {
+        /// [`crate::status::SCHEMA`].
+        schema: u32,
+        /// Whether it is done.
+        outcome: Resolved,
+    },
+    /// To [`ControlRequest::Pause`].
+    Paused {
+        /// [`crate::status::SCHEMA`].
+        schema: u32,
+        /// As asked.
+        pause: Option<PauseConfig>,
+    },
+    /// To [`ControlRequest::Activity`].
+    Activity {
+        /// [`crate::status::SCHEMA`].
+        schema: u32,
+        /// In order.
+        lines: Vec<ActivityLine>,
     },
     /// To [`ControlRequest::Hello`].
     Hello {
@@ -98,6 +181,8 @@ pub enum Waited {
     NeedsPerson,
     /// The server cannot be reached.
     Offline,
+    /// Syncing is paused.
+    Paused,
     /// The time was up.
     TimedOut,
 }
@@ -108,6 +193,7 @@ impl From<WaitOutcome> for Waited {
             WaitOutcome::Equal => Waited::Equal,
             WaitOutcome::NeedsPerson => Waited::NeedsPerson,
             WaitOutcome::Offline => Waited::Offline,
+            WaitOutcome::Paused => Waited::Paused,
             WaitOutcome::TimedOut => Waited::TimedOut,
         }
     }
@@ -119,6 +205,7 @@ impl From<Waited> for WaitOutcome {
             Waited::Equal => WaitOutcome::Equal,
             Waited::NeedsPerson => WaitOutcome::NeedsPerson,
             Waited::Offline => WaitOutcome::Offline,
+            Waited::Paused => WaitOutcome::Paused,
             Waited::TimedOut => WaitOutcome::TimedOut,
         }
     }

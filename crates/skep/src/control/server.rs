@@ -70,7 +70,13 @@ async fn converse(
             return Ok(());
         }
         let answer = match serde_json::from_str(&line) {
-            Ok(request) => answer(request, &*control, &config, &stop).await,
+            Ok(request) => {
+                let answering = answer(request, &*control, &config, &stop);
+                match unless_gone(answering, &mut stream).await {
+                    Some(answer) => answer,
+                    None => return Ok(()),
+                }
+            }
             Err(error) => ControlAnswer::Error { schema: SCHEMA, message: error.to_string() },
         };
         let mut line = serde_json::to_string(&answer)?;
@@ -78,6 +84,23 @@ async fn converse(
         stream.write_all(line.as_bytes()).await?;
         stream.flush().await?;
     }
+}
+
+/// The answer, or `None` if the command goes away first: one that follows the log may wait for long.
+async fn unless_gone(
+    answering: impl Future<Output = ControlAnswer>,
+    stream: &mut BufReader<socket::Stream>,
+) -> Option<ControlAnswer> {
+    let mut answering = std::pin::pin!(answering);
+    tokio::select! {
+        biased;
+        answer = &mut answering => return Some(answer),
+        more = stream.fill_buf() => if more.is_err() || more.is_ok_and(<[u8]>::is_empty) {
+            return None;
+        },
+    }
+    // It has asked something else already.
+    Some(answering.await)
 }
 
 async fn answer(
@@ -91,6 +114,21 @@ async fn answer(
         ControlRequest::StatusOf { path } => ControlAnswer::StatusOf(PathAnswer::of(&control.report(path).await)),
         ControlRequest::Wait { timeout_ms } => {
             ControlAnswer::Waited { schema: SCHEMA, outcome: control.wait(timeout_ms).await.into() }
+        }
+        ControlRequest::List { path, after } => match control.list(path, after).await {
+            Some((entries, more)) => ControlAnswer::Listed { schema: SCHEMA, entries, more },
+            None => ControlAnswer::NotThere { schema: SCHEMA },
+        },
+        ControlRequest::Conflicts => ControlAnswer::Conflicts { schema: SCHEMA, conflicts: control.conflicts().await },
+        ControlRequest::Resolve { path, keep } => {
+            ControlAnswer::Resolved { schema: SCHEMA, outcome: control.resolve(path, keep).await }
+        }
+        ControlRequest::Pause { pause } => match control.pause(pause.clone()).await {
+            Ok(()) => ControlAnswer::Paused { schema: SCHEMA, pause },
+            Err(message) => ControlAnswer::Error { schema: SCHEMA, message },
+        },
+        ControlRequest::Activity { after } => {
+            ControlAnswer::Activity { schema: SCHEMA, lines: control.activity(after).await }
         }
         ControlRequest::Hello => {
             ControlAnswer::Hello { schema: SCHEMA, pid: std::process::id(), version: env!("CARGO_PKG_VERSION").into() }

@@ -27,6 +27,7 @@ impl Control for Scripted {
                 queue_bytes: 4,
                 problems: Vec::new(),
                 watch_degraded: false,
+                pause: None,
             }
         })
     }
@@ -38,6 +39,26 @@ impl Control for Scripted {
     fn wait(&self, timeout_ms: u64) -> BoxFuture<'static, WaitOutcome> {
         let outcomes = [WaitOutcome::Equal, WaitOutcome::NeedsPerson, WaitOutcome::Offline, WaitOutcome::TimedOut];
         Box::pin(async move { outcomes[timeout_ms as usize] })
+    }
+
+    fn list(&self, path: PathNames, after: Option<NameText>) -> BoxFuture<'static, Option<(Vec<EntryAnswer>, bool)>> {
+        Box::pin(async move { (path.is_empty() && after.is_none()).then(|| (Vec::new(), true)) })
+    }
+
+    fn conflicts(&self) -> BoxFuture<'static, Vec<ConflictAnswer>> {
+        Box::pin(async { Vec::new() })
+    }
+
+    fn resolve(&self, _path: PathNames, keep: KeepWord) -> BoxFuture<'static, Resolved> {
+        Box::pin(async move { if keep == KeepWord::Both { Resolved::Done } else { Resolved::Refused("no".into()) } })
+    }
+
+    fn pause(&self, pause: Option<PauseConfig>) -> BoxFuture<'static, Result<(), String>> {
+        Box::pin(async move { if pause.is_some() { Ok(()) } else { Err("no".into()) } })
+    }
+
+    fn activity(&self, _after: u64) -> BoxFuture<'static, Vec<ActivityLine>> {
+        Box::pin(async { Vec::new() })
     }
 
     fn stop(&self) -> BoxFuture<'static, ()> {
@@ -64,6 +85,7 @@ async fn commands_get_their_answers_and_nonsense_gets_an_error() {
             drive: DriveId::from_bytes([4; 16]),
             root: skep_client::RootId::from_bytes([5; 16]),
         },
+        pause: None,
     });
     let server = ControlServer::bind(&home).unwrap();
     let (stop, mut stopped) = mpsc::channel(1);
@@ -81,6 +103,19 @@ async fn commands_get_their_answers_and_nonsense_gets_an_error() {
         let ControlAnswer::Waited { outcome, .. } = answer else { panic!("{answer:?}") };
         assert_eq!(WaitOutcome::from(outcome), Scripted.wait(timeout_ms).await);
     }
+    let answer = daemon.ask(&ControlRequest::List { path: Vec::new(), after: None }).await.unwrap();
+    assert_eq!(answer, ControlAnswer::Listed { schema: 1, entries: Vec::new(), more: true });
+    let nowhere = vec![NameText::Text("x".into())];
+    let answer = daemon.ask(&ControlRequest::List { path: nowhere.clone(), after: None }).await.unwrap();
+    assert_eq!(answer, ControlAnswer::NotThere { schema: 1 });
+    let answer = daemon.ask(&ControlRequest::Conflicts).await.unwrap();
+    assert_eq!(answer, ControlAnswer::Conflicts { schema: 1, conflicts: Vec::new() });
+    let answer = daemon.ask(&ControlRequest::Resolve { path: nowhere, keep: KeepWord::Copy }).await.unwrap();
+    assert_eq!(answer, ControlAnswer::Resolved { schema: 1, outcome: Resolved::Refused("no".into()) });
+    let pause = Some(PauseConfig { until: Some("2026-11-20T18:00:00Z".into()) });
+    let answer = daemon.ask(&ControlRequest::Pause { pause: pause.clone() }).await.unwrap();
+    assert_eq!(answer, ControlAnswer::Paused { schema: 1, pause });
+    assert!(daemon.ask(&ControlRequest::Pause { pause: None }).await.is_err());
     let answer = daemon.ask(&ControlRequest::Stop).await.unwrap();
     assert_eq!(answer, ControlAnswer::Stopping { schema: 1 });
     assert_eq!(stopped.recv().await, Some(()));

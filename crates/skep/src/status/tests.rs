@@ -22,6 +22,7 @@ fn config() -> Config {
             drive: DriveId::from_bytes([4; 16]),
             root: skep_client::RootId::from_bytes([5; 16]),
         },
+        pause: None,
     }
 }
 
@@ -35,6 +36,7 @@ fn status(state: State, problems: Vec<Problem>) -> Status {
         queue_bytes: 0,
         problems,
         watch_degraded: false,
+        pause: None,
     }
 }
 

@@ -1,0 +1,130 @@
+//! What the daemon answers about files. `--json` shows the same shapes.
+
+use serde::{Deserialize, Serialize};
+use skep_client::{Conflict, Keep, Listed, ResolveError};
+use skep_platform::talk::utc_text;
+use skep_types::Kind;
+
+use crate::names::{NameText, PathNames};
+
+/// An entry of a directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryAnswer {
+    /// Its name.
+    pub name: NameText,
+    /// `file`, `directory`, `symlink` or `mount`.
+    pub kind: String,
+    /// `here`, `sending`, `receiving`, `waiting`, `problem` or `two versions`.
+    pub state: String,
+    /// Why.
+    pub reason: String,
+    /// Bytes of a file.
+    pub size: u64,
+    /// When a file was last changed.
+    pub changed: Option<String>,
+}
+
+impl From<&Listed> for EntryAnswer {
+    fn from(listed: &Listed) -> EntryAnswer {
+        let kind = match listed.kind {
+            Kind::File => "file",
+            Kind::Directory => "directory",
+            Kind::Symlink => "symlink",
+            Kind::Mount => "mount",
+        };
+        let state = if listed.state == "synced" { "here" } else { listed.state };
+        EntryAnswer {
+            name: (&listed.name).into(),
+            kind: kind.into(),
+            state: state.into(),
+            reason: listed.reason.clone(),
+            size: listed.size,
+            changed: listed.mtime.map(utc_text),
+        }
+    }
+}
+
+/// A file with two versions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConflictAnswer {
+    /// The directory that holds both, from the folder down.
+    pub dir: PathNames,
+    /// The name that both want.
+    pub name: NameText,
+    /// The device that made the copy.
+    pub device: String,
+    /// The version that has a name of its own.
+    pub copy: EntryAnswer,
+    /// The version that has the name; null if nothing has.
+    pub original: Option<EntryAnswer>,
+    /// Which of the two was changed last; if that cannot be told, the one that has the name.
+    pub newest: KeepWord,
+}
+
+impl ConflictAnswer {
+    /// The copy's path.
+    pub fn copy_path(&self) -> PathNames {
+        self.dir.iter().chain([&self.copy.name]).cloned().collect()
+    }
+
+    /// The path that both want.
+    pub fn path(&self) -> PathNames {
+        self.dir.iter().chain([&self.name]).cloned().collect()
+    }
+}
+
+impl From<&Conflict> for ConflictAnswer {
+    fn from(conflict: &Conflict) -> ConflictAnswer {
+        let is_original = |original: &Listed| original.mtime >= conflict.copy.mtime;
+        let is_original = conflict.original.as_ref().is_some_and(is_original);
+        ConflictAnswer {
+            newest: if is_original { KeepWord::Original } else { KeepWord::Copy },
+            dir: conflict.dir.iter().map(NameText::from).collect(),
+            name: (&conflict.told.original).into(),
+            device: conflict.told.device.clone(),
+            copy: (&conflict.copy).into(),
+            original: conflict.original.as_ref().map(EntryAnswer::from),
+        }
+    }
+}
+
+/// [`Keep`] on the socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeepWord {
+    /// The version that has the name.
+    Original,
+    /// The copy.
+    Copy,
+    /// Both, under two names.
+    Both,
+}
+
+impl From<KeepWord> for Keep {
+    fn from(word: KeepWord) -> Keep {
+        match word {
+            KeepWord::Original => Keep::Original,
+            KeepWord::Copy => Keep::Copy,
+            KeepWord::Both => Keep::Both,
+        }
+    }
+}
+
+/// How ending a conflict went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resolved {
+    /// It is done.
+    Done,
+    /// Nothing was changed: why.
+    Refused(String),
+}
+
+impl From<Result<(), ResolveError>> for Resolved {
+    fn from(result: Result<(), ResolveError>) -> Resolved {
+        match result {
+            Ok(()) => Resolved::Done,
+            Err(error) => Resolved::Refused(error.to_string()),
+        }
+    }
+}
