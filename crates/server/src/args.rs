@@ -50,6 +50,13 @@ pub enum Command {
     /// Show, check and explain settings.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Print completions for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page.
+    Man,
 }
 
 /// How to run.
@@ -264,6 +271,11 @@ pub struct LogArgs {
     pub data: DataArgs,
 }
 
+/// The whole command line, from which help, completions and the manual page are made.
+pub fn command_line() -> clap::Command {
+    ServerArgs::command()
+}
+
 /// What a command line asks for.
 #[derive(Debug)]
 pub enum Asked {
@@ -358,6 +370,8 @@ mod tests {
             "skep-server config show --origin --json --data-dir D",
             "skep-server config check --config F",
             "skep-server config doc",
+            "skep-server completions bash",
+            "skep-server man",
             "skep-server fsck --repair --json --data-dir D",
         ] {
             assert!(matches!(parsed(line), Ok(Asked::Command(_))), "{line}: {:?}", parsed(line).err());

@@ -8,6 +8,7 @@ pub mod backup;
 pub mod config;
 pub mod export;
 pub mod fsck;
+pub mod reference;
 pub mod run;
 pub mod store;
 pub mod upkeep;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use skep_platform::talk::{Complaint, Exit};
 use skep_server::args::{self, Asked, Command};
 use skep_server::config::LogFormat;
-use skep_server::{admin, backup, config, export, fsck, run, upkeep};
+use skep_server::{admin, backup, config, export, fsck, reference, run, upkeep};
 use tracing_subscriber::EnvFilter;
 
 /// musl's allocator is slow under threads.
@@ -59,6 +59,8 @@ async fn carry_out(command: Command) -> Result<(), Complaint> {
         Command::Backup(command) => backup::backup(command),
         Command::Log(args) => admin::log(args).await,
         Command::Config(command) => config::config(command),
+        Command::Completions { shell } => reference::completions(shell),
+        Command::Man => reference::manual(),
     }
 }
 
