@@ -219,8 +219,7 @@ fn figures_count_what_devices_do() {
 fn behind_a_proxy_only_the_trusted_one_says_who_asks_and_figures_stay_on_this_machine() {
     let mut server = Server::stopped();
     let file = server.data().join("server.toml");
-    let call =
-        |server: &Server, header: &str| ask(&server.listen(), "POST", "/api/v1/device/call", header, "").0;
+    let call = |server: &Server, header: &str| ask(&server.listen(), "POST", "/api/v1/device/call", header, "").0;
     let peers = |server: &Server| -> BTreeSet<String> {
         let log = server.command(&["log", "--connections", "--json"], "").done();
         let peer = |line: &str| serde_json::from_str::<Value>(line).unwrap()["peer"].as_str().unwrap().to_owned();
