@@ -146,6 +146,9 @@ impl Engine {
         for dir in expired.iter().filter(|node| self.holds.is_unlistable(**node)) {
             self.observer.look_anew(*dir);
         }
+        for node in expired.iter().filter(|node| self.holds.is_special(**node)) {
+            self.observer.look_at(trees, *node);
+        }
         self.holds.forget_gone(|node| is_directory_here(trees, node));
         unblock |= !expired.is_empty();
         self.touched.extend(expired);
@@ -255,6 +258,9 @@ impl Engine {
         }
         for node in findings.readable {
             self.holds.forget(node);
+        }
+        for node in findings.plain {
+            self.holds.seen(node);
         }
         for node in findings.special {
             self.holds.special(node, self.now, self.at_ms);

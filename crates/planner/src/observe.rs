@@ -96,6 +96,8 @@ pub(crate) struct Findings {
     pub(crate) changed: BTreeSet<NodeId>,
     /// Nodes in whose place something stands that is not synced.
     pub(crate) special: Vec<NodeId>,
+    /// Nodes that were among those, and are not any more.
+    pub(crate) plain: Vec<NodeId>,
     /// Nodes that cannot be read, with what to say of them.
     pub(crate) unreadable: Vec<(NodeId, ReadError)>,
     /// Directories that cannot be listed.
@@ -113,6 +115,8 @@ pub(crate) struct Observer {
     dirty: BTreeMap<NodeId, Dirty>,
     looks: BTreeMap<LookId, LookUnderWay>,
     looks_asked: u64,
+    /// What was hinted of directories that could not be looked at.
+    failed: BTreeMap<NodeId, BTreeMap<Name, Change>>,
     /// Directories that were looked at as a whole since the start.
     seen: BTreeSet<NodeId>,
     watched: BTreeSet<NodeId>,
@@ -139,6 +143,8 @@ pub(crate) struct Observer {
     frozen: BTreeSet<(NodeId, Name)>,
     reading: BTreeSet<NodeId>,
     busy: BTreeMap<NodeId, Busy>,
+    /// Nodes in whose place something stands that is not synced.
+    special: BTreeSet<NodeId>,
     /// Files of which no hints come and that were read within the tick of the clock in which they changed: to be read once more.
     racy: BTreeMap<NodeId, u64>,
     /// Files that changed a moment ago, and when that moment is over.
@@ -153,6 +159,7 @@ impl Observer {
             dirty: BTreeMap::new(),
             looks: BTreeMap::new(),
             looks_asked: 0,
+            failed: BTreeMap::new(),
             seen: BTreeSet::new(),
             watched: BTreeSet::new(),
             unhinted: BTreeSet::new(),
@@ -170,6 +177,7 @@ impl Observer {
             frozen: BTreeSet::new(),
             reading: BTreeSet::new(),
             busy: BTreeMap::new(),
+            special: BTreeSet::new(),
             racy: BTreeMap::new(),
             young: BTreeMap::new(),
         }
@@ -234,7 +242,18 @@ impl Observer {
     pub(crate) fn look_anew(&mut self, dir: NodeId) {
         self.watched.remove(&dir);
         self.seen.remove(&dir);
-        self.dirty.entry(dir).or_default().deep = true;
+        let dirty = self.dirty.entry(dir).or_default();
+        dirty.deep = true;
+        for (name, change) in self.failed.remove(&dir).unwrap_or_default() {
+            dirty.add(name, change);
+        }
+    }
+
+    /// The place of the node is looked at.
+    pub(crate) fn look_at(&mut self, trees: &dyn Trees, node: NodeId) {
+        if let Some(local) = trees.local(node) {
+            self.hint(local.parent, local.name, Change::Entry);
+        }
     }
 
     /// Apply operations begin to work on these places.
@@ -394,6 +413,7 @@ impl Observer {
         self.watched.remove(&dir);
         self.seen.remove(&dir);
         self.unhinted.remove(&dir);
+        self.failed.remove(&dir);
     }
 }
 

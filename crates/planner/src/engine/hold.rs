@@ -23,6 +23,17 @@ pub(super) struct Trouble {
     pub(super) needs_person: bool,
 }
 
+/// What ends a hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    /// That it goes well.
+    Success,
+    /// It is a directory that could not be listed: a look that lists it.
+    Listing,
+    /// Something else stands in its place: a look that sees another thing there.
+    Sight,
+}
+
 /// Why a node is left alone.
 #[derive(Debug, Clone)]
 pub(super) struct Hold {
@@ -33,8 +44,7 @@ pub(super) struct Hold {
     tries: u32,
     /// It only waits for a connection.
     link: bool,
-    /// It is a directory that could not be listed: only a look that succeeds ends this.
-    listing: bool,
+    ends: Ends,
     expired: bool,
 }
 
@@ -84,35 +94,37 @@ impl Holds {
         self.holds.values().filter(|hold| !hold.expired).map(|hold| hold.until_ms).min()
     }
 
-    /// It went well, or all sides agree however that came. Of a directory that could not be listed, that says nothing of its entries.
+    /// It went well, or all sides agree however that came. Of what only a look can tell, that says nothing.
     pub(super) fn forget(&mut self, node: NodeId) {
-        if !self.is_unlistable(node) {
+        self.forget_if(node, Ends::Success);
+    }
+
+    fn forget_if(&mut self, node: NodeId, ends: Ends) {
+        if self.holds.get(&node).is_some_and(|hold| hold.ends == ends) {
             self.holds.remove(&node);
         }
     }
 
     /// Whether it is a directory that could not be listed.
     pub(super) fn is_unlistable(&self, node: NodeId) -> bool {
-        self.holds.get(&node).is_some_and(|hold| hold.listing)
+        self.holds.get(&node).is_some_and(|hold| hold.ends == Ends::Listing)
     }
 
     /// The directory was listed, or is there no more.
     pub(super) fn listed(&mut self, node: NodeId) {
-        if self.is_unlistable(node) {
-            self.holds.remove(&node);
-        }
+        self.forget_if(node, Ends::Listing);
     }
 
     /// Of directories that are here no more, whatever took them away, there is nothing left to list.
     pub(super) fn forget_gone(&mut self, is_here: impl Fn(NodeId) -> bool) {
-        self.holds.retain(|node, hold| !hold.listing || is_here(*node));
+        self.holds.retain(|node, hold| hold.ends != Ends::Listing || is_here(*node));
     }
 
     /// A directory could not be listed: it is looked at again with more and more time between the tries.
     pub(super) fn unlistable(&mut self, node: NodeId, now: Timestamp, at_ms: u64) {
         self.unreadable(node, ReadError::Denied, now, at_ms);
         if let Some(hold) = self.holds.get_mut(&node) {
-            hold.listing = true;
+            hold.ends = Ends::Listing;
         }
     }
 
@@ -188,6 +200,19 @@ impl Holds {
             needs_person: true,
         };
         self.problem(node, trouble, String::new(), now, at_ms);
+        if let Some(hold) = self.holds.get_mut(&node) {
+            hold.ends = Ends::Sight;
+        }
+    }
+
+    /// Whether something that is not synced stands in the node's place.
+    pub(super) fn is_special(&self, node: NodeId) -> bool {
+        self.holds.get(&node).is_some_and(|hold| hold.ends == Ends::Sight)
+    }
+
+    /// What can be synced, or nothing, stands in the node's place.
+    pub(super) fn seen(&mut self, node: NodeId) {
+        self.forget_if(node, Ends::Sight);
     }
 
     /// An apply operation failed.
@@ -246,7 +271,7 @@ impl Holds {
         let until_ms = at_ms + wait_ms;
         self.holds.insert(
             node,
-            Hold { trouble, detail, since, until_ms, tries, link: false, listing: false, expired: wait_ms == 0 },
+            Hold { trouble, detail, since, until_ms, tries, link: false, ends: Ends::Success, expired: wait_ms == 0 },
         );
     }
 }

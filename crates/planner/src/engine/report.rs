@@ -155,7 +155,8 @@ fn problem(trees: &dyn Trees, node: NodeId, hold: &Hold) -> EngineProblem {
     let place = trees
         .local(node)
         .map(|local| (local.parent, local.name))
-        .or_else(|| trees.remote(node).map(|state| (state.place.parent, state.place.name)));
+        .or_else(|| trees.remote(node).map(|state| (state.place.parent, state.place.name)))
+        .or_else(|| trees.synced(node).map(|synced| (synced.state.place.parent, synced.state.place.name)));
     let path = match place {
         None => String::new(),
         Some((parent, name)) => match shape.location(trees, parent, &name) {

@@ -49,11 +49,13 @@ impl Observer {
             Ok(found) => found,
             Err(LookError::Gone) if dir != NodeId::ROOT => return self.lost_directory(known, dir, dirty),
             Err(_) => {
+                // When it is tried again, everything is looked at: what was hinted is still to be known then.
+                self.failed.entry(dir).or_default().extend(dirty.names);
                 findings.unlistable.push(dir);
                 return;
             }
         };
-        if known.as_ref().is_some_and(|local| local.stat.inode != stat.inode) {
+        if known.as_ref().is_some_and(|local| !is_same_directory(&local.stat, &stat)) {
             // Another directory stands there: whoever looks at the one above finds out. Its watch may tell of the wrong one now.
             for node in trees.local_by_inode(stat.inode) {
                 if trees.local(node).is_some_and(|local| local.kind() == Kind::Directory) {
@@ -106,16 +108,24 @@ impl Observer {
     ) {
         let existing = trees.local_child(dir, &sight.name);
         let kind = sight.stat.and_then(|stat| stat.kind);
+        if let Some(node) = existing {
+            let is_special = sight.stat.is_some() && kind.is_none();
+            if is_special {
+                self.special.insert(node);
+                findings.special.push(node);
+            } else if self.special.remove(&node) {
+                findings.plain.push(node);
+            }
+        }
         match (existing, sight.stat) {
             (None, None) => {}
             (Some(node), None) => self.set_missing(node),
             // A socket, a device, or another file system mounted here: neither content nor a deletion.
-            (Some(node), Some(_)) if kind.is_none() => findings.special.push(node),
-            (None, Some(_)) if kind.is_none() => {}
+            (_, Some(_)) if kind.is_none() => {}
             (Some(node), Some(stat)) => {
                 let Some(known) = trees.local(node) else { return };
                 let same_kind = kind == Some(known.kind());
-                if same_kind && (known.kind() != Kind::Directory || known.stat.inode == stat.inode) {
+                if same_kind && (known.kind() != Kind::Directory || is_same_directory(&known.stat, &stat)) {
                     self.forget_missing(node);
                     self.update(trees, node, known, stat, sight.target, glance, findings);
                     if glance.deep && kind == Some(Kind::Directory) {
@@ -368,6 +378,12 @@ pub(super) fn new_node(trees: &dyn Trees, ids: &mut IdSource, dir: NodeId, name:
         trees.applying(node).filter(|state| Some(state.kind()) == stat.kind).map(|state| state.node)
     };
     node_of_swap_name(name).filter(is_free).or_else(applied).unwrap_or_else(|| ids.node())
+}
+
+/// Whether both are stats of one directory. An inode is given to another one once it is free; where the disk tells when it was made, that
+/// counts as well.
+fn is_same_directory(known: &Stat, seen: &Stat) -> bool {
+    known.inode == seen.inode && (known.birth.is_none() || seen.birth.is_none() || known.birth == seen.birth)
 }
 
 /// Whether a file may hold other bytes than when it showed `known`.
