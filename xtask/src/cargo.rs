@@ -67,8 +67,13 @@ pub fn build(packages: &[&str], profile: Profile) -> Result<PathBuf> {
 
 /// The directory in which cargo puts programs.
 pub fn programs(profile: Profile) -> Result<PathBuf> {
+    Ok(target_directory()?.join(if profile == Profile::Dev { "debug" } else { "release" }))
+}
+
+/// The directory for everything that is built.
+pub fn target_directory() -> Result<PathBuf> {
     let metadata = output(&["metadata", "--locked", "--no-deps", "--format-version", "1"])?;
     let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
     let target = metadata["target_directory"].as_str().context("cargo names no target directory")?;
-    Ok(PathBuf::from(target).join(if profile == Profile::Dev { "debug" } else { "release" }))
+    Ok(PathBuf::from(target))
 }

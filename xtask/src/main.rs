@@ -2,7 +2,7 @@
 //!
 //! `demo` shows Skep at work, `ci` runs every check that guards main, `tidy` is the check that reads the project as a
 //! reader would, `sim` replays simulated worlds, `soak` torments the real programs, `conformance` runs them on
-//! each file system and on full disks, and `bench` measures. They share [`rig`],
+//! each file system and on full disks, `dist` makes what is released, and `bench` measures. They share [`rig`],
 //! which runs the real programs, and [`process`], which sees to it that no started process outlives the task.
 #![forbid(unsafe_code)]
 #![expect(
@@ -16,6 +16,7 @@ mod cargo;
 mod ci;
 mod conformance;
 mod demo;
+mod dist;
 mod interrupt;
 mod process;
 mod rig;
@@ -42,6 +43,7 @@ cargo xtask TASK
   soak SEED [--seconds 30] [--kill] [--apart] [--no-build]
                                     random programs on two computers, real server and clients, killed at random
   conformance [--only ROW]          the tests with real files on ext4, XFS, Btrfs, tmpfs and overlayfs, and on full disks; as root
+  dist [--no-build]                 static programs for Linux as archives and Debian packages, in target/dist, tried out where possible
   bench [--dev] [--only WORKLOAD] [--quick] [--save]
                                     measure a server and two clients on this machine";
 
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Some("sim") => sim::run(arguments),
         Some("soak") => soak::run(arguments),
         Some("bench") => bench::run(arguments),
+        Some("dist") => dist::run(arguments),
         Some("conformance") => conformance::run(arguments),
         Some(process::LEASH) => process::leashed(arguments),
         Some("help" | "--help" | "-h") => usage(&mut std::io::stdout()),

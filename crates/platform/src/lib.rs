@@ -19,6 +19,8 @@ pub mod own_files;
 mod portable;
 #[cfg(feature = "tokio-runtime")]
 pub mod runtime;
+#[cfg(feature = "tokio-runtime")]
+pub mod service_manager;
 mod set_aside;
 pub mod talk;
 mod tasks;

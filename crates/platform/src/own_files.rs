@@ -77,6 +77,13 @@ pub fn is_empty_dir(path: &Path) -> io::Result<bool> {
     }
 }
 
+/// Whether files can be made in a directory: it is there, its rights allow it and its file system takes writes.
+pub fn is_writable_dir(path: &Path) -> io::Result<()> {
+    let probe = path.join(format!(".probe-{}", process::id()));
+    File::create(&probe)?;
+    fs::remove_file(&probe)
+}
+
 /// Whether there is anything of that path.
 pub fn is_there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()

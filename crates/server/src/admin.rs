@@ -1,14 +1,13 @@
 //! Administration from the command line. Works on the data directory, whether the server runs or not.
 
 use std::io::{self, BufRead, Read, Write};
-use std::path::Path;
 
 use serde_json::json;
 use skep_platform::talk::{Complaint, Exit, utc_text};
 use skep_service::{ServiceError, connection_line};
 
 use crate::args::{DataArgs, DeviceCommand, LogArgs, UserCommand};
-use crate::config::data_dir;
+use crate::config::{self, Settings, Tls};
 use crate::keys;
 use crate::store::{administer, complaint_of, complaint_of_key};
 
@@ -27,13 +26,13 @@ pub async fn user(command: UserCommand) -> Result<(), Complaint> {
                 return Err(Complaint::new(Exit::Usage, "E-USAGE", what).hint(hint));
             }
             let password = read_password(&mut io::stdin().lock())?;
-            let account = administer(&data_dir(data.data_dir)?).await?.add_user(&name, &password).await;
+            let account = administer(&config::of(&data)?.site.data_dir).await?.add_user(&name, &password).await;
             let account = account.map_err(told)?;
             say(&format!("Made the account {name} ({account})."));
             Ok(())
         }
         UserCommand::NewId { name, data } => {
-            let id = administer(&data_dir(data.data_dir)?).await?.new_classic_id(&name).await.map_err(told)?;
+            let id = administer(&config::of(&data)?.site.data_dir).await?.new_classic_id(&name).await.map_err(told)?;
             say(&format!("The account id of {name}, shown only now. Who has it can add computers to the account:"));
             print(&[id.to_string()])
         }
@@ -42,7 +41,7 @@ pub async fn user(command: UserCommand) -> Result<(), Complaint> {
 }
 
 async fn list_users(json: bool, data: DataArgs) -> Result<(), Complaint> {
-    let service = administer(&data_dir(data.data_dir)?).await?;
+    let service = administer(&config::of(&data)?.site.data_dir).await?;
     let accounts = service.accounts().await.map_err(told)?;
     if !json {
         return print(&accounts.iter().map(|account| printable(&account.name)).collect::<Vec<_>>());
@@ -62,7 +61,7 @@ pub async fn device(command: DeviceCommand) -> Result<(), Complaint> {
     match command {
         DeviceCommand::Ls { json, data } => list_devices(json, data).await,
         DeviceCommand::Revoke { device, data } => {
-            let service = administer(&data_dir(data.data_dir)?).await?;
+            let service = administer(&config::of(&data)?.site.data_dir).await?;
             let id = service.revoke_device(&device).await.map_err(told)?;
             say(&format!(
                 "Signed out {device} ({id}). Its files stay where they are; it gets and sends nothing any more."
@@ -73,7 +72,7 @@ pub async fn device(command: DeviceCommand) -> Result<(), Complaint> {
 }
 
 async fn list_devices(json: bool, data: DataArgs) -> Result<(), Complaint> {
-    let devices = administer(&data_dir(data.data_dir)?).await?.devices().await.map_err(told)?;
+    let devices = administer(&config::of(&data)?.site.data_dir).await?.devices().await.map_err(told)?;
     if json {
         let rows: Vec<_> = devices
             .iter()
@@ -95,18 +94,22 @@ async fn list_devices(json: bool, data: DataArgs) -> Result<(), Complaint> {
 
 /// The fingerprint, alone on a line.
 pub fn fingerprint(data: DataArgs) -> Result<(), Complaint> {
-    let data_dir = data_dir(data.data_dir)?;
-    print(&[identity(&data_dir)?.fingerprint.to_string()])
+    print(&[identity(&config::of(&data)?)?.fingerprint.to_string()])
 }
 
-/// The server's TLS key; made if it is not there.
-pub fn identity(data_dir: &Path) -> Result<keys::Identity, Complaint> {
-    keys::identity(&data_dir.join("keys")).map_err(|error| complaint_of_key(&error))
+/// By what devices know this server. Its own key is made if it is not there.
+pub fn identity(settings: &Settings) -> Result<keys::Identity, Complaint> {
+    let identity = match &settings.tls {
+        Tls::OwnKey | Tls::Off { certificate: None } => keys::identity(&settings.site.data_dir.join("keys")),
+        Tls::Files { certificate, key } => keys::identity_of_files(certificate, key),
+        Tls::Off { certificate: Some(certificate) } => keys::identity_of_proxy(certificate),
+    };
+    identity.map_err(|error| complaint_of_key(&error))
 }
 
 /// The connection log.
 pub async fn log(args: LogArgs) -> Result<(), Complaint> {
-    let service = administer(&data_dir(args.data.data_dir)?).await?;
+    let service = administer(&config::of(&args.data)?.site.data_dir).await?;
     let connections = service.connections(args.lines.min(LOG_LINES_MAX)).await.map_err(told)?;
     let id_or_dash = |id: Option<String>| id.unwrap_or_else(|| "-".into());
     let lines = connections.iter().map(|line| {
@@ -140,7 +143,7 @@ fn told(error: ServiceError) -> Complaint {
 }
 
 /// Talk goes to standard error, so that standard output is data only.
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     // Nobody may be listening; the work is done all the same.
     let _ = writeln!(io::stderr(), "{text}");
 }

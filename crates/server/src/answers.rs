@@ -1,6 +1,6 @@
 //! What the HTTP side needs of a service.
 
-use std::future::Future;
+use std::future::{Future, ready};
 
 use skep_protocol::{ByteStream, ErrorReply, FeedRequest};
 
@@ -16,4 +16,14 @@ pub trait Answers: Clone + Send + Sync + 'static {
         peer: &str,
         request: FeedRequest,
     ) -> impl Future<Output = Result<ByteStream, ErrorReply>> + Send;
+
+    /// Why calls cannot be answered well now, for a balancer or a person.
+    fn readiness(&self) -> impl Future<Output = Result<(), String>> + Send {
+        ready(Ok(()))
+    }
+
+    /// Figures in the text format of Prometheus.
+    fn metrics(&self) -> impl Future<Output = String> + Send {
+        ready(String::new())
+    }
 }

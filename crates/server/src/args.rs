@@ -47,31 +47,67 @@ pub enum Command {
     Backup(BackupCommand),
     /// Show what happened.
     Log(LogArgs),
+    /// Show, check and explain settings.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print completions for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page.
+    Man,
 }
 
 /// How to run.
 #[derive(Debug, Clone, Default, Args)]
 pub struct RunArgs {
-    /// Where everything is kept.
-    #[arg(long, value_name = "DIR", env = "SKEP_DATA_DIR")]
-    pub data_dir: Option<PathBuf>,
-    /// Where to listen, as ADDRESS:PORT.
-    #[arg(long, value_name = "ADDRESS", env = "SKEP_HTTP__LISTEN")]
+    /// On which data.
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// Where to listen, as ADDRESS:PORT [env: SKEP_HTTP__LISTEN].
+    #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
-    /// Settings (server.toml).
-    #[arg(long, value_name = "FILE", env = "SKEP_CONFIG")]
-    pub config: Option<PathBuf>,
     /// Let anyone who reaches the server make an account: `skep connect SERVER PORT DIR`.
     #[arg(long)]
     pub open: bool,
 }
 
+// The environment is read in `config`, which can tell it from the command line.
 /// On which data.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct DataArgs {
-    /// Where everything is kept.
-    #[arg(long, value_name = "DIR", env = "SKEP_DATA_DIR")]
+    /// Where everything is kept [env: SKEP_DATA_DIR].
+    #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Settings, if not those in DIR/server.toml [env: SKEP_CONFIG].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// What to do with settings.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Show what holds.
+    Show(ConfigShowArgs),
+    /// Say whether the settings can be used.
+    Check(DataArgs),
+    /// Print a file that explains every setting.
+    Doc,
+}
+
+/// How to show settings.
+#[derive(Debug, Args)]
+pub struct ConfigShowArgs {
+    /// Also where each comes from: flag, environment, file or default.
+    #[arg(long)]
+    pub origin: bool,
+    /// One JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// On which data.
+    #[command(flatten)]
+    pub data: DataArgs,
 }
 
 /// What to do with accounts.
@@ -170,7 +206,7 @@ pub struct FsckArgs {
 /// How to collect garbage.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Versions are kept for 180 days, the trash for 90. A running server does this by itself once a day; by hand it \
+    after_help = "`keep.versions` and `keep.trash` of the settings say how long the past is kept. A running server does this by itself once a day; by hand it \
     needs the server to be stopped."
 )]
 pub struct GcArgs {
@@ -233,6 +269,11 @@ pub struct LogArgs {
     /// On which data.
     #[command(flatten)]
     pub data: DataArgs,
+}
+
+/// The whole command line, from which help, completions and the manual page are made.
+pub fn command_line() -> clap::Command {
+    ServerArgs::command()
 }
 
 /// What a command line asks for.
@@ -326,6 +367,11 @@ mod tests {
             "skep-server gc --dry-run --json --data-dir D",
             "skep-server scrub --json --data-dir D",
             "skep-server backup create B --data-dir D",
+            "skep-server config show --origin --json --data-dir D",
+            "skep-server config check --config F",
+            "skep-server config doc",
+            "skep-server completions bash",
+            "skep-server man",
             "skep-server fsck --repair --json --data-dir D",
         ] {
             assert!(matches!(parsed(line), Ok(Asked::Command(_))), "{line}: {:?}", parsed(line).err());

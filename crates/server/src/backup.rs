@@ -13,8 +13,9 @@ use skep_platform::{FileError, FileErrorKind, Files, NativeFiles, own_files};
 use skep_service::check::check;
 use skep_types::{Limits, Name};
 
+use crate::admin::say;
 use crate::args::BackupCommand;
-use crate::config::data_dir;
+use crate::config::{self, FILE_NAME, Settings, Site};
 use crate::fsck::open_stores;
 
 /// What is copied at a time.
@@ -39,11 +40,14 @@ enum BackupError {
 /// Makes a backup.
 pub fn backup(command: BackupCommand) -> Result<(), Complaint> {
     let BackupCommand::Create { dir, data } = command;
-    let source = data_dir(data.data_dir)?;
-    require_source(&source)?;
+    let Settings { site, .. } = config::of(&data)?;
+    let source = &site.data_dir;
+    require_source(source)?;
     make_target(&dir)?;
-    let copied = copy(&source, &dir).map_err(|error| broken(&dir, &error))?;
-    let copy = open_stores(&dir)?;
+    let copied = copy(source, &dir).map_err(|error| broken(&dir, &error))?;
+    let own_key = site.master_key == Site::at(source).master_key;
+    let copied_site = if own_key { Site::at(&dir) } else { Site { data_dir: dir.clone(), ..site.clone() } };
+    let copy = open_stores(&copied_site)?;
     let report =
         check(&copy.meta, &copy.packs, &Limits::SHIPPED).map_err(|error| broken(&dir, &BackupError::Store(error)))?;
     if !report.is_fine() {
@@ -61,6 +65,12 @@ pub fn backup(command: BackupCommand) -> Result<(), Complaint> {
         copied,
         report.counts.bytes
     );
+    if !own_key {
+        say(&format!(
+            "It does not hold the master key `{}`, without which nothing of it can be read: keep a copy of that too.",
+            site.master_key.display()
+        ));
+    }
     Ok(())
 }
 
@@ -109,6 +119,9 @@ fn copy(source: &Path, target: &Path) -> Result<usize, BackupError> {
     copied.extend(copy_all(&from, &to, "keys", KEY_FILES.map(word))?);
     let root = to.root()?;
     copied.push((root.clone(), word("skep.db")));
+    if let Some(settings) = own_files::read(&source.join(FILE_NAME))? {
+        own_files::replace(&target.join(FILE_NAME), &settings)?;
+    }
     let dirs = [to.open_dir(&root, &[word("packs")])?, to.open_dir(&root, &[word("keys")])?, root];
     to.make_durable(&copied, &dirs)?;
     Ok(packs.len())

@@ -17,7 +17,7 @@ use skep_platform::{FileError, FileErrorKind, Files, NativeFiles, own_files};
 use skep_types::{ChunkId, Content, ContentId, DriveId, FileContent, Limits, Name, NodeId, NodeState, Seq};
 
 use crate::args::ExportArgs;
-use crate::config::data_dir;
+use crate::config::{self, Site};
 use crate::keys;
 use crate::store::{Packs, complaint_of_key};
 
@@ -69,8 +69,7 @@ enum Missed {
 
 /// Writes everything, or everything of one account, to a new directory.
 pub fn export(args: ExportArgs) -> Result<(), Complaint> {
-    let source = data_dir(args.data.data_dir)?;
-    let (meta, packs) = open_data(&source)?;
+    let (meta, packs) = open_data(&config::of(&args.data)?.site)?;
     let files = make_target(&args.dir)?;
     let versions = if args.all_versions { Versions::All } else { Versions::Current };
     let exported = meta.read(|read| {
@@ -95,7 +94,8 @@ pub fn export(args: ExportArgs) -> Result<(), Complaint> {
     Ok(())
 }
 
-fn open_data(data_dir: &Path) -> Result<(Sqlite, Packs), Complaint> {
+fn open_data(site: &Site) -> Result<(Sqlite, Packs), Complaint> {
+    let data_dir = site.data_dir.as_path();
     let shown = data_dir.display();
     let failed = |what: String| Complaint::new(Exit::Failed, "E-DATA", what);
     let database = data_dir.join("skep.db");
@@ -105,7 +105,7 @@ fn open_data(data_dir: &Path) -> Result<(Sqlite, Packs), Complaint> {
     }
     let meta =
         Sqlite::open(&database).map_err(|error| failed(format!("Cannot open `{}`: {error}.", database.display())))?;
-    let master = MasterKey::from_bytes(keys::master_key(data_dir).map_err(|error| complaint_of_key(&error))?);
+    let master = MasterKey::from_bytes(keys::master_key(site).map_err(|error| complaint_of_key(&error))?);
     let files = NativeFiles::open(data_dir).map_err(|error| failed(format!("Cannot open `{shown}`: {error}.")))?;
     let packs = LocalPacks::open(files, Arc::new(SystemEntropy), master, Limits::SHIPPED)
         .map_err(|error| failed(format!("Cannot open the packs in `{shown}`: {error}.")))?;

@@ -18,7 +18,7 @@ use skep_types::Limits;
 
 use crate::admin::print;
 use crate::args::FsckArgs;
-use crate::config::data_dir;
+use crate::config::{self, Settings, Site};
 use crate::keys;
 use crate::store::{LOCK_FILE, Packs, complaint_of_key};
 
@@ -36,7 +36,8 @@ pub struct Stores {
 }
 
 /// Opens the stores of a data directory that is there.
-pub fn open_stores(data_dir: &Path) -> Result<Stores, Complaint> {
+pub fn open_stores(site: &Site) -> Result<Stores, Complaint> {
+    let data_dir = site.data_dir.as_path();
     let shown = data_dir.display();
     let failed = |what: String| Complaint::new(Exit::Failed, "E-DATA", what);
     let database = data_dir.join("skep.db");
@@ -47,7 +48,7 @@ pub fn open_stores(data_dir: &Path) -> Result<Stores, Complaint> {
     let lock = own_files::lock(&data_dir.join(LOCK_FILE))
         .map_err(|error| failed(format!("Cannot lock `{shown}`: {error}.")))?;
     let meta = Sqlite::open(&database).map_err(|error| unreadable(&database, &error))?;
-    let master = MasterKey::from_bytes(keys::master_key(data_dir).map_err(|error| complaint_of_key(&error))?);
+    let master = MasterKey::from_bytes(keys::master_key(site).map_err(|error| complaint_of_key(&error))?);
     let files = NativeFiles::open(data_dir).map_err(|error| failed(format!("Cannot open `{shown}`: {error}.")))?;
     let packs = LocalPacks::open(files, Arc::new(SystemEntropy), master, Limits::SHIPPED)
         .map_err(|error| failed(format!("Cannot open the packs in `{shown}`: {error}.")))?;
@@ -70,8 +71,9 @@ const RESTORE_HINT: &str = "Nothing was changed. Bring `skep.db` back from a bac
 
 /// Checks, and repairs if asked to.
 pub fn fsck(args: FsckArgs) -> Result<(), Complaint> {
-    let dir = data_dir(args.data.data_dir)?;
-    let stores = open_stores(&dir)?;
+    let Settings { site, .. } = config::of(&args.data)?;
+    let stores = open_stores(&site)?;
+    let dir = site.data_dir;
     if args.repair && stores.lock.is_none() {
         let what = format!("A server is running on `{}`. Nothing was changed.", dir.display());
         return Err(Complaint::new(Exit::Guard, "E-DATA-IN-USE", what).hint("Stop it, then repair."));

@@ -1,6 +1,7 @@
 //! Which path leads where.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -19,7 +20,9 @@ use tokio::sync::mpsc;
 
 use crate::answer;
 use crate::answers::Answers;
+use crate::config::values::Network;
 use crate::feed;
+use crate::forwarded::{FORWARDED_FOR, client_of};
 use crate::stop::Stopping;
 
 /// Bytes that a device may send in one message of a feed: it only ever sends where to begin.
@@ -36,6 +39,10 @@ pub struct Shell<A> {
     pub limits: Limits,
     /// Where the unread rest of a body goes.
     pub drain: mpsc::UnboundedSender<ByteStream>,
+    /// Who may say for whom they speak.
+    pub trusted_proxies: Arc<[Network]>,
+    /// Who may ask for figures; `None`: anyone.
+    pub metrics_allow: Option<Arc<[Network]>>,
 }
 
 /// On which connection a request came.
@@ -55,6 +62,19 @@ pub fn router<A: Answers>(shell: Shell<A>) -> Router {
         .route(CALL_PATH, post(call::<A>))
         .route(FEED_PATH, get(open_feed::<A>))
         .route("/healthz", get(async || "ok"))
+        .route("/readyz", get(readiness::<A>))
+        .route("/metrics", get(metrics::<A>))
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(shell)
+}
+
+/// The routes for those who look after the server, without those for devices.
+pub fn operators_router<A: Answers>(shell: Shell<A>) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "ok"))
+        .route("/readyz", get(readiness::<A>))
+        .route("/metrics", get(metrics::<A>))
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .with_state(shell)
@@ -81,7 +101,7 @@ async fn call<A: Answers>(
 ) -> Response {
     let quiet = Duration::from_millis(shell.limits.dead_peer_ms);
     let body = answer::incoming(body, quiet, shell.drain.clone());
-    let peer = connection.peer.to_string();
+    let peer = client_of(connection.peer, &headers, &shell.trusted_proxies).to_string();
     let answer = shell.answers.call(bearer(&headers), &peer, body).await;
     answer::response(answer, shell.limits.frame_bytes_max).await
 }
@@ -96,13 +116,45 @@ async fn open_feed<A: Answers>(
         return answer::refusal(&ErrorReply::new(Code::SignIn, "a feed needs a device's token"));
     };
     match upgrade {
-        Ok(upgrade) => upgrade
-            .read_buffer_size(FEED_READ_BUFFER_BYTES)
-            .max_message_size(FEED_REQUEST_BYTES_MAX)
-            .max_frame_size(FEED_REQUEST_BYTES_MAX)
-            .on_upgrade(move |socket| feed::serve(socket, shell, token, connection)),
+        Ok(upgrade) => {
+            let peer = client_of(connection.peer, &headers, &shell.trusted_proxies);
+            let connection = Connection { peer, ..connection };
+            upgrade
+                .read_buffer_size(FEED_READ_BUFFER_BYTES)
+                .max_message_size(FEED_REQUEST_BYTES_MAX)
+                .max_frame_size(FEED_REQUEST_BYTES_MAX)
+                .on_upgrade(move |socket| feed::serve(socket, shell, token, connection))
+        }
         Err(rejection) => answer::refusal(&ErrorReply::new(Code::BadRequest, rejection.body_text())),
     }
+}
+
+async fn readiness<A: Answers>(State(shell): State<Shell<A>>) -> Response {
+    match shell.answers.readiness().await {
+        Ok(()) => "ready\n".into_response(),
+        Err(why) => problem(StatusCode::SERVICE_UNAVAILABLE, Code::Busy.as_str(), &why),
+    }
+}
+
+async fn metrics<A: Answers>(
+    State(shell): State<Shell<A>>,
+    Extension(connection): Extension<Connection>,
+    headers: HeaderMap,
+) -> Response {
+    let may = match &shell.metrics_allow {
+        None => true,
+        Some(allowed) => {
+            let client = client_of(connection.peer, &headers, &shell.trusted_proxies);
+            // Behind a proxy that nobody has named, everyone seems to be on this machine.
+            let is_hidden = client == connection.peer && headers.contains_key(FORWARDED_FOR);
+            !is_hidden && allowed.iter().any(|network| network.contains(client.ip()))
+        }
+    };
+    if !may {
+        let detail = "Figures are told on this machine only; `metrics.allow` of the settings names who else may ask.";
+        return problem(StatusCode::FORBIDDEN, Code::NotAllowed.as_str(), detail);
+    }
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], shell.answers.metrics().await).into_response()
 }
 
 async fn nothing_here(request: Request) -> Response {

@@ -19,6 +19,8 @@ use skep_platform::{Entropy, runtime::SystemEntropy};
 use skep_protocol::Fingerprint;
 use skep_types::product;
 
+use crate::config::Site;
+
 /// Bytes of the master key.
 pub const MASTER_KEY_BYTES: usize = 32;
 
@@ -49,8 +51,8 @@ pub enum KeyError {
 /// Who this server is to devices.
 #[derive(Debug, Clone)]
 pub struct Identity {
-    /// For the accept loop.
-    pub tls: Arc<ServerConfig>,
+    /// For the accept loop; `None` if a proxy has the key.
+    pub tls: Option<Arc<ServerConfig>>,
     /// What devices know the key by.
     pub fingerprint: Fingerprint,
 }
@@ -63,35 +65,63 @@ pub fn identity(keys: &Path) -> Result<Identity, KeyError> {
         KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map(|key| key.serialize_pem().into_bytes())
     })?;
     let certificate_pem = read_or_create(&certificate_path, || certificate_for(&key_pem))?;
-
-    let unusable_key = |error: rustls::pki_types::pem::Error| unusable(&key_path, error);
-    let key = PrivateKeyDer::from_pem_slice(&key_pem).map_err(unusable_key)?;
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(&certificate_pem)
-        .collect::<Result<_, _>>()
-        .map_err(|error| unusable(&certificate_path, error))?;
-    let first = chain.first().ok_or_else(|| unusable(&certificate_path, "there is no certificate in it"))?;
-    let fingerprint = fingerprint_of(first).map_err(|error| unusable(&certificate_path, error))?;
-    let mut tls = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(|error| unusable(&certificate_path, format!("it does not belong to `server.key`: {error}")))?;
-    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    tls.ticketer = Ticketer::new().map_err(|error| unusable(&key_path, error))?;
-    Ok(Identity { tls: Arc::new(tls), fingerprint })
+    from_pem(&certificate_path, &certificate_pem, &key_path, &key_pem)
 }
 
-/// The master key of the packs in `data_dir`; made if there is none and nothing was ever sealed.
-pub fn master_key(data_dir: &Path) -> Result<[u8; MASTER_KEY_BYTES], KeyError> {
-    let (keys, packs) = (data_dir.join("keys"), data_dir.join("packs"));
-    let path = keys.join("master.key");
+/// The identity that a certificate with its chain and its private key give, both in PEM and made by somebody else.
+pub fn identity_of_files(certificate: &Path, key: &Path) -> Result<Identity, KeyError> {
+    from_pem(certificate, &read_theirs(certificate)?, key, &read_theirs(key)?)
+}
+
+/// The identity that a proxy has with that certificate; nothing can be served with it.
+pub fn identity_of_proxy(certificate: &Path) -> Result<Identity, KeyError> {
+    let chain = chain_of(certificate, &read_theirs(certificate)?)?;
+    let fingerprint = fingerprint_of(&chain[0]).map_err(|error| unusable(certificate, error))?;
+    Ok(Identity { tls: None, fingerprint })
+}
+
+fn from_pem(
+    certificate_path: &Path,
+    certificate_pem: &[u8],
+    key_path: &Path,
+    key_pem: &[u8],
+) -> Result<Identity, KeyError> {
+    let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|error| unusable(key_path, error))?;
+    let chain = chain_of(certificate_path, certificate_pem)?;
+    let fingerprint = fingerprint_of(&chain[0]).map_err(|error| unusable(certificate_path, error))?;
+    let mut tls = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).map_err(|error| {
+        unusable(certificate_path, format!("it does not belong to `{}`: {error}", key_path.display()))
+    })?;
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    tls.ticketer = Ticketer::new().map_err(|error| unusable(key_path, error))?;
+    Ok(Identity { tls: Some(Arc::new(tls)), fingerprint })
+}
+
+/// At least one certificate.
+fn chain_of(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, KeyError> {
+    let chain: Vec<_> =
+        CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|error| unusable(path, error))?;
+    if chain.is_empty() { Err(unusable(path, "there is no certificate in it")) } else { Ok(chain) }
+}
+
+fn read_theirs(path: &Path) -> Result<Vec<u8>, KeyError> {
+    let read = own_files::read(path).map_err(|source| KeyError::Disk { path: path.to_owned(), source })?;
+    read.ok_or_else(|| unusable(path, "there is no such file"))
+}
+
+/// The master key of the packs of a site; made if there is none and nothing was ever sealed.
+pub fn master_key(site: &Site) -> Result<[u8; MASTER_KEY_BYTES], KeyError> {
+    let (path, packs) = (&site.master_key, site.data_dir.join("packs"));
     let disk = |source| KeyError::Disk { path: path.clone(), source };
-    own_files::make_private_dir(&keys).map_err(disk)?;
-    if own_files::read(&path).map_err(disk)?.is_none() && !own_files::is_empty_dir(&packs).map_err(disk)? {
-        return Err(KeyError::MasterKeyLost(path));
+    if own_files::read(path).map_err(disk)?.is_none() && !own_files::is_empty_dir(&packs).map_err(disk)? {
+        return Err(KeyError::MasterKeyLost(path.clone()));
     }
-    let bytes = read_or_create(&path, || Ok(SystemEntropy.bytes::<MASTER_KEY_BYTES>().to_vec()))?;
+    if let Some(keys) = path.parent() {
+        own_files::make_private_dir(keys).map_err(disk)?;
+    }
+    let bytes = read_or_create(path, || Ok(SystemEntropy.bytes::<MASTER_KEY_BYTES>().to_vec()))?;
     let len = bytes.len();
-    bytes.try_into().map_err(|_| unusable(&path, format!("it has {len} bytes instead of {MASTER_KEY_BYTES}")))
+    bytes.try_into().map_err(|_| unusable(path, format!("it has {len} bytes instead of {MASTER_KEY_BYTES}")))
 }
 
 /// What devices know a certificate's key by.
@@ -146,8 +176,9 @@ mod tests {
         fs::remove_file(keys.join("server.crt")).unwrap();
         assert_eq!(identity(&keys).unwrap().fingerprint, first);
 
-        let master = master_key(data.path()).unwrap();
-        assert_eq!(master_key(data.path()).unwrap(), master);
+        let site = Site::at(data.path());
+        let master = master_key(&site).unwrap();
+        assert_eq!(master_key(&site).unwrap(), master);
         #[cfg(unix)]
         for file in ["server.key", "master.key"] {
             use std::os::unix::fs::PermissionsExt;
@@ -160,8 +191,35 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         fs::create_dir(data.path().join("packs")).unwrap();
         fs::write(data.path().join("packs/1.pack"), b"sealed").unwrap();
-        assert!(matches!(master_key(data.path()), Err(KeyError::MasterKeyLost(_))));
+        assert!(matches!(master_key(&Site::at(data.path())), Err(KeyError::MasterKeyLost(_))));
         assert!(!data.path().join("keys/master.key").exists());
+    }
+
+    #[test]
+    fn a_key_that_lies_elsewhere_is_made_there_and_missed_there() {
+        let (data, stick) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let site = Site { master_key: stick.path().join("deep/master.key"), ..Site::at(data.path()) };
+        let master = master_key(&site).unwrap();
+        assert_eq!(fs::read(&site.master_key).unwrap(), master);
+        assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0);
+        fs::create_dir(data.path().join("packs")).unwrap();
+        fs::write(data.path().join("packs/1.pack"), b"sealed").unwrap();
+        fs::remove_file(&site.master_key).unwrap();
+        assert!(matches!(master_key(&site), Err(KeyError::MasterKeyLost(path)) if path == site.master_key));
+    }
+
+    #[test]
+    fn a_certificate_of_somebody_else_gives_the_fingerprint_of_its_key() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let keys = tempfile::tempdir().unwrap();
+        let own = identity(keys.path()).unwrap().fingerprint;
+        let (certificate, key) = (keys.path().join("server.crt"), keys.path().join("server.key"));
+        let of_files = identity_of_files(&certificate, &key).unwrap();
+        assert_eq!((of_files.fingerprint, of_files.tls.is_some()), (own, true));
+        let of_proxy = identity_of_proxy(&certificate).unwrap();
+        assert_eq!((of_proxy.fingerprint, of_proxy.tls.is_none()), (own, true));
+        assert!(identity_of_files(&key, &certificate).is_err());
+        assert!(identity_of_proxy(&keys.path().join("none")).is_err());
     }
 
     #[test]

@@ -24,11 +24,12 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::answer;
 use crate::answers::Answers;
-use crate::http::{Connection, Shell, redirect_to_tls, router};
+use crate::config::values::Network;
+use crate::http::{Connection, Shell, operators_router, redirect_to_tls, router};
 use crate::stall::StallGuard;
 use crate::stop::Stopping;
 
-/// Connections at a time; more wait to be accepted.
+/// Connections at a time if nothing else is said.
 const CONNECTIONS_MAX: usize = 16_384;
 /// From the first byte to the end of the TLS handshake.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
@@ -51,10 +52,43 @@ const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// The first byte of a TLS connection: a handshake record.
 const TLS_FIRST_BYTE: u8 = 0x16;
 
+/// How connections come in.
+#[derive(Clone)]
+pub struct Door {
+    /// With which key; `None`: plain HTTP, from a proxy.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// Connections at a time; more wait to be accepted.
+    pub connections_max: usize,
+    /// Who may say for whom they speak.
+    pub trusted_proxies: Arc<[Network]>,
+    /// What is served there.
+    pub rooms: Rooms,
+}
+
+/// Which routes there are.
+#[derive(Clone)]
+pub enum Rooms {
+    /// All; figures for these only.
+    Devices {
+        /// Who may ask for figures.
+        metrics_allow: Arc<[Network]>,
+    },
+    /// Those for people who look after the server, for whoever reaches it.
+    Operators,
+}
+
+impl Door {
+    /// For devices, by this key, without a proxy and without figures.
+    pub fn with(tls: Option<Arc<ServerConfig>>) -> Door {
+        let rooms = Rooms::Devices { metrics_allow: Arc::new([]) };
+        Door { tls, connections_max: CONNECTIONS_MAX, trusted_proxies: Arc::new([]), rooms }
+    }
+}
+
 /// Serves until `stopping` is asked and what was in flight has ended.
 pub async fn serve<A: Answers>(
     listener: TcpListener,
-    tls: Arc<ServerConfig>,
+    door: Door,
     answers: A,
     limits: Limits,
     tasks: impl Tasks,
@@ -69,9 +103,14 @@ pub async fn serve<A: Answers>(
         }
     });
     let (alive, mut all_ended) = mpsc::channel(1);
-    let acceptor = TlsAcceptor::from(tls);
-    let server = Server { router: router(Shell { answers, limits, drain }), acceptor, http: http() };
-    accept_all(&listener, server, &tasks, &stopping, alive).await;
+    let Door { tls, connections_max, trusted_proxies, rooms } = door;
+    let shell = |metrics_allow| Shell { answers, limits, drain, trusted_proxies, metrics_allow };
+    let router = match rooms {
+        Rooms::Devices { metrics_allow } => router(shell(Some(metrics_allow))),
+        Rooms::Operators => operators_router(shell(None)),
+    };
+    let server = Server { router, acceptor: tls.map(TlsAcceptor::from), http: http() };
+    accept_all(&listener, server, connections_max, &tasks, &stopping, alive).await;
     drop(listener);
     if timeout(STOP_WITHIN, all_ended.recv()).await.is_err() {
         tracing::warn!("some calls were still running and are cut");
@@ -81,18 +120,19 @@ pub async fn serve<A: Answers>(
 #[derive(Clone)]
 struct Server {
     router: Router,
-    acceptor: TlsAcceptor,
+    acceptor: Option<TlsAcceptor>,
     http: auto::Builder<TokioExecutor>,
 }
 
 async fn accept_all(
     listener: &TcpListener,
     server: Server,
+    connections_max: usize,
     tasks: &impl Tasks,
     stopping: &Stopping,
     alive: mpsc::Sender<()>,
 ) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let room = Arc::new(Semaphore::new(connections_max));
     let mut stop = stopping.clone();
     let mut stop = pin!(stop.asked());
     loop {
@@ -124,13 +164,16 @@ impl Server {
         let _ = stream.set_nodelay(true);
         let mut stop = connection.stopping.clone();
         let peer = connection.peer;
+        let Some(acceptor) = self.acceptor.clone() else {
+            return self.speak(StallGuard::new(stream, STALLED_AFTER), connection).await;
+        };
         let handshake = async {
             let mut first = [0];
             stream.peek(&mut first).await?;
             if first[0] != TLS_FIRST_BYTE {
                 return Ok(Err(stream));
             }
-            self.acceptor.accept(stream).await.map(Ok)
+            acceptor.accept(stream).await.map(Ok)
         };
         let shaken = tokio::select! {
             () = stop.asked() => return,

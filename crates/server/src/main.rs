@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use skep_platform::talk::{Complaint, Exit};
 use skep_server::args::{self, Asked, Command};
-use skep_server::{admin, backup, config, export, fsck, run, upkeep};
+use skep_server::config::LogFormat;
+use skep_server::{admin, backup, config, export, fsck, reference, run, upkeep};
 use tracing_subscriber::EnvFilter;
 
 /// musl's allocator is slow under threads.
@@ -35,7 +36,7 @@ fn serve() -> Result<(), Complaint> {
             return Ok(());
         }
     };
-    start_log(matches!(command, Command::Run(_)));
+    start_log(&command)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime
         .map_err(|error| Complaint::new(Exit::Failed, "E-INTERNAL", format!("Cannot start threads: {error}.")))?;
@@ -47,7 +48,7 @@ fn serve() -> Result<(), Complaint> {
 
 async fn carry_out(command: Command) -> Result<(), Complaint> {
     match command {
-        Command::Run(args) => run::run(config::settings(args)?).await,
+        Command::Run(args) => run::run(config::of_run(&args)?).await,
         Command::User(command) => admin::user(command).await,
         Command::Device(command) => admin::device(command).await,
         Command::Fingerprint(data) => admin::fingerprint(data),
@@ -57,13 +58,27 @@ async fn carry_out(command: Command) -> Result<(), Complaint> {
         Command::Scrub(args) => upkeep::scrub(args),
         Command::Backup(command) => backup::backup(command),
         Command::Log(args) => admin::log(args).await,
+        Command::Config(command) => config::config(command),
+        Command::Completions { shell } => reference::completions(shell),
+        Command::Man => reference::manual(),
     }
 }
 
 /// A server tells its story on standard error; a command says only what went wrong.
-fn start_log(is_server: bool) {
-    let level = if is_server { "info" } else { "warn" };
+fn start_log(command: &Command) -> Result<(), Complaint> {
+    let (level, format) = match command {
+        Command::Run(args) => {
+            let settings = config::of_run(args)?;
+            (settings.log_level, settings.log_format)
+        }
+        _ => ("warn".to_owned(), LogFormat::Text),
+    };
     let filter = EnvFilter::try_from_env("SKEP_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr()) && env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+    Ok(())
 }

@@ -1,17 +1,22 @@
 //! A running server, from its first line to its last.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use skep_platform::runtime::stop_signal;
+use skep_platform::runtime::{RuntimeTasks, stop_signal};
+use skep_platform::service_manager::{Moment, keep_alive, tell};
 use skep_platform::talk::{Complaint, Exit};
 use skep_platform::{Clock, Lane, Tasks, offload, own_files::BoundedLog, runtime::RuntimeClock};
-use skep_service::{Retention, connection_line};
+use skep_service::connection_line;
 use skep_types::{Limits, product};
+use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::admin::identity;
-use crate::config::Settings;
+use crate::config::{Settings, Tls};
+use crate::listen::{Door, Rooms};
+use crate::operated::Operated;
 use crate::store::{DiskService, Opened, Packs, open};
 use crate::{listen, stop};
 
@@ -22,14 +27,23 @@ const CONNECTION_LOG_BYTES_MAX: u64 = 64 << 20;
 
 /// Serves until it is told to stop.
 pub async fn run(settings: Settings) -> Result<(), Complaint> {
-    let Settings { data_dir, listen, open: wants_open } = settings;
-    let Opened { service, tasks, .. } = &open(&data_dir).await?;
-    let identity = identity(&data_dir)?;
-    let (listener, local) = listen::bind(&listen).await.map_err(|error| cannot_listen(&listen, &error))?;
-    tracing::info!("{} {}, data in {}", product::SERVER, env!("CARGO_PKG_VERSION"), data_dir.display());
-    tracing::info!("server key {}", identity.fingerprint);
-    tracing::info!("listening on https://{local}");
-    if wants_open {
+    let opened = open(&settings.site).await?;
+    let Opened { service, tasks, .. } = &opened;
+    let identity = identity(&settings)?;
+    let answers = Operated::new(&opened, &settings.site);
+    let (listener, local) = bind(&settings.listen).await?;
+    let operators = match &settings.metrics_listen {
+        Some(listen) => Some(bind(listen).await?),
+        None => None,
+    };
+    let shown = settings.site.data_dir.display();
+    tracing::info!("{} {}, data in {shown}", product::SERVER, env!("CARGO_PKG_VERSION"));
+    let is_off = matches!(settings.tls, Tls::Off { .. });
+    if settings.tls != (Tls::Off { certificate: None }) {
+        tracing::info!("server key {}", identity.fingerprint);
+    }
+    tracing::info!("listening on {}://{local}", if is_off { "http" } else { "https" });
+    if settings.open {
         service.open_to_all();
         tracing::info!("open: anyone who reaches this server may make an account");
     }
@@ -40,23 +54,43 @@ pub async fn run(settings: Settings) -> Result<(), Complaint> {
         tell_service_manager(Moment::Stopping);
         stop.stop();
     });
-    tasks.spawn("revocations", check_revocations(service.clone()));
-    let upkeep = service.clone();
-    tasks.spawn("upkeep", async move { upkeep.keep_up(Retention::SHIPPED).await });
-    tasks.spawn(
-        "connections.log",
-        keep_connection_log(service.clone(), tasks.clone(), data_dir.join("connections.log")),
-    );
+    start_chores(service, tasks, &settings);
+    if let Some((listener, local)) = operators {
+        tracing::info!("figures on http://{local}/metrics");
+        let door = Door { rooms: Rooms::Operators, ..Door::with(None) };
+        let (answers, tasks_too, stopping) = (answers.clone(), tasks.clone(), stopping.clone());
+        tasks.spawn("operators", listen::serve(listener, door, answers, Limits::SHIPPED, tasks_too, stopping));
+    }
 
     // Exactly this line is part of the contract for automation.
     let _ = writeln!(io::stderr(), "ready");
     tell_service_manager(Moment::Ready);
-    listen::serve(listener, identity.tls, service.clone(), Limits::SHIPPED, tasks.clone(), stopping).await;
+    tasks.spawn("watchdog", keep_alive());
+    let door = Door {
+        tls: if is_off { None } else { identity.tls },
+        connections_max: settings.connections_max,
+        trusted_proxies: settings.trusted_proxies.into(),
+        rooms: Rooms::Devices { metrics_allow: settings.metrics_allow.into() },
+    };
+    listen::serve(listener, door, answers, Limits::SHIPPED, tasks.clone(), stopping).await;
     if let Err(error) = service.flush_connections().await {
         tracing::warn!(%error, "the last lines of the connection log are lost");
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What goes on beside the answers, as long as the server runs.
+fn start_chores(service: &DiskService<Packs>, tasks: &RuntimeTasks, settings: &Settings) {
+    tasks.spawn("revocations", check_revocations(service.clone()));
+    let (upkeep, retention) = (service.clone(), settings.retention);
+    tasks.spawn("upkeep", async move { upkeep.keep_up(retention).await });
+    let log = settings.site.data_dir.join("connections.log");
+    tasks.spawn("connections.log", keep_connection_log(service.clone(), tasks.clone(), log));
+}
+
+async fn bind(listen: &str) -> Result<(TcpListener, SocketAddr), Complaint> {
+    listen::bind(listen).await.map_err(|error| cannot_listen(listen, &error))
 }
 
 fn cannot_listen(listen: &str, error: &io::Error) -> Complaint {
@@ -105,23 +139,8 @@ async fn keep_connection_log(service: DiskService<Packs>, tasks: impl Tasks, pat
     }
 }
 
-/// What a service manager wants to know.
-#[derive(Debug, Clone, Copy)]
-enum Moment {
-    Ready,
-    Stopping,
-}
-
-#[cfg(unix)]
 fn tell_service_manager(moment: Moment) {
-    let state = match moment {
-        Moment::Ready => sd_notify::NotifyState::Ready,
-        Moment::Stopping => sd_notify::NotifyState::Stopping,
-    };
-    if let Err(error) = sd_notify::notify(&[state]) {
+    if let Err(error) = tell(moment) {
         tracing::warn!(%error, "cannot tell the service manager: {moment:?}");
     }
 }
-
-#[cfg(not(unix))]
-fn tell_service_manager(_: Moment) {}

@@ -15,6 +15,7 @@ use skep_types::{Limits, product};
 use tokio::runtime::Handle;
 
 use crate::answers::Answers;
+use crate::config::Site;
 use crate::keys::{self, KeyError};
 
 /// A service on a disk.
@@ -29,6 +30,8 @@ pub(crate) const LOCK_FILE: &str = "server.lock";
 pub struct Opened {
     /// The service.
     pub service: DiskService<Packs>,
+    /// Where its content lies.
+    pub packs: Arc<Packs>,
     /// What it runs its tasks on.
     pub tasks: RuntimeTasks,
     // Held as long as the server runs.
@@ -36,7 +39,8 @@ pub struct Opened {
 }
 
 /// Opens a data directory to serve it; makes it if it is not there. Only one process can.
-pub async fn open(data_dir: &Path) -> Result<Opened, Complaint> {
+pub async fn open(site: &Site) -> Result<Opened, Complaint> {
+    let data_dir = site.data_dir.as_path();
     make_data_dir(data_dir)?;
     let shown = data_dir.display();
     let lock = own_files::lock(&data_dir.join(LOCK_FILE))
@@ -45,7 +49,7 @@ pub async fn open(data_dir: &Path) -> Result<Opened, Complaint> {
             let what = format!("Another server is running on `{shown}`.");
             failed("E-DATA-IN-USE", what).hint("Stop it first, or name another directory with --data-dir.")
         })?;
-    let master = MasterKey::from_bytes(keys::master_key(data_dir).map_err(|error| complaint_of_key(&error))?);
+    let master = MasterKey::from_bytes(keys::master_key(site).map_err(|error| complaint_of_key(&error))?);
     let files =
         NativeFiles::open(data_dir).map_err(|error| failed("E-DATA", format!("Cannot open `{shown}`: {error}.")))?;
     let packs = LocalPacks::open(files, Arc::new(SystemEntropy), master, Limits::SHIPPED)
@@ -55,15 +59,16 @@ pub async fn open(data_dir: &Path) -> Result<Opened, Complaint> {
     let last = meta.read(|read| read.last_pack()).map_err(|error| complaint_of(&error.into()))?;
     last.into_iter().for_each(|last| packs.count_on_from(last));
     let tasks = RuntimeTasks::new(Handle::current());
-    let service = service(meta, packs, tasks.clone()).await?;
-    Ok(Opened { service, tasks, _lock: lock })
+    let packs = Arc::new(packs);
+    let service = service(meta, Arc::clone(&packs), tasks.clone()).await?;
+    Ok(Opened { service, packs, tasks, _lock: lock })
 }
 
 /// Opens a data directory to administer it, beside a running server or without one. Content is out of reach: two processes
 /// must not write packs.
 pub async fn administer(data_dir: &Path) -> Result<DiskService<MemoryBlobs>, Complaint> {
     make_data_dir(data_dir)?;
-    service(open_meta(data_dir)?, MemoryBlobs::new(), RuntimeTasks::new(Handle::current())).await
+    service(open_meta(data_dir)?, Arc::new(MemoryBlobs::new()), RuntimeTasks::new(Handle::current())).await
 }
 
 fn open_meta(data_dir: &Path) -> Result<Sqlite, Complaint> {
@@ -77,10 +82,10 @@ fn open_meta(data_dir: &Path) -> Result<Sqlite, Complaint> {
     })
 }
 
-async fn service<B: BlobStore>(meta: Sqlite, blobs: B, tasks: RuntimeTasks) -> Result<DiskService<B>, Complaint> {
+async fn service<B: BlobStore>(meta: Sqlite, blobs: Arc<B>, tasks: RuntimeTasks) -> Result<DiskService<B>, Complaint> {
     let parts = Parts {
         meta: Arc::new(meta),
-        blobs: Arc::new(blobs),
+        blobs,
         clock: Arc::new(RuntimeClock::start()),
         entropy: Arc::new(SystemEntropy),
         tasks,

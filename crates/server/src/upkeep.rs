@@ -14,7 +14,7 @@ use skep_types::Limits;
 
 use crate::admin::print;
 use crate::args::{GcArgs, ScrubArgs};
-use crate::config::data_dir;
+use crate::config::{self, Settings};
 use crate::fsck::{Stores, open_stores};
 
 /// The copy of the database on which a dry run works; gone when it ends.
@@ -22,13 +22,14 @@ const DRY_RUN_FILE: &str = "gc-dry-run.db";
 
 /// Collects garbage, or says what would be collected.
 pub fn gc(args: GcArgs) -> Result<(), Complaint> {
-    let dir = data_dir(args.data.data_dir)?;
-    let stores = open_stores(&dir)?;
+    let Settings { site, retention, .. } = config::of(&args.data)?;
+    let stores = open_stores(&site)?;
+    let dir = site.data_dir;
     let collected = if args.dry_run {
-        count(&stores, &dir)?
+        count(&stores, &dir, retention)?
     } else if stores.lock.is_some() {
         let now = RuntimeClock::start().now();
-        collect(&stores.meta, &stores.packs, now, Retention::SHIPPED, Mode::Collect).map_err(|error| broken(&error))?
+        collect(&stores.meta, &stores.packs, now, retention, Mode::Collect).map_err(|error| broken(&error))?
     } else {
         let what = format!("A server is running on `{}`. It collects garbage once a day by itself.", dir.display());
         return Err(Complaint::new(Exit::Guard, "E-DATA-IN-USE", what)
@@ -38,13 +39,13 @@ pub fn gc(args: GcArgs) -> Result<(), Complaint> {
 }
 
 /// A round on a copy of the metadata: what it comes to is exact, and nothing is changed.
-fn count(stores: &Stores, dir: &Path) -> Result<Collected, Complaint> {
+fn count(stores: &Stores, dir: &Path, retention: Retention) -> Result<Collected, Complaint> {
     let path = dir.join(DRY_RUN_FILE);
     remove_copy(&path);
     let counted = stores.meta.copy_to(&path).and_then(|()| Sqlite::open(&path)).map_err(CollectError::Store);
     let counted = counted.and_then(|copy| {
         let now = RuntimeClock::start().now();
-        collect(&copy, &stores.packs, now, Retention::SHIPPED, Mode::CountPacks)
+        collect(&copy, &stores.packs, now, retention, Mode::CountPacks)
     });
     remove_copy(&path);
     counted.map_err(|error| broken(&error))
@@ -94,8 +95,7 @@ fn as_json(collected: &Collected, dry_run: bool) -> String {
 
 /// Reads all content now, and marks what is damaged.
 pub fn scrub(args: ScrubArgs) -> Result<(), Complaint> {
-    let dir = data_dir(args.data.data_dir)?;
-    let stores = open_stores(&dir)?;
+    let stores = open_stores(&config::of(&args.data)?.site)?;
     let scrubbed = scrub_stores(&stores.meta, &stores.packs, &Limits::SHIPPED).map_err(|error| {
         Complaint::new(Exit::Failed, "E-DATA", format!("The scrub was broken off: {error}."))
             .hint("See whether the database is damaged: skep-server fsck --data-dir DIR")

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::Service;
 use crate::answer::{Frames, done_with};
+use crate::counters::Counters;
 use crate::error::{gone_refusal, signed_out, store_refusal};
 use crate::hub::{Hub, Published};
 use crate::intake::{Complete, Purpose, Received, SmallBlock, put_manifest, put_rows};
@@ -76,6 +77,7 @@ pub(crate) async fn write_commits<M: MetaStore>(
     clock: Arc<impl Clock>,
     tasks: impl Tasks,
     limits: Limits,
+    counters: Arc<Counters>,
 ) {
     let mut batch = Vec::with_capacity(COMMITS_TOGETHER_MAX);
     while queue.recv_many(&mut batch, COMMITS_TOGETHER_MAX).await > 0 {
@@ -86,7 +88,7 @@ pub(crate) async fn write_commits<M: MetaStore>(
             queued.into_iter().zip(outcomes).collect::<Vec<_>>()
         });
         match decided.await {
-            Ok(decided) => decided.into_iter().for_each(|(queued, outcome)| queued.settle(outcome, &limits)),
+            Ok(decided) => decided.into_iter().for_each(|(queued, outcome)| queued.settle(outcome, &limits, &counters)),
             // The answers went with the job: each caller is told by that.
             Err(gone) => drop(gone_refusal(gone)),
         }
@@ -175,11 +177,13 @@ fn check_sizes(commit: &Commit, received: &Received) -> Result<(), ErrorReply> {
 
 impl Queued {
     /// Tells the feeds, then the caller, who may have gone away.
-    fn settle(self, outcome: Outcome, limits: &Limits) {
+    fn settle(self, outcome: Outcome, limits: &Limits, counters: &Counters) {
         let answer = match outcome {
             Outcome::Refused(refusal) => Err(refusal),
             Outcome::Answered(reply, entries) => {
+                counters.received(&self.received.rows);
                 if let Some(first) = entries.first() {
+                    counters.committed(entries.len());
                     let after = Seq(first.seq.0 - 1);
                     let blocks = wanted_blocks(self.received.small, &entries, limits);
                     self.hub.publish(Published { after, commit: self.commit.id, entries, blocks });

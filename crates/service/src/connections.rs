@@ -13,6 +13,7 @@ use skep_types::{DeviceId, Timestamp};
 use tokio::sync::{broadcast, watch};
 
 use crate::ServiceError;
+use crate::counters::{Calls, Counters};
 use crate::service::lock;
 use crate::session::Session;
 
@@ -29,6 +30,8 @@ pub(crate) struct ConnectionLog {
     waiting: Mutex<Waiting>,
     wake: watch::Sender<()>,
     live: broadcast::Sender<Connection>,
+    /// Counts what has no line too.
+    pub(crate) counters: Arc<Counters>,
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +47,7 @@ impl ConnectionLog {
             waiting: Mutex::default(),
             wake: watch::Sender::new(()),
             live: broadcast::Sender::new(LINES_MAX.next_power_of_two()),
+            counters: Arc::default(),
         }
     }
 
@@ -145,6 +149,9 @@ pub(crate) struct CallRecord {
     now_ms: NowMs,
     received: Arc<AtomicU64>,
     worth_a_line: WorthALine,
+    request: &'static str,
+    outcome: &'static str,
+    is_open_feed: bool,
 }
 
 /// Reads the monotonic clock.
@@ -178,8 +185,8 @@ impl CallRecord {
             peer: peer.to_owned(),
             account: None,
             device: None,
-            request: "unknown".to_owned(),
-            outcome: CUT.to_owned(),
+            request: String::new(),
+            outcome: String::new(),
             bytes_in: 0,
             bytes_out: 0,
             duration_ms: 0,
@@ -188,7 +195,17 @@ impl CallRecord {
         let started_ms = clock.monotonic_ms();
         let now_ms = NowMs(Arc::new(move || clock.monotonic_ms()));
         let worth_a_line = WorthALine::WhenItFails;
-        CallRecord { log: Arc::clone(log), line, started_ms, now_ms, received: Arc::default(), worth_a_line }
+        CallRecord {
+            log: Arc::clone(log),
+            line,
+            started_ms,
+            now_ms,
+            received: Arc::default(),
+            worth_a_line,
+            request: "unknown",
+            outcome: CUT,
+            is_open_feed: false,
+        }
     }
 
     /// The body, counted.
@@ -201,8 +218,8 @@ impl CallRecord {
         }))
     }
 
-    pub(crate) fn asked(&mut self, request: &str, worth_a_line: WorthALine) {
-        request.clone_into(&mut self.line.request);
+    pub(crate) fn asked(&mut self, request: &'static str, worth_a_line: WorthALine) {
+        self.request = request;
         self.worth_a_line = worth_a_line;
     }
 
@@ -221,28 +238,41 @@ impl CallRecord {
     }
 
     pub(crate) fn failed(&mut self, code: Code) {
-        code.as_str().clone_into(&mut self.line.outcome);
+        self.outcome = code.as_str();
     }
 
     pub(crate) fn completed(&mut self) {
-        OK.clone_into(&mut self.line.outcome);
+        self.outcome = OK;
     }
 
-    /// Writes a line now for something that begins and has no end of its own: that its answer is dropped is how it ends well.
-    pub(crate) fn began(&mut self, request: &str) {
+    /// Writes a line now for a feed, which begins and has no end of its own: that its answer is dropped is how it ends well.
+    pub(crate) fn began_feed(&mut self, request: &str) {
         self.completed();
-        self.log.add(Connection { request: request.to_owned(), ..self.line.clone() });
+        self.is_open_feed = true;
+        self.log.counters.feed_opened();
+        self.log.add(Connection { request: request.to_owned(), outcome: OK.to_owned(), ..self.line.clone() });
     }
 }
 
 impl Drop for CallRecord {
     fn drop(&mut self) {
-        if self.worth_a_line == WorthALine::WhenItFails && self.line.outcome == OK {
+        let bytes_in = self.received.load(Ordering::Relaxed);
+        let duration_ms = (self.now_ms.0)().saturating_sub(self.started_ms);
+        let call = Calls { count: 1, bytes_in, bytes_out: self.line.bytes_out, duration_ms };
+        self.log.counters.ended(self.request, self.outcome, call);
+        if self.is_open_feed {
+            self.log.counters.feed_closed();
+        }
+        if self.worth_a_line == WorthALine::WhenItFails && self.outcome == OK {
             return;
         }
-        self.line.bytes_in = self.received.load(Ordering::Relaxed);
-        self.line.duration_ms = (self.now_ms.0)().saturating_sub(self.started_ms);
-        self.log.add(self.line.clone());
+        self.log.add(Connection {
+            request: self.request.to_owned(),
+            outcome: self.outcome.to_owned(),
+            bytes_in,
+            duration_ms,
+            ..self.line.clone()
+        });
     }
 }
 

@@ -28,7 +28,7 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         record.asked("feed", WorthALine::Always);
         match self.open_feed(token, request, &mut record).await {
             Ok((session, frames)) => {
-                record.began("feed_open");
+                record.began_feed("feed_open");
                 Ok(bytes_of(frames, Some(session), record))
             }
             Err(error) => {

@@ -155,6 +155,7 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
             return Ok(());
         }
         let (device, drive) = (session.device, hub.drive);
+        self.inner.log.counters.received(&rows);
         let lease = self.inner.parts.clock.now().plus_milliseconds(self.inner.parts.limits.lease_ms);
         let entered = self.write(move |tx| {
             // Held until the rows are written, also if the caller goes away meanwhile.

@@ -28,6 +28,7 @@ pub mod upkeep;
 mod answer;
 mod backoff;
 mod connections;
+mod counters;
 mod error;
 mod hub;
 mod intake;
@@ -36,6 +37,7 @@ mod pins;
 mod session;
 
 pub use connections::connection_line;
+pub use counters::{Calls, Figures};
 pub use error::ServiceError;
 pub use service::{Parts, Service};
 pub use skep_drive::Retention;

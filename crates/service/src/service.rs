@@ -14,6 +14,7 @@ use crate::ServiceError;
 use crate::answer::{Frames, bytes_of, no_more};
 use crate::commit::{COMMITS_WAITING_MAX, Queued, write_commits};
 use crate::connections::{CallRecord, ConnectionLog, WorthALine};
+use crate::counters::Figures;
 use crate::error::{body_refusal, signed_out};
 use crate::hub::{Hub, Hubs};
 use crate::join::JoinGate;
@@ -82,8 +83,8 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         let writer =
             ConnectionLog::writer(&log, Arc::clone(&parts.meta), Arc::clone(&parts.clock), parts.tasks.clone());
         parts.tasks.spawn("connection log", writer);
-        let writer =
-            write_commits(queue, Arc::clone(&parts.meta), Arc::clone(&parts.clock), parts.tasks.clone(), parts.limits);
+        let (meta, clock, tasks) = (Arc::clone(&parts.meta), Arc::clone(&parts.clock), parts.tasks.clone());
+        let writer = write_commits(queue, meta, clock, tasks, parts.limits, Arc::clone(&log.counters));
         parts.tasks.spawn("commit writer", writer);
         let (sessions, hubs, joins) = (Sessions::default(), Hubs::default(), JoinGate::default());
         let (pins, paging_until_ms) = (Arc::default(), Arc::default());
@@ -229,6 +230,16 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
     ) -> Result<R, ServiceError> {
         let meta = Arc::clone(&self.inner.parts.meta);
         Ok(offload(&self.inner.parts.tasks, Lane::Database, move || meta.write(work)).await??)
+    }
+
+    /// What was done since the service began.
+    pub fn figures(&self) -> Figures {
+        self.inner.log.counters.figures()
+    }
+
+    /// Asks the metadata store for something small, to learn whether it answers.
+    pub async fn ask_database(&self) -> Result<(), ServiceError> {
+        self.read(|read| read.setting(GENERATION)).await.map(drop)
     }
 
     /// Every line of the connection log from now on, as it comes; [`crate::connection_line`] makes it text.

@@ -1,7 +1,7 @@
 //! The background service: `skep daemon run|start|stop|status`.
 
 use std::env;
-use std::io;
+use std::io::{self, Write};
 use std::process::{Command as Process, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use serde_json::json;
 use skep_platform::Tasks;
 use skep_platform::own_files::{self, BoundedLog, Lock};
 use skep_platform::runtime::{RuntimeTasks, stop_signal};
+use skep_platform::service_manager::{Moment, keep_alive, tell};
 use skep_platform::talk::{Complaint, Exit};
 use skep_types::{Limits, product};
 use tokio::runtime::Handle;
@@ -91,12 +92,16 @@ pub async fn serve(
     let server = ControlServer::bind(home).map_err(trouble)?;
     let (stop_by_command, mut stopped) = mpsc::channel(1);
     tasks.spawn("control", control::serve(server, client.clone(), Arc::new(config), tasks.clone(), stop_by_command));
-    tracing::info!("ready");
+    // Exactly this line is part of the contract for automation.
+    let _ = writeln!(io::stderr(), "ready");
+    tell_service_manager(Moment::Ready);
+    tasks.spawn("watchdog", keep_alive());
     tokio::select! {
         biased;
         signal = stop => tracing::info!("stopping, told to by {signal}"),
         _ = stopped.recv() => tracing::info!("stopping, told to by a command"),
     }
+    tell_service_manager(Moment::Stopping);
     if timeout(STOP_WITHIN, client.stop()).await.is_err() {
         tracing::warn!("some work was still under way; it is taken up again at the next start");
     }
@@ -104,6 +109,12 @@ pub async fn serve(
     let _ = own_files::remove(&home.socket());
     tracing::info!("stopped");
     Ok(Exit::Done)
+}
+
+fn tell_service_manager(moment: Moment) {
+    if let Err(error) = tell(moment) {
+        tracing::warn!(%error, "cannot tell the service manager: {moment:?}");
+    }
 }
 
 fn trouble(home: &Home, error: &io::Error) -> Complaint {

@@ -15,6 +15,7 @@ use skep_protocol::{
     Frame, FrameKind, FrameStream, Introduction, Joined, ManifestFrame, Reply, Request, SnapshotRows, body_of,
 };
 use skep_server::answers::Answers;
+use skep_server::listen::Door;
 use skep_server::{keys, listen, stop};
 use skep_types::{AccountId, ChunkId, CommitId, Cursor, DeviceId, DriveId, Generation, Limits, ListId, NodeId, Seq};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -112,7 +113,7 @@ impl Pair {
         let (stop, stopping) = stop::channel();
         let script = Script(Arc::default());
         let tasks = RuntimeTasks::new(tokio::runtime::Handle::current());
-        let served = listen::serve(listener, identity.tls, script.clone(), LIMITS, tasks, stopping);
+        let served = listen::serve(listener, Door::with(identity.tls), script.clone(), LIMITS, tasks, stopping);
         #[expect(clippy::disallowed_methods, reason = "a test watches the server end")]
         let serving = tokio::spawn(served);
         let address = local.to_string().parse().unwrap();

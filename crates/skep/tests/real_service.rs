@@ -6,7 +6,9 @@ use skep_client::{Link, LinkError};
 use skep_platform::Tasks;
 use skep_platform::talk::Exit;
 use skep_protocol::{BodyError, Code, FeedRequest, FrameKind, FrameStream, Joined, Reply, Request};
-use skep_server::{admin, listen, stop, store};
+use skep_server::config::Site;
+use skep_server::listen::Door;
+use skep_server::{keys, listen, stop, store};
 use skep_types::Limits;
 
 fn join_as(user: &str, password: &str) -> Request {
@@ -28,13 +30,15 @@ fn hello() -> Request {
 async fn a_device_joins_follows_the_feed_and_is_signed_out() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let data = tempfile::tempdir().unwrap();
-    let opened = store::open(data.path()).await.unwrap();
-    assert!(store::open(data.path()).await.is_err(), "a second server on one data directory");
-    let identity = admin::identity(data.path()).unwrap();
+    let site = Site::at(data.path());
+    let opened = store::open(&site).await.unwrap();
+    assert!(store::open(&site).await.is_err(), "a second server on one data directory");
+    let identity = keys::identity(&data.path().join("keys")).unwrap();
     let (listener, local) = listen::bind("127.0.0.1:0").await.unwrap();
     let (_stop, stopping) = stop::channel();
     let (service, tasks) = (opened.service.clone(), opened.tasks.clone());
-    let served = listen::serve(listener, identity.tls, service.clone(), Limits::SHIPPED, tasks.clone(), stopping);
+    let served =
+        listen::serve(listener, Door::with(identity.tls), service.clone(), Limits::SHIPPED, tasks.clone(), stopping);
     tasks.spawn("serve", served);
     // As the command line does, beside the running server.
     store::administer(data.path()).await.unwrap().add_user("maya", "correct horse").await.unwrap();

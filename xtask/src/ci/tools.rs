@@ -88,6 +88,12 @@ pub const TOOLS: &[Tool] = &[
         probe: Probe::Runs(&["sh", "-c", "zip -v && unzip -v"]),
     },
     Tool {
+        name: "nginx",
+        why: "stands before a server, in tests",
+        from: From::Debian(&["nginx-light"]),
+        probe: Probe::Runs(&["nginx", "-v"]),
+    },
+    Tool {
         name: "windows target",
         why: "Rust's library for Windows",
         from: From::Target("x86_64-pc-windows-gnu"),

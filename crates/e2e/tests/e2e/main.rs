@@ -13,6 +13,7 @@ mod exporting;
 mod kinds;
 mod meeting;
 mod names;
+mod operations;
 mod programs;
 mod rig;
 mod rights;

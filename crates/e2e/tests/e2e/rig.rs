@@ -85,12 +85,18 @@ pub fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// A port that nobody uses now.
+pub fn free_port() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string()
+}
+
 /// A program that runs; killed when dropped.
 #[derive(Debug)]
-struct Running(Child);
+pub struct Running(Child);
 
 impl Running {
-    fn start(mut command: Command, log: &Path) -> Running {
+    /// Started, with all that it says in a file.
+    pub fn start(mut command: Command, log: &Path) -> Running {
         let file = File::options().create(true).append(true).open(log).unwrap();
         command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
         Running(command.spawn().unwrap())
@@ -104,7 +110,7 @@ impl Running {
     }
 
     /// Its exit code; -1 if a signal ended it.
-    fn end(mut self, signal: Signal) -> i32 {
+    pub fn end(mut self, signal: Signal) -> i32 {
         kill_process(Pid::from_child(&self.0), signal).unwrap();
         until("a program ends", || self.0.try_wait().unwrap()).code().unwrap_or(-1)
     }
@@ -125,6 +131,10 @@ pub struct Server {
     port: String,
     /// For `skep-server run`, beside where its data is.
     pub flags: &'static [&'static str],
+    /// For the environment of `skep-server run`.
+    pub variables: Vec<(&'static str, String)>,
+    /// Where clients reach it, if something stands before it.
+    pub before_it: Option<String>,
 }
 
 impl Server {
@@ -137,11 +147,17 @@ impl Server {
 
     /// A new one that runs, without an account.
     pub fn with(flags: &'static [&'static str]) -> Server {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-        let dir = tempfile::Builder::new().prefix("skep-e2e-").tempdir().unwrap();
-        let mut server = Server { running: None, dir, port, flags };
+        let mut server = Server::stopped();
+        server.flags = flags;
         server.start_again();
         server
+    }
+
+    /// A new one that has not run yet, with its directory of data.
+    pub fn stopped() -> Server {
+        let dir = tempfile::Builder::new().prefix("skep-e2e-").tempdir().unwrap();
+        fs::create_dir(dir.path().join("data")).unwrap();
+        Server { running: None, dir, port: free_port(), flags: &[], variables: Vec::new(), before_it: None }
     }
 
     /// A server that was killed runs again, where it was.
@@ -150,6 +166,7 @@ impl Server {
         let said = fs::read(&log).map_or(0, |log| log.len());
         let mut command = Command::new(programs().join("skep-server"));
         command.args(["run", "--listen", &self.listen(), "--data-dir"]).arg(self.data()).args(self.flags);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         self.running = Some(Running::start(command, &log));
         until("the server is ready", || {
             let log = fs::read(&log).unwrap();
@@ -160,6 +177,16 @@ impl Server {
     /// SIGKILL.
     pub fn kill(&mut self) {
         self.running.take().unwrap().end(Signal::KILL);
+    }
+
+    /// SIGTERM, which must be a clean stop.
+    pub fn stop(&mut self) {
+        assert_eq!(self.running.take().unwrap().end(Signal::TERM), 0, "a clean stop");
+    }
+
+    /// What it has said so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("server.log")).unwrap()
     }
 
     /// Its data directory.
@@ -174,18 +201,31 @@ impl Server {
 
     /// As clients take it.
     pub fn address(&self) -> String {
-        format!("https://{}", self.listen())
+        self.before_it.clone().unwrap_or_else(|| format!("https://{}", self.listen()))
     }
 
-    fn listen(&self) -> String {
+    /// Where it listens, as ADDRESS:PORT.
+    pub fn listen(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
     /// `skep-server ARGUMENTS --data-dir D`.
     pub fn command(&self, arguments: &[&str], input: &str) -> Answer {
+        run(self.tool(arguments), input)
+    }
+
+    /// The same, not yet started.
+    pub fn tool(&self, arguments: &[&str]) -> Command {
+        let mut command = self.program(arguments);
+        command.arg("--data-dir").arg(self.data());
+        command
+    }
+
+    /// `skep-server ARGUMENTS`, not yet started.
+    pub fn program(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(programs().join("skep-server"));
-        command.args(arguments).arg("--data-dir").arg(self.data());
-        run(command, input)
+        command.args(arguments);
+        command
     }
 
     /// As `skep-server fingerprint` prints it.

@@ -1,0 +1,348 @@
+//! The server as those see it who run it: service managers, settings, readiness, figures, own certificates, proxies.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::Command;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::asking::{complained, complaint};
+use crate::rig::{PASSWORD, PATIENCE, Running, Server, USER, free_port, noise, run, settle, until};
+
+/// What systemd would hear on `$NOTIFY_SOCKET`.
+struct ServiceManager(UnixDatagram);
+
+impl ServiceManager {
+    fn at(path: &Path) -> ServiceManager {
+        let socket = UnixDatagram::bind(path).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        ServiceManager(socket)
+    }
+
+    /// Waits until it has heard that.
+    #[track_caller]
+    fn hears(&self, word: &str) {
+        let mut bytes = [0; 512];
+        loop {
+            let len = self.0.recv(&mut bytes).unwrap_or_else(|error| panic!("{word}: {error}"));
+            if String::from_utf8_lossy(&bytes[..len]).lines().any(|line| line == word) {
+                return;
+            }
+        }
+    }
+}
+
+/// A plain HTTP request; status and body.
+fn ask(address: &str, method: &str, path: &str, headers: &str, body: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n"
+    );
+    stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let answer = String::from_utf8_lossy(&answer);
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+fn get(address: &str, path: &str) -> (u16, String) {
+    ask(address, "GET", path, "", "")
+}
+
+fn figure(text: &str, name: &str) -> u64 {
+    let line = text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
+    line.unwrap_or_else(|| panic!("{name} is not in\n{text}")).rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_service_manager_hears_when_a_server_is_ready_lives_and_stops() {
+    let mut server = Server::stopped();
+    let socket = server.scratch("notify");
+    let manager = ServiceManager::at(&socket);
+    server.variables = vec![("NOTIFY_SOCKET", socket.display().to_string()), ("WATCHDOG_USEC", "200000".into())];
+    server.start_again();
+    for word in ["READY=1", "WATCHDOG=1", "WATCHDOG=1", "WATCHDOG=1"] {
+        manager.hears(word);
+    }
+    server.stop();
+    manager.hears("STOPPING=1");
+    assert!(server.log().lines().any(|line| line == "ready"));
+}
+
+#[test]
+fn a_service_manager_hears_when_a_client_is_ready_lives_and_stops() {
+    let server = Server::start();
+    let laptop = server.stranger("laptop");
+    laptop.join(&server).done();
+    let socket = server.scratch("notify");
+    let manager = ServiceManager::at(&socket);
+    let log = server.scratch("daemon.log");
+    let mut command = laptop.client(&["daemon", "run"]);
+    command.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "200000");
+    let running = Running::start(command, &log);
+    manager.hears("READY=1");
+    assert!(fs::read_to_string(&log).unwrap().lines().any(|line| line == "ready"));
+    manager.hears("WATCHDOG=1");
+    manager.hears("WATCHDOG=1");
+    assert_eq!(running.end(Signal::TERM), 0);
+    manager.hears("STOPPING=1");
+}
+
+#[test]
+fn settings_come_from_flags_then_the_environment_then_the_file_and_say_so() {
+    let server = Server::stopped();
+    let file = server.data().join("server.toml");
+    fs::write(&file, "[http]\nlisten = \"127.0.0.1:1\"\n[keep]\ntrash = \"5d\"\nversions = \"8d\"\n").unwrap();
+    let show = |variables: &[(&str, &str)]| {
+        let mut command = server.tool(&["config", "show", "--origin", "--json"]);
+        command.envs(variables.iter().copied());
+        run(command, "").json()["settings"].clone()
+    };
+    let shown = show(&[("SKEP_KEEP__TRASH", "6d")]);
+    let told =
+        |key: &str| format!("{} {}", shown[key]["value"].as_str().unwrap(), shown[key]["origin"].as_str().unwrap());
+    assert_eq!(told("http.listen"), "127.0.0.1:1 file");
+    assert_eq!(shown["http.listen"]["place"], file.to_str().unwrap());
+    assert_eq!(told("keep.trash"), "6d environment");
+    assert_eq!(told("keep.versions"), "8d file");
+    assert_eq!(told("log.format"), "text default");
+    assert_eq!(told("data_dir"), format!("{} flag", server.data().display()));
+    server.command(&["config", "check"], "").done();
+
+    // What `config doc` prints is a file that is fine, and says nothing new.
+    let doc = run(server.program(&["config", "doc"]), "").done();
+    let before = show(&[]);
+    let keys: Vec<&String> = before.as_object().unwrap().keys().collect();
+    for key in keys {
+        assert!(doc.contains(&format!("SKEP_{}", key.to_uppercase().replace('.', "__"))), "{key}");
+    }
+    fs::write(&file, &doc).unwrap();
+    server.command(&["config", "check"], "").done();
+    assert_eq!(show(&[])["keep.trash"]["value"], "90d");
+}
+
+#[test]
+fn a_setting_that_does_not_exist_keeps_the_server_from_starting_and_is_explained() {
+    let server = Server::stopped();
+    fs::write(server.data().join("server.toml"), "[http]\nlissten = \"127.0.0.1:1\"\n").unwrap();
+    for arguments in [&["run"][..], &["config", "check"], &["user", "ls"]] {
+        let answer = server.command(arguments, "");
+        assert_eq!(complaint(&answer), complained(2, "E-CONFIG"));
+        assert!(answer.err.contains("did you mean `http.listen`?"), "{}", answer.err);
+    }
+    assert_eq!(fs::read_dir(server.data()).unwrap().count(), 1, "nothing was made");
+}
+
+#[test]
+fn the_master_key_lies_where_the_settings_say_and_is_missed_there() {
+    let mut server = Server::stopped();
+    let key = server.scratch("stick/master.key");
+    let settings = format!("key_file = {key:?}\n[accounts]\nclassic_ids = true\n[log]\nformat = \"json\"\n");
+    fs::write(server.data().join("server.toml"), settings).unwrap();
+    server.start_again();
+    assert!(
+        server.log().lines().filter(|line| *line != "ready").all(|line| serde_json::from_str::<Value>(line).is_ok())
+    );
+    // `accounts.classic_ids` is what --open is.
+    let mut laptop = server.stranger("laptop");
+    laptop.connect(&server, &[]);
+    laptop.write("f.txt", "kept");
+    laptop.wait();
+    laptop.stop();
+    server.stop();
+    assert_eq!(fs::read(&key).unwrap().len(), 32);
+    assert!(!server.data().join("keys/master.key").exists());
+    server.command(&["fsck"], "").done();
+    let backup = server.scratch("backup");
+    let said = server.command(&["backup", "create", backup.to_str().unwrap()], "");
+    assert!(said.code == 0 && said.err.contains("does not hold the master key"), "{said:?}");
+    fs::rename(&key, server.scratch("lost")).unwrap();
+    assert_eq!(complaint(&server.command(&["run"], "")), complained(1, "E-KEYS"));
+    assert!(!key.exists(), "no new key is made for old content");
+}
+
+#[test]
+fn readiness_says_what_is_wrong_and_ends_when_it_is_put_right() {
+    let mut server = Server::stopped();
+    let operators = format!("127.0.0.1:{}", free_port());
+    fs::write(server.data().join("server.toml"), format!("[metrics]\nlisten = {operators:?}\n")).unwrap();
+    server.start_again();
+    assert_eq!(get(&operators, "/healthz").0, 200);
+    assert_eq!(get(&operators, "/readyz"), (200, "ready\n".to_owned()));
+    fs::rename(server.data().join("packs"), server.scratch("packs")).unwrap();
+    let (status, why) = get(&operators, "/readyz");
+    assert_eq!(status, 503);
+    assert!(why.contains("directory of packs cannot be written to"), "{why}");
+    fs::rename(server.scratch("packs"), server.data().join("packs")).unwrap();
+    assert_eq!(get(&operators, "/readyz").0, 200);
+    assert_eq!(fs::read_dir(server.data().join("packs")).unwrap().count(), 0, "nothing is left behind");
+    // Devices are not served there.
+    assert_eq!(get(&operators, "/api/v1/device/feed").0, 404);
+}
+
+#[test]
+fn figures_count_what_devices_do() {
+    let mut server = Server::stopped();
+    let operators = format!("127.0.0.1:{}", free_port());
+    fs::write(server.data().join("server.toml"), format!("[metrics]\nlisten = {operators:?}\n")).unwrap();
+    server.start_again();
+    server.command(&["user", "add", USER, "--password-stdin"], PASSWORD).done();
+    let (laptop, desktop) = server.two_computers();
+    laptop.write("d/f.txt", "some content");
+    settle(&laptop, &desktop);
+    let (status, text) = get(&operators, "/metrics");
+    assert_eq!(status, 200);
+    assert!(figure(&text, "skep_requests_total{kind=\"commit\",outcome=\"ok\"}") >= 1);
+    assert!(figure(&text, "skep_request_bytes_total{kind=\"commit\",outcome=\"ok\"}") > 0);
+    assert_eq!(figure(&text, "skep_requests_total{kind=\"join\",outcome=\"ok\"}"), 2);
+    assert_eq!(figure(&text, "skep_entries_total") as usize, server.journal().len());
+    assert!(figure(&text, "skep_commits_total") >= 1);
+    assert_eq!(figure(&text, "skep_chunks_received_total"), 1);
+    assert_eq!(figure(&text, "skep_chunk_bytes_received_total"), 12);
+    assert_eq!(figure(&text, "skep_feeds_open"), 2);
+    assert!(figure(&text, "skep_disk_free_bytes") > 0 && figure(&text, "process_resident_memory_bytes") > 1 << 20);
+    drop(desktop);
+    until("the feed of a computer that is gone is closed", || {
+        (figure(&get(&operators, "/metrics").1, "skep_feeds_open") == 1).then_some(())
+    });
+}
+
+#[test]
+fn behind_a_proxy_only_the_trusted_one_says_who_asks_and_figures_stay_on_this_machine() {
+    let mut server = Server::stopped();
+    let file = server.data().join("server.toml");
+    let call = |server: &Server, header: &str| ask(&server.listen(), "POST", "/api/v1/device/call", header, "").0;
+    let peers = |server: &Server| -> BTreeSet<String> {
+        let log = server.command(&["log", "--connections", "--json"], "").done();
+        let peer = |line: &str| serde_json::from_str::<Value>(line).unwrap()["peer"].as_str().unwrap().to_owned();
+        log.lines().map(peer).collect()
+    };
+    let forwarded = "X-Forwarded-For: 192.0.2.1, 203.0.113.7\r\n";
+    fs::write(&file, "[tls]\nmode = \"off\"\n").unwrap();
+    server.start_again();
+    assert_eq!(call(&server, forwarded), 400);
+    assert_eq!(get(&server.listen(), "/metrics").0, 200);
+    assert_eq!(ask(&server.listen(), "GET", "/metrics", forwarded, "").0, 403, "a proxy that nobody has named");
+    server.stop();
+    assert!(peers(&server).iter().all(|peer| peer.starts_with("127.0.0.1:")));
+
+    fs::write(&file, "[tls]\nmode = \"off\"\n[http]\ntrusted_proxies = [\"127.0.0.1\"]\n").unwrap();
+    server.start_again();
+    assert_eq!(call(&server, forwarded), 400);
+    assert_eq!(ask(&server.listen(), "GET", "/metrics", forwarded, "").0, 403);
+    server.stop();
+    let seen = peers(&server);
+    assert!(seen.contains("203.0.113.7:0") && !seen.iter().any(|peer| peer.starts_with("192.0.2.1")), "{seen:?}");
+
+    fs::write(&file, "[tls]\nmode = \"off\"\n[metrics]\nallow = [\"192.0.2.0/24\"]\n").unwrap();
+    server.start_again();
+    assert_eq!(get(&server.listen(), "/metrics").0, 403);
+}
+
+#[test]
+fn devices_pin_the_key_of_an_own_certificate() {
+    let mut server = Server::stopped();
+    let theirs = server.scratch("theirs");
+    let made = |dir: &Path| {
+        let other = Server::stopped();
+        let fingerprint = other.fingerprint();
+        fs::rename(other.data(), dir).unwrap();
+        fingerprint
+    };
+    let expected = made(&theirs);
+    let (certificate, key) = (theirs.join("keys/server.crt"), theirs.join("keys/server.key"));
+    let settings = |key: &Path| format!("[tls]\ncertificate = {certificate:?}\nkey = {key:?}\n");
+    let file = server.data().join("server.toml");
+    fs::write(&file, settings(&key)).unwrap();
+    server.command(&["config", "check"], "").done();
+    assert_eq!(server.fingerprint(), expected);
+    server.start_again();
+    server.command(&["user", "add", USER, "--password-stdin"], PASSWORD).done();
+    let (laptop, desktop) = server.two_computers();
+    laptop.write("f.txt", "over their key");
+    settle(&laptop, &desktop);
+    assert!(!server.data().join("keys/server.key").exists(), "no key of its own is made");
+
+    // A certificate without its key is found by `config check`, not by the first device.
+    fs::write(&file, settings(&certificate)).unwrap();
+    assert_eq!(complaint(&server.command(&["config", "check"], "")), complained(1, "E-KEYS"));
+    fs::write(&file, format!("[tls]\ncertificate = {certificate:?}\n")).unwrap();
+    assert_eq!(complaint(&server.command(&["config", "check"], "")), complained(2, "E-CONFIG"));
+}
+
+/// The snippet of the documentation in that language, with the ports and paths of this machine.
+fn snippet(language: &str, changes: &[(&str, String)]) -> String {
+    let page =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operating/reverse-proxy.md")).unwrap();
+    let block = page.split(&format!("```{language}\n")).nth(1).unwrap().split("```").next().unwrap().to_owned();
+    changes.iter().fold(block, |block, (from, to)| {
+        assert!(block.contains(from), "{from} is not in the snippet");
+        block.replace(from, to)
+    })
+}
+
+#[test]
+fn devices_sync_and_are_told_of_news_through_nginx_as_documented() {
+    let mut server = Server::stopped();
+    let (theirs, port) = (server.scratch("theirs"), free_port());
+    let other = Server::stopped();
+    let expected = other.fingerprint();
+    fs::rename(other.data(), &theirs).unwrap();
+    let (certificate, key) = (theirs.join("keys/server.crt"), theirs.join("keys/server.key"));
+    let settings =
+        format!("[tls]\nmode = \"off\"\ncertificate = {certificate:?}\n[http]\ntrusted_proxies = [\"127.0.0.1\"]\n");
+    fs::write(server.data().join("server.toml"), settings).unwrap();
+    server.start_again();
+    server.command(&["user", "add", USER, "--password-stdin"], PASSWORD).done();
+    assert_eq!(server.fingerprint(), expected, "that of the proxy");
+
+    let block = snippet(
+        "nginx",
+        &[
+            ("listen 443 ssl", format!("listen 127.0.0.1:{port} ssl")),
+            ("/etc/ssl/skep/fullchain.pem", certificate.display().to_string()),
+            ("/etc/ssl/skep/privkey.pem", key.display().to_string()),
+            ("http://127.0.0.1:7537", format!("http://{}", server.listen())),
+        ],
+    );
+    let nginx = server.scratch("nginx");
+    fs::create_dir(&nginx).unwrap();
+    let directories = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+    let places: String =
+        directories.iter().map(|name| format!("{name}_temp_path {}/{name};\n", nginx.display())).collect();
+    let user = if rustix::process::geteuid().is_root() { "user root;\n" } else { "" };
+    let whole = format!(
+        "{user}daemon off;\nmaster_process off;\npid {0}/pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\n{places}{block}}}\n",
+        nginx.display()
+    );
+    fs::write(nginx.join("nginx.conf"), whole).unwrap();
+    let mut command = Command::new("nginx");
+    command.args(["-e", "stderr", "-p"]).arg(&nginx).arg("-c").arg(nginx.join("nginx.conf"));
+    let log = server.scratch("nginx.log");
+    let _proxy = Running::start(command, &log);
+    until("nginx listens", || TcpStream::connect(format!("127.0.0.1:{port}")).ok());
+
+    server.before_it = Some(format!("https://127.0.0.1:{port}"));
+    let (laptop, desktop) = server.two_computers();
+    laptop.write("small.txt", "through the proxy");
+    laptop.write("large.bin", noise(20 << 20, 7));
+    settle(&laptop, &desktop);
+    // Nobody polls: what comes without `sync wait` came by the feed.
+    laptop.write("pushed.txt", "news");
+    until("news are pushed", || desktop.read("pushed.txt"));
+    let log = server.command(&["log", "--connections", "--json"], "").done();
+    let feeds: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .filter(|line| line["request"] == "feed_open" && line["outcome"] == "ok")
+        .collect();
+    assert!(feeds.len() >= 2 && feeds.iter().all(|line| line["peer"] == "127.0.0.1:0"), "{feeds:?}");
+}
