@@ -34,7 +34,7 @@ impl Observer {
         let Some(LookUnderWay { dir, dirty, watch }) = self.looks.remove(&look) else { return };
         if watch && watching {
             self.unhinted.remove(&dir);
-        } else if watch {
+        } else if watch && result.is_ok() {
             self.unhinted.insert(dir);
         }
         // Only a complete look makes up for one that failed: what that one was after is not known.

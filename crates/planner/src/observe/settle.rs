@@ -96,11 +96,15 @@ impl Observer {
         if self.at_ms < due {
             return Some(due);
         }
-        if !std::mem::replace(&mut self.missing_sought, true) && !self.unhinted.is_empty() {
-            for dir in self.unhinted.iter().copied().collect::<Vec<_>>() {
-                self.dirty.entry(dir).or_default().deep = true;
+        if !std::mem::replace(&mut self.missing_sought, true) {
+            let mut unhinted: Vec<NodeId> = self.unhinted.iter().copied().collect();
+            unhinted.retain(|dir| trees.local(*dir).is_some() && !self.is_beneath_missing(trees, *dir));
+            for dir in &unhinted {
+                self.dirty.entry(*dir).or_default().deep = true;
             }
-            return None;
+            if !unhinted.is_empty() {
+                return None;
+            }
         }
         for node in std::mem::take(&mut self.missing).into_keys() {
             self.vanish(trees, node, findings);
