@@ -38,9 +38,9 @@ impl Dirty {
         *known = change.max(*known);
     }
 
-    /// Whether it has this very name in it.
+    /// Whether this very name was hinted at.
     fn has_name(&self, name: &Name) -> bool {
-        !self.deep && self.names.contains_key(name)
+        self.names.contains_key(name)
     }
 
     fn covers(&self, name: &Name) -> bool {
