@@ -439,7 +439,7 @@ impl<'a> Plan<'a> {
             return Outcome::NoRoomToRead;
         }
         let Some(local) = self.trees.local(node) else { return Outcome::Waits };
-        let Some(at) = Shape::default().location(self.trees, local.parent, &local.name) else { return Outcome::Waits };
+        let Some(at) = self.location_now(&local) else { return Outcome::Waits };
         self.scene.observer.begin_read(node);
         self.read_bytes += local.stat.size;
         self.reads.push(ReadRequest { node, at, size: local.stat.size });
@@ -559,8 +559,9 @@ impl<'a> Plan<'a> {
             _ => 0,
         };
         let big = self.is_big(bytes);
+        let nearby = self.nearby(node, &kind);
         let applying = if big { &mut self.applying_big } else { &mut self.applying };
-        applying.operations.push((ApplyOperation { node, kind }, purpose));
+        applying.operations.push((ApplyOperation { node, kind, nearby }, purpose));
         applying.content_bytes += bytes;
         self.applied.insert(node);
         if big {
@@ -599,6 +600,11 @@ impl<'a> Plan<'a> {
 
     pub(super) fn is_big(&self, bytes: u64) -> bool {
         bytes > self.scene.limits.bundle_bytes_max as u64
+    }
+
+    /// Where something stands before any planned operation is carried out.
+    pub(super) fn location_now(&self, local: &Local) -> Option<Location> {
+        Shape::default().location(self.trees, local.parent, &local.name)
     }
 
     /// The location of a node, with the operations planned so far carried out.

@@ -1,6 +1,6 @@
 //! The three trees, as the planner reads and writes them.
 
-use skep_types::{Content, Cursor, FileContent, Kind, Mode, Name, NodeId, NodeState, Stat, Timestamp};
+use skep_types::{Content, ContentId, Cursor, FileContent, Kind, Mode, Name, NodeId, NodeState, Stat, Timestamp};
 
 /// In Local, the directory of nodes that were pushed from their place and not found elsewhere so far. Never on the server.
 pub const LIMBO: NodeId = NodeId::from_bytes([0xfe; NodeId::LEN]);
@@ -99,6 +99,8 @@ pub trait Trees {
     fn local_children(&self, parent: NodeId) -> Vec<(Name, NodeId)>;
     /// The children of a directory of Remote, trashed ones as well, by id.
     fn remote_children(&self, parent: NodeId) -> Vec<NodeId>;
+    /// A node of Synced that holds this content. Only files of several chunks are found.
+    fn synced_with(&self, content: ContentId) -> Option<NodeId>;
     /// The nodes of Local whose stat has this inode, by id.
     fn local_by_inode(&self, inode: u64) -> Vec<NodeId>;
 
