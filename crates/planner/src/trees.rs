@@ -5,6 +5,9 @@ use skep_types::{Content, ContentId, Cursor, FileContent, Kind, Mode, Name, Node
 /// In Local, the directory of nodes that were pushed from their place and not found elsewhere so far. Never on the server.
 pub const LIMBO: NodeId = NodeId::from_bytes([0xfe; NodeId::LEN]);
 
+/// Deepest chain of parents that is followed; a longer one is a fault and leads nowhere.
+pub const CHAIN_MAX: usize = 4096;
+
 /// What Local knows of a node's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LocalContent {

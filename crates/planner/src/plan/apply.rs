@@ -6,7 +6,7 @@ use super::{Outcome, Plan, Purpose, Standing};
 use crate::ids;
 use crate::names::{conflict_name, swap_name};
 use crate::reconcile::{Merge, Verdict};
-use crate::trees::Local;
+use crate::trees::{CHAIN_MAX, Local};
 use crate::{ApplyKind, Source};
 
 impl Plan<'_> {
@@ -70,7 +70,7 @@ impl Plan<'_> {
     /// The directory `dir` lies beneath `node`, which is to move into it: something between the two must get out first.
     fn lead_out(&mut self, dir: NodeId, node: NodeId) {
         let mut at = dir;
-        for _ in 0..super::CHAIN_MAX {
+        for _ in 0..CHAIN_MAX {
             self.consider(at);
             match self.shape.place(self.trees, at) {
                 Some((parent, _)) if parent != node && parent != NodeId::ROOT => at = parent,
