@@ -14,8 +14,8 @@ use skep_types::{
 
 use crate::ids::IdSource;
 use crate::observe::{Findings, Observer};
-use crate::plan::{Applying, CHAIN_MAX, Outcome, Plan, Purpose, Room, Scene, Sending, Traffic, read_effects};
-use crate::trees::{LocalContent, Synced, Trees};
+use crate::plan::{Applying, Outcome, Plan, Purpose, Room, Scene, Sending, Traffic, read_effects};
+use crate::trees::{CHAIN_MAX, LocalContent, Synced, Trees};
 use crate::{ApplyKind, ApplyOperation, BatchId, Effect, Event, Input};
 
 pub use listing::{Listed, Listing, path_here};

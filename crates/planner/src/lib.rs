@@ -28,4 +28,4 @@ pub use event::{ApplyError, ApplyResult, CommitFailure, Event, Input, LookError,
 
 pub use memory::MemoryTrees;
 pub use names::{TwoVersions, conflict_name};
-pub use trees::{Local, LocalContent, Synced, Trees};
+pub use trees::{CHAIN_MAX, Local, LocalContent, Synced, Trees};

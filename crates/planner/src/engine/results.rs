@@ -111,7 +111,8 @@ impl Engine {
                     self.done(trees, node, operation.kind, purpose, stat, findings);
                 }
                 Err(error) => {
-                    look_again |= matches!(error, ApplyError::Changed | ApplyError::NotEmpty);
+                    // Whatever failed after the bytes were there may have failed after the rename, too.
+                    look_again |= !matches!(error, ApplyError::Unreachable | ApplyError::MissingContent);
                     if error == ApplyError::NotEmpty {
                         self.observer.look_anew(node);
                     }
