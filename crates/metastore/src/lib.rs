@@ -5,10 +5,14 @@
 //! Invariant: reading, deciding and writing happen in one transaction; a write that returned is durable.
 #![forbid(unsafe_code)]
 
+mod codes;
 pub mod conformance;
+mod removal;
 mod sqlite;
 mod upkeep;
 
+pub use codes::{JoinCodeRow, ReadCodes, WriteCodes};
+pub use removal::WriteRemoval;
 pub use sqlite::Sqlite;
 pub use upkeep::{ChunkRow, ManifestRow, ReadUpkeep, Thinned, WriteUpkeep};
 
@@ -130,7 +134,7 @@ pub struct Connection {
 }
 
 /// A consistent reading of the store.
-pub trait Read: ReadUpkeep {
+pub trait Read: ReadUpkeep + ReadCodes {
     /// A value of the server's own, such as its format or generation.
     fn setting(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
     /// All accounts, by name.
@@ -175,7 +179,7 @@ pub trait Read: ReadUpkeep {
 }
 
 /// A transaction: what it read stays true until it ends, what it wrote is there wholly or not at all.
-pub trait Write: Read + WriteUpkeep {
+pub trait Write: Read + WriteUpkeep + WriteCodes + WriteRemoval {
     /// Sets a value of the server's own.
     fn put_setting(&mut self, key: &str, value: &[u8]) -> Result<(), StoreError>;
     /// Makes or replaces an account. [`StoreError::Exists`] if another one has its name.

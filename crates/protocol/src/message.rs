@@ -1,9 +1,9 @@
 //! Requests and replies.
 
 use minicbor::{Decode, Encode};
-use skep_types::{AccountId, ChunkId, Cursor, DeviceId, DriveId, Entry, ListId, NodeId, NodeState, Seq};
+use skep_types::{AccountId, ChunkId, Cursor, DeviceId, DriveId, Entry, ListId, NodeId, NodeState, Seq, Timestamp};
 
-use crate::ClassicId;
+use crate::{ClassicId, JoinCode, Locator, Proof};
 
 /// Named features that both ends must know of; an end uses only what the other one names.
 pub type Features = Vec<String>;
@@ -153,6 +153,169 @@ pub enum Request {
         #[n(0)]
         id: ClassicId,
     },
+    /// Begins to join by a code; needs no token. Every such request is answered alike, whether a code with this locator is open or
+    /// not, and is one of the code's tries. → [`Reply::CodeStarted`].
+    #[n(20)]
+    StartCode {
+        /// Which code.
+        #[n(0)]
+        locator: Locator,
+        /// The device's message of [`crate::Exchange`].
+        #[cbor(n(1), with = "minicbor::bytes")]
+        message: Vec<u8>,
+    },
+    /// Proves to know the code; needs no token. → [`Reply::CodeProven`]; [`crate::Code::JoinCode`] if it does not count.
+    #[n(21)]
+    ProveCode {
+        /// Which exchange.
+        #[n(0)]
+        exchange: ExchangeId,
+        /// That of the device.
+        #[n(1)]
+        proof: Proof,
+    },
+    /// Uses the code up and signs a new device in; needs no token. → [`Reply::Connected`]; [`crate::Code::JoinCode`] if somebody else
+    /// has used it; [`crate::Code::Exists`] if the user name is taken; [`crate::Code::NotFound`] if `drive` is not the account's.
+    /// But for the first, the exchange goes on and may be finished otherwise.
+    #[n(22)]
+    FinishCode {
+        /// Which exchange.
+        #[n(0)]
+        exchange: ExchangeId,
+        /// Who asks.
+        #[n(1)]
+        device: Introduction,
+        /// Login name of the account to make; for [`CodeTask::NewAccount`] without a name.
+        #[n(2)]
+        user: Option<String>,
+        /// Password of the account to make; for [`CodeTask::NewAccount`].
+        #[n(3)]
+        password: Option<String>,
+        /// The drive that the device's folder shows already, if it does: it must be the account's.
+        #[n(4)]
+        drive: Option<DriveId>,
+    },
+    /// Makes a code by which another device joins the caller's account. → [`Reply::Code`].
+    #[n(23)]
+    MakeCode,
+    /// What is known of the caller's account? → [`Reply::Profile`].
+    #[n(24)]
+    Profile,
+    /// Gives the caller's account another login name. → [`Reply::Done`]; [`crate::Code::Exists`] if it is taken.
+    #[n(25)]
+    Rename {
+        /// The new one.
+        #[n(0)]
+        user: String,
+    },
+    /// Gives the caller's account another password; its devices stay signed in. → [`Reply::Done`]; [`crate::Code::NotAllowed`] if `old` is
+    /// not the one that it has.
+    #[n(26)]
+    ChangePassword {
+        /// The one that it has, if it has one.
+        #[n(0)]
+        old: Option<String>,
+        /// The new one.
+        #[n(1)]
+        new: String,
+    },
+    /// The devices of the caller's account. → [`Reply::Devices`].
+    #[n(27)]
+    Devices,
+    /// Signs a device of the caller's account out, perhaps the caller itself. → [`Reply::Done`], or [`crate::Code::SignIn`] if it was the
+    /// caller; [`crate::Code::NotFound`] if the account has no such device.
+    #[n(28)]
+    SignOut {
+        /// Which one.
+        #[n(0)]
+        device: DeviceId,
+    },
+}
+
+/// What is known of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Profile {
+    /// Login name.
+    #[n(0)]
+    pub user: String,
+    /// Its id.
+    #[n(1)]
+    pub account: AccountId,
+    /// When it was made.
+    #[n(2)]
+    pub created: Timestamp,
+    /// It can sign in by name and password.
+    #[n(3)]
+    pub has_password: bool,
+    /// It has an account id, by which computers come to it.
+    #[n(4)]
+    pub has_account_id: bool,
+    /// Devices that are signed in.
+    #[n(5)]
+    pub devices: u32,
+}
+
+/// A device of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct DeviceSummary {
+    /// Its id.
+    #[n(0)]
+    pub id: DeviceId,
+    /// What its owner calls it.
+    #[n(1)]
+    pub name: String,
+    /// Operating system and architecture.
+    #[n(2)]
+    pub platform: String,
+    /// Program and version that it last came with.
+    #[n(3)]
+    pub client_version: String,
+    /// When it joined.
+    #[n(4)]
+    pub created: Timestamp,
+    /// When it was last heard of.
+    #[n(5)]
+    pub last_seen: Timestamp,
+    /// It was signed out.
+    #[n(6)]
+    pub is_signed_out: bool,
+}
+
+/// A join by code that is under way, as the server calls it. Nobody else can guess it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub struct ExchangeId(#[cbor(n(0), with = "minicbor::bytes")] pub [u8; 16]);
+
+/// What a join code is for.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum CodeTask {
+    /// Another device of an account.
+    #[n(0)]
+    NewDevice {
+        /// The account's login name.
+        #[n(0)]
+        user: String,
+    },
+    /// An account that is to be made, and its first device.
+    #[n(1)]
+    NewAccount {
+        /// Its login name, if it is settled.
+        #[n(0)]
+        user: Option<String>,
+        /// The server has no account yet.
+        #[n(1)]
+        is_first: bool,
+    },
+}
+
+/// A code that was just made.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct NewCode {
+    /// To be shown to its owner.
+    #[n(0)]
+    pub code: JoinCode,
+    /// How long it counts.
+    #[n(1)]
+    pub valid_ms: u64,
 }
 
 /// What a new device says of itself.
@@ -274,6 +437,42 @@ pub enum Reply {
     /// To [`Request::NewAccount`] and [`Request::NewDevice`].
     #[n(5)]
     Connected(#[n(0)] Connected),
+    /// To [`Request::StartCode`].
+    #[n(20)]
+    CodeStarted {
+        /// For what follows.
+        #[n(0)]
+        exchange: ExchangeId,
+        /// The server's message of [`crate::Exchange`].
+        #[cbor(n(1), with = "minicbor::bytes")]
+        message: Vec<u8>,
+        /// That of the server: whoever knows the code and sees this key can tell that it does too.
+        #[n(2)]
+        proof: Proof,
+    },
+    /// To [`Request::ProveCode`].
+    #[n(21)]
+    CodeProven {
+        /// What people call the server.
+        #[n(0)]
+        server_name: String,
+        /// What comes next.
+        #[n(1)]
+        task: CodeTask,
+    },
+    /// To [`Request::MakeCode`].
+    #[n(22)]
+    Code(#[n(0)] NewCode),
+    /// To [`Request::Profile`].
+    #[n(23)]
+    Profile(#[n(0)] Profile),
+    /// To [`Request::Devices`], by name; those that were signed out last.
+    #[n(24)]
+    Devices {
+        /// All of them.
+        #[n(0)]
+        devices: Vec<DeviceSummary>,
+    },
 }
 
 /// Consecutive entries of one drive's journal, whole commits.

@@ -32,6 +32,14 @@ pub enum Command {
     /// List devices and sign them out.
     #[command(subcommand)]
     Device(DeviceCommand),
+    /// Print a code that makes the server's first account: `skep join CODE`.
+    ///
+    /// It counts once, for 15 minutes, and takes the place of one that was printed before. Works beside a running server.
+    SetupCode(DataArgs),
+    /// Print a code that lets a computer in: `skep join SERVER CODE`.
+    ///
+    /// It counts once, for 15 minutes. Works beside a running server.
+    Invite(InviteArgs),
     /// Print the fingerprint by which devices know this server.
     Fingerprint(DataArgs),
     /// Write everything that is kept here to a directory, as plain files.
@@ -85,6 +93,17 @@ pub struct DataArgs {
     pub config: Option<PathBuf>,
 }
 
+/// Whom to invite.
+#[derive(Debug, Args)]
+pub struct InviteArgs {
+    /// Another computer of this account; if there is none of that name, whoever is to make it. Without this, the person chooses a name.
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// On which data.
+    #[command(flatten)]
+    pub data: DataArgs,
+}
+
 /// What to do with settings.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
@@ -120,6 +139,57 @@ pub enum UserCommand {
         /// Read the password from standard input, up to the first line's end.
         #[arg(long)]
         password_stdin: bool,
+        /// On which data.
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Change what is known of an account.
+    Set {
+        /// Its login name.
+        name: String,
+        /// The new login name.
+        #[arg(long = "name", value_name = "NEW")]
+        new_name: String,
+        /// On which data.
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Give an account another password. Its devices stay signed in.
+    Passwd {
+        /// Its login name.
+        name: String,
+        /// Read the password from standard input, up to the first line's end.
+        #[arg(long)]
+        password_stdin: bool,
+        /// On which data.
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Let an account not be used any more; what its devices do ends at once. Everything is kept.
+    Disable {
+        /// Its login name.
+        name: String,
+        /// On which data.
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Let an account be used again.
+    Enable {
+        /// Its login name.
+        name: String,
+        /// On which data.
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Remove an account with its files and all their versions, for good. Says what that is, and asks.
+    ///
+    /// What its devices have on their disks stays there. To take an account out of use and keep everything: `disable`.
+    Rm {
+        /// Its login name.
+        name: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
         /// On which data.
         #[command(flatten)]
         data: DataArgs,

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::env;
 use std::path::{Path, PathBuf};
 
-use skep_platform::own_files;
 use skep_platform::talk::{Complaint, Exit, nearest};
+use skep_platform::{machine, own_files};
 use skep_service::Retention;
 use skep_types::product;
 use toml::{Table, Value};
@@ -71,6 +71,10 @@ pub enum LogFormat {
 pub struct Settings {
     /// Where everything is kept.
     pub site: Site,
+    /// What people call the server.
+    pub name: String,
+    /// Computers in the same network may find it.
+    pub discovery: bool,
     /// Where to listen.
     pub listen: String,
     /// Who may say for whom they speak.
@@ -244,6 +248,8 @@ impl Resolved {
         let networks = |name| networks(&self.text(name)).expect(checked);
         Ok(Settings {
             site,
+            name: self.get("name").map_or_else(machine::host_name, |(text, _)| text.to_owned()),
+            discovery: self.text("discovery") == "true",
             listen: self.text("http.listen"),
             trusted_proxies: networks("http.trusted_proxies"),
             tls: self.tls()?,

@@ -124,6 +124,7 @@ pub fn complaint_of(error: &ServiceError) -> Complaint {
         ServiceError::BadUserName { .. } | ServiceError::BadPassword(_) => (Exit::Usage, "E-BAD-REQUEST"),
         ServiceError::UnknownUser(_) | ServiceError::UnknownDevice(_) => (Exit::NotFound, "E-NOT-FOUND"),
         ServiceError::AmbiguousDevice { .. } => (Exit::Usage, "E-AMBIGUOUS"),
+        ServiceError::HasAccounts => (Exit::Guard, "E-HAS-ACCOUNTS"),
     };
     let text = error.to_string();
     let mut letters = text.chars();

@@ -10,8 +10,6 @@ use skep_platform::talk::{Complaint, Exit, nearest};
 use skep_protocol::Fingerprint;
 use skep_types::product;
 
-use crate::link::ServerAddress;
-
 /// Your files, on your server.
 #[derive(Debug, Parser)]
 #[command(name = "skep", version, max_term_width = 100, disable_help_subcommand = true)]
@@ -56,6 +54,7 @@ pub enum Colour {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Connect this computer to a server.
+    #[command(after_help = JOIN_EXAMPLES)]
     Join(JoinArgs),
     /// Connect this computer in the classic form, and keep the folder synced until it is stopped.
     ///
@@ -113,6 +112,26 @@ pub enum Command {
     Daemon(DaemonCommand),
     /// As whom, and as which device, this computer is signed in.
     Whoami,
+    /// Your account: user name, since when, what signs in to it.
+    Profile {
+        /// Give it this user name from now on.
+        #[arg(long, value_name = "NEW")]
+        name: Option<String>,
+    },
+    /// Change your password. Computers stay signed in.
+    Passwd {
+        /// Read the present password and the new one from standard input, each on a line.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Sign this computer out. Its folder stays as it is.
+    Logout,
+    /// The computers of your account.
+    Devices {
+        /// List them if nothing is said.
+        #[command(subcommand)]
+        command: Option<DevicesCommand>,
+    },
     /// Check everything: configuration, folder, service, server, disk; and say what to do.
     ///
     /// Exit codes: 0 all well, 8 something is to be done.
@@ -229,15 +248,27 @@ pub enum KeepWhich {
     Newest,
 }
 
+const JOIN_EXAMPLES: &str = "\
+Examples:
+  skep join 7Q4K-92MD                        a code from `skep devices add`, in the same network
+  skep join attic.example.org 7Q4K-92MD      the same from anywhere
+  skep join attic.example.org --user maya    by name and password
+
+Exit codes: 0 done, 2 mistyped, 3 no server found or reachable, 6 the code or the password does not count,
+9 refused by a guard (connected already, other server key, folder of another account): nothing was changed.";
+
 /// How to join.
 #[derive(Debug, Args)]
 pub struct JoinArgs {
-    /// The server: `https://HOST[:PORT]` or `HOST[:PORT]`.
-    #[arg(value_name = "SERVER")]
-    pub server: ServerAddress,
-    /// Login name.
+    /// A code, found in this network; or the server: `https://HOST[:PORT]` or `HOST[:PORT]`; or a link with both.
+    #[arg(value_name = "SERVER|CODE|LINK")]
+    pub to: String,
+    /// A code, if the server comes first; `-` reads it from standard input, where no other user sees it.
+    #[arg(value_name = "CODE")]
+    pub code: Option<String>,
+    /// Login name: to sign in with, or that of the account which the code makes.
     #[arg(long, value_name = "NAME")]
-    pub user: String,
+    pub user: Option<String>,
     /// Read the password from standard input, up to the first line's end.
     #[arg(long)]
     pub password_stdin: bool,
@@ -295,6 +326,24 @@ pub struct ConnectArgs {
 pub enum AccountIdCommand {
     /// Make another one and print it; the old one lets no computer in any more. Computers that are connected stay so.
     Replace,
+}
+
+/// What to do with the computers of the account.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum DevicesCommand {
+    /// List them.
+    Ls,
+    /// Print a code by which another computer joins: `skep join CODE` there. It counts once, for 15 minutes.
+    Add {
+        /// Also as a QR code, where that is not shown anyway.
+        #[arg(long)]
+        qr: bool,
+    },
+    /// Sign another computer out at once. Its files stay where they are.
+    Revoke {
+        /// Its name or id.
+        device: String,
+    },
 }
 
 /// What to do about syncing.
@@ -444,6 +493,15 @@ mod tests {
             "skep --home H status --json --check",
             "skep status a/b.txt --home H",
             "skep --home H sync wait --timeout 60s",
+            "skep join 7Q4K-92MD",
+            "skep --home H join attic:7537 7Q4K-92MD --user maya --password-stdin --dir D --no-daemon",
+            "skep join attic -",
+            "skep devices",
+            "skep devices add --json",
+            "skep devices revoke laptop",
+            "skep profile --name maya",
+            "skep passwd --password-stdin",
+            "skep logout",
             "skep whoami --json",
             "skep --home H connect 127.0.0.1 7537 DIR",
             "skep --home H connect 127.0.0.1 7537 DIR 30 7Q4K-92MD",

@@ -16,7 +16,7 @@ use crate::home::Home;
 use crate::link::HttpLink;
 use crate::names::{self, NameText};
 use crate::status::{SCHEMA, StatusAnswer, exit_of_wait};
-use crate::{activity, conflicts, connect, daemon, doctor, join, ls, pause, remote, terminal};
+use crate::{account, activity, conflicts, connect, daemon, devices, doctor, join, ls, pause, remote, terminal};
 
 /// A daemon that was asked to wait answers a little after the time is up, if it is well.
 const WAIT_ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -42,6 +42,10 @@ pub async fn carry_out(command: Command, global: &Global) -> Result<Exit, Compla
         Command::Sync(SyncCommand::Wait { timeout }) => wait(global, timeout).await,
         Command::Daemon(command) => daemon::daemon(command, global).await,
         Command::Whoami => whoami(global).await,
+        Command::Profile { name } => account::profile(global, name).await,
+        Command::Passwd { password_stdin } => account::passwd(global, password_stdin).await,
+        Command::Logout => account::logout(global).await,
+        Command::Devices { command } => devices::devices(global, command).await,
         Command::Doctor => doctor::doctor(global).await,
         Command::Version => version(global),
         Command::Completions { shell } => terminal::print(&args::completions(shell)).map(|()| Exit::Done),

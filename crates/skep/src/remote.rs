@@ -57,7 +57,7 @@ pub fn complaint_of(error: LinkError, address: &ServerAddress) -> Complaint {
 
 fn refusal(refused: ErrorReply) -> Complaint {
     let exit = match refused.code {
-        Code::SignIn | Code::NotAllowed | Code::NotOpen => Exit::NotAllowed,
+        Code::SignIn | Code::NotAllowed | Code::NotOpen | Code::JoinCode => Exit::NotAllowed,
         Code::NotFound => Exit::NotFound,
         Code::Quota => Exit::Guard,
         code if code.is_temporary() => Exit::Temporary,

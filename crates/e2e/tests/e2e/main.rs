@@ -5,7 +5,9 @@
 #![expect(clippy::unwrap_used, reason = "what fails in a test fails the test")]
 #![expect(clippy::disallowed_methods, reason = "these tests wait for programs that run on the machine's own clock")]
 
+mod accounts;
 mod asking;
+mod codes;
 mod connecting;
 mod dying;
 mod editors;

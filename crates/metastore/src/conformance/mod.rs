@@ -3,6 +3,7 @@
 //! Each function wants an empty store and panics where the store does wrong; [`run`] calls them all.
 #![expect(clippy::unwrap_used, reason = "a suite of tests")]
 
+mod codes;
 mod drives;
 mod people;
 mod upkeep;
@@ -14,6 +15,7 @@ use skep_types::{
     NodeState, Place, Seq, Timestamp, Version,
 };
 
+pub use codes::{join_codes, what_is_removed_leaves_no_row};
 pub use drives::{
     a_name_taken_twice_undoes_all, agrees_with_the_plain_meaning, chunks_and_manifests_are_per_drive,
     journal_has_no_gap, names_may_swap_within_a_transaction, nodes_are_paged_and_children_sorted,
@@ -35,6 +37,8 @@ pub fn run<S: MetaStore>(make: impl Fn() -> S) {
     devices(&make());
     drives(&make());
     connections(&make());
+    join_codes(&make());
+    what_is_removed_leaves_no_row(&make());
     journal_has_no_gap(&make());
     pages_end_at_the_end_of_a_commit(&make());
     nodes_are_paged_and_children_sorted(&make());

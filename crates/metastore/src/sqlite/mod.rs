@@ -1,6 +1,8 @@
 //! The metadata store on SQLite: one connection that writes, a few that read beside it.
 
+mod codes;
 mod pool;
+mod removal;
 mod row;
 mod session;
 mod sql;

@@ -81,6 +81,11 @@ impl<'c> Session<'c> {
         Ok(number)
     }
 
+    /// Forgets the number that [`Session::number`] has remembered: its drive was removed.
+    pub(super) fn forget_number(&self) {
+        self.last_drive.set(None);
+    }
+
     /// The number of a drive that must be there.
     pub(super) fn number_of(&self, drive: DriveId) -> Result<DriveNumber, StoreError> {
         self.number(drive)?.ok_or_else(|| StoreError::Failed(format!("there is no drive {drive}")))

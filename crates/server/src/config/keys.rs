@@ -36,12 +36,24 @@ pub struct Key {
 }
 
 /// Every setting, in the order in which people read them.
-pub const KEYS: [Key; 16] = [
+pub const KEYS: [Key; 18] = [
     Key {
         name: "data_dir",
         kind: Kind::Path,
         default: "",
         about: "Where everything is kept; without it the usual place: /var/lib/skep-server for root, else ~/.local/share/skep-server.",
+    },
+    Key {
+        name: "name",
+        kind: Kind::Text,
+        default: "",
+        about: "What people call this server; without it the machine's own name.",
+    },
+    Key {
+        name: "discovery",
+        kind: Kind::Switch,
+        default: "true",
+        about: "Computers in the same network find this server by multicast DNS, so that `skep join CODE` needs no address.",
     },
     Key {
         name: "key_file",

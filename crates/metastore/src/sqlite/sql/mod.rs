@@ -1,8 +1,12 @@
 //! Every statement, by name, and the migrations in order.
 
 /// Each makes format N of format N - 1, N counting from 1. One that was released is never changed.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("0001_first.sql"), include_str!("0002_classic_id.sql"), include_str!("0003_upkeep.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("0001_first.sql"),
+    include_str!("0002_classic_id.sql"),
+    include_str!("0003_upkeep.sql"),
+    include_str!("0004_join_code.sql"),
+];
 
 /// For every connection. `mmap_size` stays 0: a disk error under a mapping is a signal.
 pub(super) const PRAGMAS: &str = "
@@ -46,6 +50,31 @@ pub(super) const ACCOUNT_BY_CLASSIC_ID: &str = "
     FROM classic_id JOIN account ON account.id = classic_id.account WHERE hash = ?1";
 pub(super) const PUT_CLASSIC_ID: &str = "
     INSERT INTO classic_id (account, hash) VALUES (?1, ?2) ON CONFLICT (account) DO UPDATE SET hash = excluded.hash";
+
+pub(super) const JOIN_CODES: &str =
+    "SELECT locator, letters, account, user, made_ns, ends_ns, tries FROM join_code ORDER BY made_ns, locator";
+pub(super) const PUT_JOIN_CODE: &str = "
+    INSERT INTO join_code (locator, letters, account, user, made_ns, ends_ns, tries) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+    ON CONFLICT (locator) DO UPDATE SET
+        letters = excluded.letters, account = excluded.account, user = excluded.user, made_ns = excluded.made_ns,
+        ends_ns = excluded.ends_ns, tries = excluded.tries";
+pub(super) const REMOVE_JOIN_CODE: &str = "DELETE FROM join_code WHERE locator = ?1";
+
+/// Each removes up to `?2` rows of drive `?1`.
+pub(super) const REMOVE_ROWS_OF_DRIVE: [&str; 4] = [
+    "DELETE FROM node WHERE drive = ?1 AND id IN (SELECT id FROM node WHERE drive = ?1 LIMIT ?2)",
+    "DELETE FROM journal WHERE drive = ?1 AND seq IN (SELECT seq FROM journal WHERE drive = ?1 LIMIT ?2)",
+    "DELETE FROM manifest WHERE drive = ?1 AND list IN (SELECT list FROM manifest WHERE drive = ?1 LIMIT ?2)",
+    "DELETE FROM chunk WHERE drive = ?1 AND id IN (SELECT id FROM chunk WHERE drive = ?1 LIMIT ?2)",
+];
+pub(super) const REMOVE_DRIVE: &str = "DELETE FROM drive WHERE number = ?1";
+/// Each removes what belongs to account `?1`, the account itself last.
+pub(super) const REMOVE_OF_ACCOUNT: [&str; 4] = [
+    "DELETE FROM join_code WHERE account = ?1",
+    "DELETE FROM classic_id WHERE account = ?1",
+    "DELETE FROM device WHERE account = ?1",
+    "DELETE FROM account WHERE id = ?1",
+];
 
 pub(super) const DEVICE: &str = "
     SELECT id, account, name, platform, client_version, token_hash, created_ns, last_seen_ns, revoked
