@@ -6,9 +6,11 @@
 #![forbid(unsafe_code)]
 
 pub mod conformance;
+mod past;
 mod sqlite;
 mod upkeep;
 
+pub use past::ReadPast;
 pub use sqlite::Sqlite;
 pub use upkeep::{ChunkRow, ManifestRow, ReadUpkeep, Thinned, WriteUpkeep};
 
@@ -130,7 +132,7 @@ pub struct Connection {
 }
 
 /// A consistent reading of the store.
-pub trait Read: ReadUpkeep {
+pub trait Read: ReadUpkeep + ReadPast {
     /// A value of the server's own, such as its format or generation.
     fn setting(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
     /// All accounts, by name.

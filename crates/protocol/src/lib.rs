@@ -12,6 +12,7 @@ mod fingerprint;
 mod frame;
 mod message;
 mod over_http;
+mod past;
 
 pub use body::{BodyError, ByteStream, FrameStream, body_of, empty_body};
 pub use classic_id::{ClassicId, ParseClassicIdError};
@@ -23,3 +24,4 @@ pub use message::{
     SnapshotRows,
 };
 pub use over_http::{CALL_PATH, FEED_PATH, FRAMES_TYPE};
+pub use past::{Author, FoundNode, History, Past, Pasts, Trash, TrashItem, TrashPlace};

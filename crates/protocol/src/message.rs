@@ -1,9 +1,12 @@
 //! Requests and replies.
 
 use minicbor::{Decode, Encode};
-use skep_types::{AccountId, ChunkId, Cursor, DeviceId, DriveId, Entry, ListId, NodeId, NodeState, Seq};
+use skep_types::{
+    AccountId, ChunkId, Cursor, DeviceId, DriveId, Entry, ListId, Name, NodeId, NodeState, Seq, Timestamp,
+};
 
 use crate::ClassicId;
+use crate::past::{FoundNode, History, Pasts, Trash, TrashPlace};
 
 /// Named features that both ends must know of; an end uses only what the other one names.
 pub type Features = Vec<String>;
@@ -153,6 +156,62 @@ pub enum Request {
         #[n(0)]
         id: ClassicId,
     },
+    /// What stands at a path, or stood there when it was deleted? → [`Reply::Found`].
+    #[n(14)]
+    Find {
+        /// Which drive.
+        #[n(0)]
+        drive: DriveId,
+        /// From the root down; the empty path is the root.
+        #[n(1)]
+        path: Vec<Name>,
+    },
+    /// Gets the entries of a node, newest first, one page. Content of any of them is got as that of the present. → [`Reply::History`].
+    #[n(15)]
+    History {
+        /// Which drive.
+        #[n(0)]
+        drive: DriveId,
+        /// Which node.
+        #[n(1)]
+        node: NodeId,
+        /// Only what was before this.
+        #[n(2)]
+        before: Option<Seq>,
+    },
+    /// Gets a page of the trash. → [`Reply::Trash`].
+    #[n(16)]
+    Trash {
+        /// Which drive.
+        #[n(0)]
+        drive: DriveId,
+        /// Only what has this in its name, in capitals or not.
+        #[n(1)]
+        search: Option<String>,
+        /// From where; as the last page said.
+        #[n(2)]
+        from: Option<TrashPlace>,
+    },
+    /// Gets what is not as it was at a time: nodes that are beneath a directory, or were then. → [`Reply::Pasts`];
+    /// [`crate::Code::NotFound`] if so old a time is not kept whole.
+    #[n(17)]
+    Pasts {
+        /// Which drive.
+        #[n(0)]
+        drive: DriveId,
+        /// Beneath which directory.
+        #[n(1)]
+        directory: NodeId,
+        /// At what time of the server's clock.
+        #[n(2)]
+        at: Timestamp,
+        /// The journal's end at that time, as the first page said.
+        #[n(3)]
+        then: Option<Seq>,
+        /// From which node; as the last page said.
+        #[n(4)]
+        after: Option<NodeId>,
+    },
 }
 
 /// What a new device says of itself.
@@ -256,6 +315,9 @@ pub enum Reply {
         /// Program and version.
         #[n(4)]
         server_version: String,
+        /// What the server's clock shows.
+        #[n(5)]
+        time: Option<Timestamp>,
     },
     /// To [`Request::Lacks`]: those that must be sent.
     #[n(3)]
@@ -274,6 +336,18 @@ pub enum Reply {
     /// To [`Request::NewAccount`] and [`Request::NewDevice`].
     #[n(5)]
     Connected(#[n(0)] Connected),
+    /// To [`Request::Find`]: the one that stands there first, then those in the trash, the last deleted first; at most a few dozen.
+    #[n(6)]
+    Found(#[n(0)] Vec<FoundNode>),
+    /// To [`Request::History`].
+    #[n(7)]
+    History(#[n(0)] History),
+    /// To [`Request::Trash`].
+    #[n(8)]
+    Trash(#[n(0)] Trash),
+    /// To [`Request::Pasts`].
+    #[n(9)]
+    Pasts(#[n(0)] Pasts),
 }
 
 /// Consecutive entries of one drive's journal, whole commits.

@@ -23,6 +23,7 @@ mod feed;
 mod hello;
 mod join;
 mod journal;
+mod past;
 pub mod upkeep;
 
 mod answer;

@@ -169,6 +169,16 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
                 self.snapshot(self.drive_of(session, drive).await?, after, body).await
             }
             Request::Head { drive } => self.head(self.drive_of(session, drive).await?, body).await,
+            Request::Find { drive, path } => self.find(self.drive_of(session, drive).await?, path, body).await,
+            Request::History { drive, node, before } => {
+                self.history(self.drive_of(session, drive).await?, node, before, body).await
+            }
+            Request::Trash { drive, search, from } => {
+                self.trash(self.drive_of(session, drive).await?, search, from, body).await
+            }
+            Request::Pasts { drive, directory, at, then, after } => {
+                self.pasts(self.drive_of(session, drive).await?, directory, at, (then, after), body).await
+            }
         }
     }
 
@@ -295,5 +305,9 @@ fn name_of(request: &Request) -> (&'static str, WorthALine) {
         Request::Entries { .. } => ("entries", WorthALine::WhenItFails),
         Request::Snapshot { .. } => ("snapshot", WorthALine::WhenItFails),
         Request::Head { .. } => ("head", WorthALine::WhenItFails),
+        Request::Find { .. } => ("find", WorthALine::WhenItFails),
+        Request::History { .. } => ("history", WorthALine::WhenItFails),
+        Request::Trash { .. } => ("trash", WorthALine::WhenItFails),
+        Request::Pasts { .. } => ("pasts", WorthALine::WhenItFails),
     }
 }

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a suite of tests")]
 
 mod drives;
+mod past;
 mod people;
 mod upkeep;
 
@@ -19,6 +20,7 @@ pub use drives::{
     journal_has_no_gap, names_may_swap_within_a_transaction, nodes_are_paged_and_children_sorted,
     pages_end_at_the_end_of_a_commit,
 };
+pub use past::{the_trash_comes_the_last_deleted_first, versions_come_newest_first};
 pub use people::{accounts, classic_ids, connections, devices, drives, settings};
 pub use upkeep::{
     a_damaged_chunk_counts_as_lacking_until_it_is_sent_again, chunks_are_found_by_their_place, connections_go_by_age,
@@ -48,6 +50,8 @@ pub fn run<S: MetaStore>(make: impl Fn() -> S) {
     thinned_entries_lose_groups_and_raise_the_floor(&make());
     purged_nodes_are_gone(&make());
     connections_go_by_age(&make());
+    versions_come_newest_first(&make());
+    the_trash_comes_the_last_deleted_first(&make());
     an_error_undoes_all(&make());
     a_panic_undoes_all(&make());
 }

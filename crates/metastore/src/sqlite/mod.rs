@@ -1,5 +1,6 @@
 //! The metadata store on SQLite: one connection that writes, a few that read beside it.
 
+mod past;
 mod pool;
 mod row;
 mod session;

@@ -1,8 +1,12 @@
 //! Every statement, by name, and the migrations in order.
 
 /// Each makes format N of format N - 1, N counting from 1. One that was released is never changed.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("0001_first.sql"), include_str!("0002_classic_id.sql"), include_str!("0003_upkeep.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("0001_first.sql"),
+    include_str!("0002_classic_id.sql"),
+    include_str!("0003_upkeep.sql"),
+    include_str!("0004_past.sql"),
+];
 
 /// For every connection. `mmap_size` stays 0: a disk error under a mapping is a signal.
 pub(super) const PRAGMAS: &str = "
@@ -201,6 +205,21 @@ pub(super) const ANY_CHILDREN: &str = "
         place_seq, place_commit, content_seq, content_commit, mode_seq, mode_commit
     FROM node WHERE drive = ?1 AND parent = ?2 AND standing = 0
     LIMIT ?3";
+
+pub(super) const VERSIONS: &str = "
+    SELECT entry FROM journal WHERE drive = ?1 AND node = ?2 AND seq < ?3 ORDER BY seq DESC LIMIT ?4";
+pub(super) const TRASHED_CHILDREN: &str = "
+    SELECT id, parent, name, standing, content, executable,
+        place_seq, place_commit, content_seq, content_commit, mode_seq, mode_commit
+    FROM node WHERE drive = ?1 AND parent = ?2 AND name = ?3 AND standing = 1 ORDER BY place_seq DESC LIMIT ?4";
+pub(super) const TRASHED_BEFORE: &str = "
+    SELECT id, parent, name, standing, content, executable,
+        place_seq, place_commit, content_seq, content_commit, mode_seq, mode_commit
+    FROM node WHERE drive = ?1 AND standing = 1 AND place_seq < ?2 ORDER BY place_seq DESC LIMIT ?3";
+pub(super) const ENTRIES_BEFORE: &str =
+    "SELECT entry FROM journal WHERE drive = ?1 AND seq < ?2 ORDER BY seq DESC LIMIT ?3";
+pub(super) const CHANGED_SINCE: &str = "
+    SELECT DISTINCT node FROM journal WHERE drive = ?1 AND seq > ?2 AND node > ?3 ORDER BY node LIMIT ?4";
 
 pub(super) const CONDEMNED_PACKS: &str = "SELECT pack, since_ns FROM condemned_pack ORDER BY pack";
 pub(super) const CONDEMN_PACK: &str =
