@@ -183,7 +183,8 @@ impl<L: Link> Server<L> {
         Ok(FrameStream::new(bytes, self.limits.frame_bytes_max))
     }
 
-    async fn ask(&self, request: &Request) -> Result<(Reply, FrameStream), CallError> {
+    /// A request without a body.
+    pub(crate) async fn ask(&self, request: &Request) -> Result<(Reply, FrameStream), CallError> {
         let body = skep_protocol::empty_body();
         call(&self.link, Some(&self.token), request, body, self.limits.frame_bytes_max).await
     }
@@ -223,7 +224,8 @@ async fn expect_frame(frames: &mut FrameStream, kind: FrameKind) -> Result<Frame
     }
 }
 
-fn unexpected(reply: &Reply) -> CallError {
+/// The error of a reply to another question.
+pub(crate) fn unexpected(reply: &Reply) -> CallError {
     let said = format!("{reply:?}");
     CallError::Malformed(said.chars().take(80).collect())
 }
