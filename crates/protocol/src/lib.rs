@@ -20,8 +20,8 @@ pub use code::{Code, ErrorReply};
 pub use fingerprint::{Fingerprint, ParseFingerprintError};
 pub use frame::{Frame, FrameDecoder, FrameError, FrameKind};
 pub use message::{
-    Connected, DriveSummary, Entries, Features, FeedRequest, Introduction, Joined, ManifestFrame, Reply, Request,
-    SnapshotRows,
+    Connected, DriveSummary, Entries, Features, FeedRequest, Introduction, Joined, ManifestFrame, Needs, Reply,
+    Request, SnapshotRows,
 };
 pub use over_http::{CALL_PATH, FEED_PATH, FRAMES_TYPE};
 pub use past::{Author, FoundNode, History, Past, Pasts, Trash, TrashItem, TrashPlace};

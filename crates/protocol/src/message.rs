@@ -67,6 +67,9 @@ pub enum Request {
         /// At most [`skep_types::Limits::chunk_query_max`].
         #[n(1)]
         chunks: Vec<ChunkId>,
+        /// What sending them takes: refused with [`crate::Code::NoSpace`] or [`crate::Code::Quota`] before anything is sent.
+        #[n(2)]
+        needs: Option<Needs>,
     },
     /// Gets content. → [`Reply::Done`], `block`s that together hold at least these chunks (each block once, others' chunks may
     /// be in it), in no order. A chunk that cannot be read is missing from the answer.
@@ -212,6 +215,17 @@ pub enum Request {
         #[n(4)]
         after: Option<NodeId>,
     },
+}
+
+/// The room that contents take.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Needs {
+    /// Plain bytes of each chunk that is asked about.
+    #[n(0)]
+    pub lengths: Vec<u32>,
+    /// Plain bytes that will be sent besides, as earlier answers have it.
+    #[n(1)]
+    pub besides: u64,
 }
 
 /// What a new device says of itself.

@@ -36,6 +36,13 @@ pub async fn user(command: UserCommand) -> Result<(), Complaint> {
             say(&format!("The account id of {name}, shown only now. Who has it can add computers to the account:"));
             print(&[id.to_string()])
         }
+        UserCommand::Set { name, quota, data } => {
+            let service = administer(&config::of(&data)?.site.data_dir).await?;
+            let quota = service.set_quota(&name, quota.0).await.map_err(told)?;
+            let limit = quota.limit_bytes.map_or("as much as the disk takes".into(), |limit| format!("{limit} bytes"));
+            say(&format!("{} may keep {limit}; it keeps {} bytes.", printable(&name), quota.used_bytes));
+            Ok(())
+        }
         UserCommand::Ls { json, data } => list_users(json, data).await,
     }
 }
@@ -49,9 +56,10 @@ async fn list_users(json: bool, data: DataArgs) -> Result<(), Complaint> {
     let mut rows = Vec::new();
     for account in accounts {
         let has_account_id = service.has_classic_id(account.id).await.map_err(told)?;
+        let quota = service.quota(account.id).await.map_err(told)?;
         rows.push(json!({ "id": account.id.to_string(), "name": account.name, "created": utc_text(account.created),
             "disabled": account.disabled, "has_password": account.password_hash.is_some(),
-            "has_account_id": has_account_id }));
+            "has_account_id": has_account_id, "quota_bytes": quota.limit_bytes, "used_bytes": quota.used_bytes }));
     }
     print(&[json!({ "schema": 1, "users": rows }).to_string()])
 }

@@ -7,6 +7,8 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use skep_platform::talk::{Complaint, Exit, nearest};
 
+use crate::config::values::Sizes;
+
 /// The server of Skep: keeps your files and tells your devices what changed.
 #[derive(Debug, Parser)]
 #[command(name = "skep-server", version, args_conflicts_with_subcommands = true, max_term_width = 100)]
@@ -134,6 +136,17 @@ pub enum UserCommand {
         #[command(flatten)]
         data: DataArgs,
     },
+    /// Change an account.
+    Set {
+        /// Its login name.
+        name: String,
+        /// How much it may keep, versions and trash included: 50GB, 200GiB; `none` for as much as the disk takes.
+        #[arg(long, value_name = "SIZE", value_parser = parse_quota)]
+        quota: QuotaLimit,
+        /// On which data.
+        #[command(flatten)]
+        data: DataArgs,
+    },
     /// List all accounts.
     Ls {
         /// One JSON object.
@@ -143,6 +156,19 @@ pub enum UserCommand {
         #[command(flatten)]
         data: DataArgs,
     },
+}
+
+/// How much an account may keep; `None`: as much as the disk takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuotaLimit(pub Option<u64>);
+
+fn parse_quota(text: &str) -> Result<QuotaLimit, String> {
+    match text {
+        "none" => Ok(QuotaLimit(None)),
+        size => Sizes::parse(size)
+            .map(|bytes| QuotaLimit(Some(bytes)))
+            .ok_or_else(|| format!("`{size}` is no size; write it as 50GB or 200GiB, or `none`")),
+    }
 }
 
 /// What to do with devices.

@@ -17,6 +17,7 @@ use crate::counters::Counters;
 use crate::error::{gone_refusal, signed_out, store_refusal};
 use crate::hub::{Hub, Published};
 use crate::intake::{Complete, Purpose, Received, SmallBlock, put_manifest, put_rows};
+use crate::room;
 use crate::session::{Session, may_call};
 
 /// Commits that wait for the writer; more wait at their connections.
@@ -119,6 +120,9 @@ fn apply(tx: &mut dyn Write, queued: &Queued, now: Timestamp, limits: &Limits) -
         return Ok(Outcome::Refused(signed_out()));
     }
     if let Err(refusal) = check_sizes(&queued.commit, &queued.received) {
+        return Ok(Outcome::Refused(refusal));
+    }
+    if let Some(refusal) = room::rows_in_quota(tx, (queued.hub.owner, drive), &queued.received.rows)? {
         return Ok(Outcome::Refused(refusal));
     }
     let lease = now.plus_milliseconds(limits.lease_ms);

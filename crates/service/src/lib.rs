@@ -35,6 +35,7 @@ mod hub;
 mod intake;
 mod password;
 mod pins;
+mod room;
 mod session;
 
 pub use connections::connection_line;

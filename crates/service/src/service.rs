@@ -157,8 +157,8 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
             Request::Hello { client_version, .. } => self.hello(session, client_version, body).await,
             Request::Commit { drive } => self.commit(session, self.drive_of(session, drive).await?, &mut body).await,
             Request::Upload { drive } => self.upload(session, self.drive_of(session, drive).await?, &mut body).await,
-            Request::Lacks { drive, chunks } => {
-                self.lacks(session, self.drive_of(session, drive).await?, chunks, body).await
+            Request::Lacks { drive, chunks, needs } => {
+                self.lacks(session, self.drive_of(session, drive).await?, (chunks, needs), body).await
             }
             Request::Fetch { drive, chunks } => self.fetch(self.drive_of(session, drive).await?, chunks, body).await,
             Request::Manifests { drive, lists } => {

@@ -12,8 +12,8 @@ use skep_client::{Link, LinkError};
 use skep_platform::runtime::RuntimeTasks;
 use skep_protocol::{
     Author, BodyError, ByteStream, ClassicId, Code, Connected, DriveSummary, Entries, ErrorReply, FeedRequest,
-    Fingerprint, FoundNode, Frame, FrameKind, FrameStream, History, Introduction, Joined, ManifestFrame, Past, Pasts,
-    Reply, Request, SnapshotRows, Trash, TrashItem, TrashPlace, body_of,
+    Fingerprint, FoundNode, Frame, FrameKind, FrameStream, History, Introduction, Joined, ManifestFrame, Needs, Past,
+    Pasts, Reply, Request, SnapshotRows, Trash, TrashItem, TrashPlace, body_of,
 };
 use skep_server::answers::Answers;
 use skep_server::listen::Door;
@@ -178,7 +178,7 @@ fn every_request() -> Vec<Request> {
         Request::Hello { features: vec![text("x")], client_version: text("skep 0") },
         Request::Commit { drive },
         Request::Upload { drive },
-        Request::Lacks { drive, chunks: chunks.clone() },
+        Request::Lacks { drive, chunks: chunks.clone(), needs: Some(Needs { lengths: vec![7], besides: 9 }) },
         Request::Fetch { drive, chunks },
         Request::Manifests { drive, lists },
         Request::Entries { drive, after: cursor() },

@@ -18,6 +18,7 @@ mod operations;
 mod programs;
 mod rig;
 mod rights;
+mod room;
 mod syncing;
 mod tree;
 mod upkeep;

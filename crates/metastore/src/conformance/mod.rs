@@ -20,7 +20,9 @@ pub use drives::{
     journal_has_no_gap, names_may_swap_within_a_transaction, nodes_are_paged_and_children_sorted,
     pages_end_at_the_end_of_a_commit,
 };
-pub use past::{the_trash_comes_the_last_deleted_first, versions_come_newest_first};
+pub use past::{
+    the_trash_comes_the_last_deleted_first, versions_come_newest_first, what_is_kept_counts_against_the_quota,
+};
 pub use people::{accounts, classic_ids, connections, devices, drives, settings};
 pub use upkeep::{
     a_damaged_chunk_counts_as_lacking_until_it_is_sent_again, chunks_are_found_by_their_place, connections_go_by_age,
@@ -52,6 +54,7 @@ pub fn run<S: MetaStore>(make: impl Fn() -> S) {
     connections_go_by_age(&make());
     versions_come_newest_first(&make());
     the_trash_comes_the_last_deleted_first(&make());
+    what_is_kept_counts_against_the_quota(&make());
     an_error_undoes_all(&make());
     a_panic_undoes_all(&make());
 }

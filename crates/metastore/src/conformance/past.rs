@@ -1,9 +1,10 @@
-//! Versions, the trash, what has changed since.
+//! Versions, the trash, what has changed since; what all of it counts against a quota.
 
-use skep_types::{Entry, Name, NodeId, Place, Seq};
+use skep_blobstore::{PackId, RecordPlace};
+use skep_types::{ChunkId, Entry, Name, NodeId, Place, Seq};
 
-use super::{directory, moved, node_id, read, some_drive};
-use crate::MetaStore;
+use super::{account_id, directory, moved, node_id, read, seconds, some_drive};
+use crate::{Account, ChunkPlace, MetaStore, Quota};
 
 /// Newest first, of one node and one drive only, a page at a time.
 pub fn versions_come_newest_first(store: &impl MetaStore) {
@@ -68,6 +69,46 @@ pub fn the_trash_comes_the_last_deleted_first(store: &impl MetaStore) {
         found.iter().map(|state| state.node).collect()
     };
     assert_eq!((all(u64::MAX, 9), all(6, 9), all(u64::MAX, 2)), (nodes(9), [2, 1].map(node_id).to_vec(), nodes(2)));
+}
+
+/// What an account's drives hold is counted chunk by chunk: once each, whatever happens to it, until it goes.
+pub fn what_is_kept_counts_against_the_quota(store: &impl MetaStore) {
+    let account = account_id(1);
+    let person = Account { id: account, name: "ada".into(), password_hash: None, created: seconds(1), disabled: false };
+    store.write(|write| write.put_account(&person)).unwrap();
+    let (one, two) = (some_drive(store, 1), some_drive(store, 2));
+    let chunk = |number: u8| ChunkId::from_bytes([number; 32]);
+    let place = |offset: u64, length: u32| ChunkPlace {
+        record: RecordPlace { pack: PackId(1), offset, length: 900 },
+        index: 0,
+        length,
+    };
+    let quota = || read(store, |read| read.quota(account));
+    assert_eq!(quota(), Quota::default());
+    store
+        .write(|write| {
+            write.put_chunk(one, chunk(1), &place(72, 10), seconds(10))?;
+            write.put_chunk(one, chunk(1), &place(972, 10), seconds(11))?;
+            write.put_chunk(one, chunk(2), &place(972, 5), seconds(10))?;
+            write.put_chunk(two, chunk(1), &place(72, 10), seconds(10))?;
+            write.put_quota(account, Some(30))
+        })
+        .unwrap();
+    assert_eq!(quota(), Quota { limit_bytes: Some(30), used_bytes: 25 });
+    store
+        .write(|write| {
+            write.mark_damaged(place(72, 10).record)?;
+            write.put_chunk(one, chunk(1), &place(1972, 10), seconds(10))?;
+            write.drop_chunk(one, chunk(2))?;
+            write.drop_chunk(one, chunk(2))?;
+            // An account that is changed keeps its quota.
+            write.put_account(&Account { disabled: true, ..person.clone() })
+        })
+        .unwrap();
+    assert_eq!(quota(), Quota { limit_bytes: Some(30), used_bytes: 20 });
+    store.write(|write| write.put_quota(account, None)).unwrap();
+    assert_eq!(quota().limit_bytes, None);
+    assert_eq!(read(store, |read| read.quota(account_id(9))), Quota::default());
 }
 
 fn place(parent: NodeId, name: &str, trashed: bool) -> Place {

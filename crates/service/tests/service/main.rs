@@ -11,4 +11,5 @@ mod content;
 mod feeds;
 mod joins;
 mod past;
+mod room;
 mod upkeep;

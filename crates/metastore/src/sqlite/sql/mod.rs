@@ -6,6 +6,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("0002_classic_id.sql"),
     include_str!("0003_upkeep.sql"),
     include_str!("0004_past.sql"),
+    include_str!("0005_quota.sql"),
 ];
 
 /// For every connection. `mmap_size` stays 0: a disk error under a mapping is a signal.
@@ -50,6 +51,10 @@ pub(super) const ACCOUNT_BY_CLASSIC_ID: &str = "
     FROM classic_id JOIN account ON account.id = classic_id.account WHERE hash = ?1";
 pub(super) const PUT_CLASSIC_ID: &str = "
     INSERT INTO classic_id (account, hash) VALUES (?1, ?2) ON CONFLICT (account) DO UPDATE SET hash = excluded.hash";
+
+pub(super) const QUOTA: &str = "
+    SELECT (SELECT coalesce(sum(used_bytes), 0) FROM drive WHERE owner = ?1), quota_bytes FROM account WHERE id = ?1";
+pub(super) const PUT_QUOTA: &str = "UPDATE account SET quota_bytes = ?2 WHERE id = ?1";
 
 pub(super) const DEVICE: &str = "
     SELECT id, account, name, platform, client_version, token_hash, created_ns, last_seen_ns, revoked
