@@ -15,6 +15,7 @@ mod letters;
 mod message;
 mod on_network;
 mod over_http;
+mod past;
 mod proof;
 
 pub use body::{BodyError, ByteStream, FrameStream, body_of, empty_body};
@@ -25,8 +26,9 @@ pub use frame::{Frame, FrameDecoder, FrameError, FrameKind};
 pub use join_code::{JoinCode, Locator, ParseJoinCodeError};
 pub use message::{
     CodeTask, Connected, DeviceSummary, DriveSummary, Entries, ExchangeId, Features, FeedRequest, Introduction, Joined,
-    ManifestFrame, NewCode, Profile, Reply, Request, SnapshotRows,
+    ManifestFrame, Needs, NewCode, Profile, Reply, Request, SnapshotRows,
 };
 pub use on_network::{DISCOVERY_NAME, DISCOVERY_TYPE};
 pub use over_http::{CALL_PATH, FEED_PATH, FRAMES_TYPE, JOIN_PATH};
+pub use past::{Author, FoundNode, History, Past, Pasts, Trash, TrashItem, TrashPlace};
 pub use proof::{Exchange, PROOF_SEED_LEN, Proof, Proofs, WrongMessage};

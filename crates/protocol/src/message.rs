@@ -1,8 +1,11 @@
 //! Requests and replies.
 
 use minicbor::{Decode, Encode};
-use skep_types::{AccountId, ChunkId, Cursor, DeviceId, DriveId, Entry, ListId, NodeId, NodeState, Seq, Timestamp};
+use skep_types::{
+    AccountId, ChunkId, Cursor, DeviceId, DriveId, Entry, ListId, Name, NodeId, NodeState, Seq, Timestamp,
+};
 
+use crate::past::{FoundNode, History, Pasts, Trash, TrashPlace};
 use crate::{ClassicId, JoinCode, Locator, Proof};
 
 /// Named features that both ends must know of; an end uses only what the other one names.
@@ -64,6 +67,9 @@ pub enum Request {
         /// At most [`skep_types::Limits::chunk_query_max`].
         #[n(1)]
         chunks: Vec<ChunkId>,
+        /// What sending them takes: refused with [`crate::Code::NoSpace`] or [`crate::Code::Quota`] before anything is sent.
+        #[n(2)]
+        needs: Option<Needs>,
     },
     /// Gets content. → [`Reply::Done`], `block`s that together hold at least these chunks (each block once, others' chunks may
     /// be in it), in no order. A chunk that cannot be read is missing from the answer.
@@ -153,6 +159,62 @@ pub enum Request {
         #[n(0)]
         id: ClassicId,
     },
+    /// What stands at a path, or stood there when it was deleted? → [`Reply::Found`].
+    #[n(14)]
+    Find {
+        /// Which drive.
+        #[n(0)]
+        drive: DriveId,
+        /// From the root down; the empty path is the root.
+        #[n(1)]
+        path: Vec<Name>,
+    },
+    /// Gets the entries of a node, newest first, one page. Content of any of them is got as that of the present. → [`Reply::History`].
+    #[n(15)]
+    History {
+        /// Which drive.
+        #[n(0)]
+        drive: DriveId,
+        /// Which node.
+        #[n(1)]
+        node: NodeId,
+        /// Only what was before this.
+        #[n(2)]
+        before: Option<Seq>,
+    },
+    /// Gets a page of the trash. → [`Reply::Trash`].
+    #[n(16)]
+    Trash {
+        /// Which drive.
+        #[n(0)]
+        drive: DriveId,
+        /// Only what has this in its name, in capitals or not.
+        #[n(1)]
+        search: Option<String>,
+        /// From where; as the last page said.
+        #[n(2)]
+        from: Option<TrashPlace>,
+    },
+    /// Gets what is not as it was at a time: nodes that are beneath a directory, or were then. → [`Reply::Pasts`];
+    /// [`crate::Code::NotFound`] if so old a time is not kept whole.
+    #[n(17)]
+    Pasts {
+        /// Which drive.
+        #[n(0)]
+        drive: DriveId,
+        /// Beneath which directory.
+        #[n(1)]
+        directory: NodeId,
+        /// At what time of the server's clock.
+        #[n(2)]
+        at: Timestamp,
+        /// The journal's end at that time, as the first page said.
+        #[n(3)]
+        then: Option<Seq>,
+        /// From which node; as the last page said.
+        #[n(4)]
+        after: Option<NodeId>,
+    },
     /// Begins to join by a code; needs no token. Every such request is answered alike, whether a code with this locator is open or
     /// not, and is one of the code's tries. → [`Reply::CodeStarted`].
     #[n(20)]
@@ -230,6 +292,17 @@ pub enum Request {
         #[n(0)]
         device: DeviceId,
     },
+}
+
+/// The room that contents take.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Needs {
+    /// Plain bytes of each chunk that is asked about.
+    #[n(0)]
+    pub lengths: Vec<u32>,
+    /// Plain bytes that will be sent besides, as earlier answers have it.
+    #[n(1)]
+    pub besides: u64,
 }
 
 /// What is known of an account.
@@ -419,6 +492,9 @@ pub enum Reply {
         /// Program and version.
         #[n(4)]
         server_version: String,
+        /// What the server's clock shows.
+        #[n(5)]
+        time: Option<Timestamp>,
     },
     /// To [`Request::Lacks`]: those that must be sent.
     #[n(3)]
@@ -437,6 +513,18 @@ pub enum Reply {
     /// To [`Request::NewAccount`] and [`Request::NewDevice`].
     #[n(5)]
     Connected(#[n(0)] Connected),
+    /// To [`Request::Find`]: the one that stands there first, then those in the trash, the last deleted first; at most a few dozen.
+    #[n(6)]
+    Found(#[n(0)] Vec<FoundNode>),
+    /// To [`Request::History`].
+    #[n(7)]
+    History(#[n(0)] History),
+    /// To [`Request::Trash`].
+    #[n(8)]
+    Trash(#[n(0)] Trash),
+    /// To [`Request::Pasts`].
+    #[n(9)]
+    Pasts(#[n(0)] Pasts),
     /// To [`Request::StartCode`].
     #[n(20)]
     CodeStarted {

@@ -8,7 +8,7 @@ use skep_metastore::Account;
 use skep_platform::talk::{Complaint, Exit, utc_text};
 use skep_service::{Belongings, ServiceError, connection_line};
 
-use crate::args::{DataArgs, DeviceCommand, LogArgs, UserCommand};
+use crate::args::{DataArgs, DeviceCommand, LogArgs, QuotaLimit, UserCommand};
 use crate::config::{self, Settings, Tls};
 use crate::keys;
 use crate::store::{DiskService, administer, complaint_of, complaint_of_key};
@@ -27,11 +27,7 @@ pub async fn user(command: UserCommand) -> Result<(), Complaint> {
             say(&format!("Made the account {name} ({account})."));
             Ok(())
         }
-        UserCommand::Set { name, new_name, data } => {
-            service_at(&data).await?.rename_user(&name, &new_name).await.map_err(told)?;
-            say(&format!("{name} is called {new_name} now. Devices stay signed in."));
-            Ok(())
-        }
+        UserCommand::Set { name, new_name, quota, data } => set_user(name, new_name, quota, &data).await,
         UserCommand::Passwd { name, password_stdin, data } => {
             let password = given_password(password_stdin, "An account", &format!("passwd {name}"))?;
             service_at(&data).await?.set_password(&name, &password).await.map_err(told)?;
@@ -56,6 +52,26 @@ pub async fn user(command: UserCommand) -> Result<(), Complaint> {
         }
         UserCommand::Ls { json, data } => list_users(json, data).await,
     }
+}
+
+/// Changes what is asked for, the quota first: it still goes by the old name.
+async fn set_user(
+    name: String,
+    new_name: Option<String>,
+    quota: Option<QuotaLimit>,
+    data: &DataArgs,
+) -> Result<(), Complaint> {
+    let service = service_at(data).await?;
+    if let Some(limit) = quota {
+        let quota = service.set_quota(&name, limit.0).await.map_err(told)?;
+        let limit = quota.limit_bytes.map_or("as much as the disk takes".into(), |limit| format!("{limit} bytes"));
+        say(&format!("{} may keep {limit}; it keeps {} bytes.", printable(&name), quota.used_bytes));
+    }
+    if let Some(new_name) = new_name {
+        service.rename_user(&name, &new_name).await.map_err(told)?;
+        say(&format!("{name} is called {new_name} now. Its devices stay signed in."));
+    }
+    Ok(())
 }
 
 async fn service_at(data: &DataArgs) -> Result<DiskService<MemoryBlobs>, Complaint> {
@@ -105,9 +121,10 @@ async fn list_users(json: bool, data: DataArgs) -> Result<(), Complaint> {
     let mut rows = Vec::new();
     for account in accounts {
         let has_account_id = service.has_classic_id(account.id).await.map_err(told)?;
+        let quota = service.quota(account.id).await.map_err(told)?;
         rows.push(json!({ "id": account.id.to_string(), "name": account.name, "created": utc_text(account.created),
             "disabled": account.disabled, "has_password": account.password_hash.is_some(),
-            "has_account_id": has_account_id }));
+            "has_account_id": has_account_id, "quota_bytes": quota.limit_bytes, "used_bytes": quota.used_bytes }));
     }
     print(&[json!({ "schema": 1, "users": rows }).to_string()])
 }

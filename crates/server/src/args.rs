@@ -7,6 +7,8 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use skep_platform::talk::{Complaint, Exit, nearest};
 
+use crate::config::values::Sizes;
+
 /// The server of Skep: keeps your files and tells your devices what changed.
 #[derive(Debug, Parser)]
 #[command(name = "skep-server", version, args_conflicts_with_subcommands = true, max_term_width = 100)]
@@ -148,8 +150,11 @@ pub enum UserCommand {
         /// Its login name.
         name: String,
         /// The new login name.
-        #[arg(long = "name", value_name = "NEW")]
-        new_name: String,
+        #[arg(long = "name", value_name = "NEW", required_unless_present = "quota")]
+        new_name: Option<String>,
+        /// How much it may keep, versions and trash included: 50GB, 200GiB; `none` for as much as the disk takes.
+        #[arg(long, value_name = "SIZE", value_parser = parse_quota)]
+        quota: Option<QuotaLimit>,
         /// On which data.
         #[command(flatten)]
         data: DataArgs,
@@ -213,6 +218,19 @@ pub enum UserCommand {
         #[command(flatten)]
         data: DataArgs,
     },
+}
+
+/// How much an account may keep; `None`: as much as the disk takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuotaLimit(pub Option<u64>);
+
+fn parse_quota(text: &str) -> Result<QuotaLimit, String> {
+    match text {
+        "none" => Ok(QuotaLimit(None)),
+        size => Sizes::parse(size)
+            .map(|bytes| QuotaLimit(Some(bytes)))
+            .ok_or_else(|| format!("`{size}` is no size; write it as 50GB or 200GiB, or `none`")),
+    }
 }
 
 /// What to do with devices.

@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use skep_platform::talk::{Complaint, Exit, nearest};
 use skep_platform::{machine, own_files};
 use skep_service::Retention;
-use skep_types::product;
+use skep_types::{Limits, product};
 use toml::{Table, Value};
 
 use self::keys::{KEYS, Key, Kind, key};
 pub use self::show::config;
-use self::values::{Durations, Network, networks};
+use self::values::{Durations, Network, Sizes, networks};
 use crate::args::{DataArgs, RunArgs};
 
 /// The file of settings in a data directory.
@@ -29,12 +29,15 @@ pub struct Site {
     pub data_dir: PathBuf,
     /// The master key of the packs.
     pub master_key: PathBuf,
+    /// So much of its disk is left free.
+    pub reserve_bytes: u64,
 }
 
 impl Site {
     /// A data directory with its master key inside.
     pub fn at(data_dir: &Path) -> Site {
-        Site { data_dir: data_dir.to_owned(), master_key: data_dir.join("keys").join("master.key") }
+        let master_key = data_dir.join("keys").join("master.key");
+        Site { data_dir: data_dir.to_owned(), master_key, reserve_bytes: Limits::SHIPPED.reserve_bytes }
     }
 }
 
@@ -244,6 +247,7 @@ impl Resolved {
         let mut site = Site::at(&data_dir);
         site.master_key = self.path("key_file").unwrap_or(site.master_key);
         let checked = "every value was checked when it was taken";
+        site.reserve_bytes = Sizes::parse(&self.text("storage.reserve")).expect(checked);
         let length_ms = |name| Durations::parse(&self.text(name)).expect(checked);
         let networks = |name| networks(&self.text(name)).expect(checked);
         Ok(Settings {
@@ -351,7 +355,9 @@ fn text_of(kind: Kind, value: &Value) -> Option<String> {
             let words: Option<Vec<&str>> = networks.iter().map(Value::as_str).collect();
             Some(words?.join(", "))
         }
-        (Kind::Text | Kind::Path | Kind::Duration(_) | Kind::Choice(_), Value::String(text)) => Some(text.clone()),
+        (Kind::Text | Kind::Path | Kind::Duration(_) | Kind::Size | Kind::Choice(_), Value::String(text)) => {
+            Some(text.clone())
+        }
         _ => None,
     }
 }

@@ -1,7 +1,7 @@
 //! Administration: accounts, devices, the connection log. Used by the command line while the server runs, and while it does not.
 
 use skep_blobstore::BlobStore;
-use skep_metastore::{Account, Connection, Device, Drive, MetaStore, Read, StoreError};
+use skep_metastore::{Account, Connection, Device, Drive, MetaStore, Quota, Read, StoreError};
 use skep_platform::{Clock, Entropy, Lane, Tasks, offload};
 use skep_types::{AccountId, DeviceId, DriveId, Seq};
 
@@ -93,6 +93,24 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
             tx.put_account(&account).map(|()| Some(account.id))
         });
         changed.await?.ok_or_else(|| ServiceError::UnknownUser(name.to_owned()))
+    }
+
+    /// Sets how much an account may keep; `None`: as much as the disk takes.
+    pub async fn set_quota(&self, name: &str, limit_bytes: Option<u64>) -> Result<Quota, ServiceError> {
+        let wanted = name.to_owned();
+        let quota = self.write(move |tx| match tx.account_by_name(&wanted)? {
+            Some(account) => {
+                tx.put_quota(account.id, limit_bytes)?;
+                tx.quota(account.id).map(Some)
+            }
+            None => Ok(None),
+        });
+        quota.await?.ok_or_else(|| ServiceError::UnknownUser(name.to_owned()))
+    }
+
+    /// How much an account may keep, and does.
+    pub async fn quota(&self, account: AccountId) -> Result<Quota, ServiceError> {
+        self.read(move |read| read.quota(account)).await
     }
 
     /// Signs a device out: its token no longer counts, its open feeds and calls in this process end at once. Doing it twice is no error.

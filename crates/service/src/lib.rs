@@ -25,6 +25,7 @@ mod hello;
 mod join;
 mod journal;
 mod own_account;
+mod past;
 mod removal;
 pub mod upkeep;
 
@@ -38,6 +39,7 @@ mod hub;
 mod intake;
 mod password;
 mod pins;
+mod room;
 mod session;
 
 pub use codes::Invited;

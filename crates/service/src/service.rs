@@ -182,8 +182,8 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
             Request::Hello { client_version, .. } => self.hello(session, client_version, body).await,
             Request::Commit { drive } => self.commit(session, self.drive_of(session, drive).await?, &mut body).await,
             Request::Upload { drive } => self.upload(session, self.drive_of(session, drive).await?, &mut body).await,
-            Request::Lacks { drive, chunks } => {
-                self.lacks(session, self.drive_of(session, drive).await?, chunks, body).await
+            Request::Lacks { drive, chunks, needs } => {
+                self.lacks(session, self.drive_of(session, drive).await?, (chunks, needs), body).await
             }
             Request::Fetch { drive, chunks } => self.fetch(self.drive_of(session, drive).await?, chunks, body).await,
             Request::Manifests { drive, lists } => {
@@ -194,6 +194,16 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
                 self.snapshot(self.drive_of(session, drive).await?, after, body).await
             }
             Request::Head { drive } => self.head(self.drive_of(session, drive).await?, body).await,
+            Request::Find { drive, path } => self.find(self.drive_of(session, drive).await?, path, body).await,
+            Request::History { drive, node, before } => {
+                self.history(self.drive_of(session, drive).await?, node, before, body).await
+            }
+            Request::Trash { drive, search, from } => {
+                self.trash(self.drive_of(session, drive).await?, search, from, body).await
+            }
+            Request::Pasts { drive, directory, at, then, after } => {
+                self.pasts(self.drive_of(session, drive).await?, directory, at, (then, after), body).await
+            }
         }
     }
 
@@ -329,5 +339,9 @@ fn name_of(request: &Request) -> (&'static str, WorthALine) {
         Request::Entries { .. } => ("entries", WorthALine::WhenItFails),
         Request::Snapshot { .. } => ("snapshot", WorthALine::WhenItFails),
         Request::Head { .. } => ("head", WorthALine::WhenItFails),
+        Request::Find { .. } => ("find", WorthALine::WhenItFails),
+        Request::History { .. } => ("history", WorthALine::WhenItFails),
+        Request::Trash { .. } => ("trash", WorthALine::WhenItFails),
+        Request::Pasts { .. } => ("pasts", WorthALine::WhenItFails),
     }
 }

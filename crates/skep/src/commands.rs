@@ -16,7 +16,10 @@ use crate::home::Home;
 use crate::link::HttpLink;
 use crate::names::{self, NameText};
 use crate::status::{SCHEMA, StatusAnswer, exit_of_wait};
-use crate::{account, activity, conflicts, connect, daemon, devices, doctor, join, ls, pause, remote, terminal};
+use crate::{
+    account, activity, conflicts, connect, daemon, devices, doctor, get, history, join, ls, pause, remote, restore,
+    rewind, terminal, trash,
+};
 
 /// A daemon that was asked to wait answers a little after the time is up, if it is well.
 const WAIT_ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -35,6 +38,11 @@ pub async fn carry_out(command: Command, global: &Global) -> Result<Exit, Compla
         Command::Ls(args) => ls::ls(global, args).await,
         Command::Conflicts { command } => conflicts::conflicts(global, command).await,
         Command::Log(args) => activity::log(global, &args).await,
+        Command::History(args) => history::history(global, &args).await,
+        Command::Restore(args) => restore::restore(global, &args).await,
+        Command::Get(args) => get::get(global, &args).await,
+        Command::Trash { command } => trash::trash(global, command).await,
+        Command::Rewind(args) => rewind::rewind(global, &args).await,
         Command::Pause(args) => pause::pause(global, &args).await,
         Command::Resume => pause::resume(global).await,
         Command::Status { path: Some(path), .. } => status_of(global, &path).await,

@@ -11,5 +11,7 @@ mod commits;
 mod content;
 mod feeds;
 mod joins;
+mod past;
 mod people;
+mod room;
 mod upkeep;

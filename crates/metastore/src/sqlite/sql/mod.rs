@@ -6,6 +6,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("0002_classic_id.sql"),
     include_str!("0003_upkeep.sql"),
     include_str!("0004_join_code.sql"),
+    include_str!("0005_past.sql"),
+    include_str!("0006_quota.sql"),
 ];
 
 /// For every connection. `mmap_size` stays 0: a disk error under a mapping is a signal.
@@ -75,6 +77,9 @@ pub(super) const REMOVE_OF_ACCOUNT: [&str; 4] = [
     "DELETE FROM device WHERE account = ?1",
     "DELETE FROM account WHERE id = ?1",
 ];
+pub(super) const QUOTA: &str = "
+    SELECT (SELECT coalesce(sum(used_bytes), 0) FROM drive WHERE owner = ?1), quota_bytes FROM account WHERE id = ?1";
+pub(super) const PUT_QUOTA: &str = "UPDATE account SET quota_bytes = ?2 WHERE id = ?1";
 
 pub(super) const DEVICE: &str = "
     SELECT id, account, name, platform, client_version, token_hash, created_ns, last_seen_ns, revoked
@@ -230,6 +235,21 @@ pub(super) const ANY_CHILDREN: &str = "
         place_seq, place_commit, content_seq, content_commit, mode_seq, mode_commit
     FROM node WHERE drive = ?1 AND parent = ?2 AND standing = 0
     LIMIT ?3";
+
+pub(super) const VERSIONS: &str = "
+    SELECT entry FROM journal WHERE drive = ?1 AND node = ?2 AND seq < ?3 ORDER BY seq DESC LIMIT ?4";
+pub(super) const TRASHED_CHILDREN: &str = "
+    SELECT id, parent, name, standing, content, executable,
+        place_seq, place_commit, content_seq, content_commit, mode_seq, mode_commit
+    FROM node WHERE drive = ?1 AND parent = ?2 AND name = ?3 AND standing = 1 ORDER BY place_seq DESC LIMIT ?4";
+pub(super) const TRASHED_BEFORE: &str = "
+    SELECT id, parent, name, standing, content, executable,
+        place_seq, place_commit, content_seq, content_commit, mode_seq, mode_commit
+    FROM node WHERE drive = ?1 AND standing = 1 AND place_seq < ?2 ORDER BY place_seq DESC LIMIT ?3";
+pub(super) const ENTRIES_BEFORE: &str =
+    "SELECT entry FROM journal WHERE drive = ?1 AND seq < ?2 ORDER BY seq DESC LIMIT ?3";
+pub(super) const CHANGED_SINCE: &str = "
+    SELECT DISTINCT node FROM journal WHERE drive = ?1 AND seq > ?2 AND node > ?3 ORDER BY node LIMIT ?4";
 
 pub(super) const CONDEMNED_PACKS: &str = "SELECT pack, since_ns FROM condemned_pack ORDER BY pack";
 pub(super) const CONDEMN_PACK: &str =
