@@ -526,7 +526,7 @@ pub enum Reply {
     #[n(9)]
     Pasts(#[n(0)] Pasts),
     /// To [`Request::StartCode`].
-    #[n(20)]
+    #[n(40)]
     CodeStarted {
         /// For what follows.
         #[n(0)]
@@ -539,7 +539,7 @@ pub enum Reply {
         proof: Proof,
     },
     /// To [`Request::ProveCode`].
-    #[n(21)]
+    #[n(41)]
     CodeProven {
         /// What people call the server.
         #[n(0)]
@@ -549,13 +549,13 @@ pub enum Reply {
         task: CodeTask,
     },
     /// To [`Request::MakeCode`].
-    #[n(22)]
+    #[n(42)]
     Code(#[n(0)] NewCode),
     /// To [`Request::Profile`].
-    #[n(23)]
+    #[n(43)]
     Profile(#[n(0)] Profile),
     /// To [`Request::Devices`], by name; those that were signed out last.
-    #[n(24)]
+    #[n(44)]
     Devices {
         /// All of them.
         #[n(0)]
