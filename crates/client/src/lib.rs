@@ -18,7 +18,7 @@ pub use driver::{Account, Activity, ActivityKind, Client, Ended, Feed, Start, St
 pub use executor::Executor;
 pub use link::{Link, LinkError};
 pub use root::{Marker, Root, RootError, RootId, marker_of, open_root, prepare_root};
-pub use skep_planner::{Listed, Listing, TwoVersions};
+pub use skep_planner::{IgnoreCheck, IgnoreRules, Ignored, Listed, Listing, TwoVersions};
 pub use state::{SqliteTrees, StateError};
 pub use status::{Conflict, PathReport, Pause, Problem, State, Status, WaitOutcome};
 pub use world::{Machine, World};

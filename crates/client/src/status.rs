@@ -70,6 +70,8 @@ pub struct Status {
     pub queue_files: u64,
     /// Bytes of them, as far as known.
     pub queue_bytes: u64,
+    /// What stands in the folder and is ignored; a directory counts once.
+    pub ignored: u64,
     /// What needs a person, or time.
     pub problems: Vec<Problem>,
     /// Directories are not all watched: changes are found by scans.

@@ -1,6 +1,7 @@
 //! The loop as a state machine: observe, reconcile, plan, execute, observe.
 
 mod hold;
+mod ignored;
 mod listing;
 mod report;
 mod results;
@@ -18,6 +19,7 @@ use crate::plan::{Applying, CHAIN_MAX, Outcome, Plan, Purpose, Room, Scene, Send
 use crate::trees::{LocalContent, Synced, Trees};
 use crate::{ApplyKind, ApplyOperation, BatchId, Effect, Event, Input};
 
+pub use ignored::{IgnoreCheck, Ignored};
 pub use listing::{Listed, Listing, path_here};
 pub use report::{EngineProblem, Progress};
 
@@ -310,13 +312,14 @@ impl Engine {
     fn take_entry(&mut self, trees: &mut dyn Trees, entry: Entry) {
         let node = entry.state.node;
         self.settle_own(trees, &entry);
-        let rested =
-            entry.state.kind() == Kind::Directory && trees.remote(node).is_some() && !is_live_remotely(trees, node);
+        let is_elsewhere = |before: &NodeState| trees.rests(node) && before.place != entry.state.place;
+        let rested = entry.state.kind() == Kind::Directory
+            && trees.remote(node).is_some_and(|before| is_elsewhere(&before) || !is_live_remotely(trees, node));
         trees.set_remote(node, Some(entry.state));
         self.touched.insert(node);
         self.holds.try_again(self.at_ms, |held| held == node);
         if rested {
-            // It was in the trash, by itself or with a directory above it: what rests beneath it may live again.
+            // It was in the trash, by itself or with a directory above it, or left out where it was: what rests beneath it may live again.
             let mut left = trees.remote_children(node);
             while let Some(child) = left.pop() {
                 trees.rest(child, false);

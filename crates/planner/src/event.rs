@@ -26,6 +26,9 @@ pub struct Sight {
     pub stat: Option<Stat>,
     /// The target, if it is a symlink.
     pub target: Option<Vec<u8>>,
+    /// What it holds, if it is a file with ignore rules ([`is_ignore_file`](crate::is_ignore_file)); `None` if it cannot be read, too.
+    /// One byte more than [`IGNORE_BYTES_MAX`](crate::IGNORE_BYTES_MAX) is enough.
+    pub text: Option<Vec<u8>>,
 }
 
 /// A look failed. The directory counts as unknown, never as empty.

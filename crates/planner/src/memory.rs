@@ -17,6 +17,7 @@ pub struct MemoryTrees {
     remote_places: BTreeMap<(NodeId, Name), NodeId>,
     remote_parents: BTreeSet<(NodeId, NodeId)>,
     resting: BTreeSet<NodeId>,
+    left_out: BTreeSet<NodeId>,
     offered: BTreeSet<NodeId>,
     applying: BTreeMap<NodeId, NodeState>,
     last_step: Option<Timestamp>,
@@ -107,7 +108,7 @@ impl Trees for MemoryTrees {
     }
 
     fn set_remote(&mut self, node: NodeId, state: Option<NodeState>) {
-        self.resting.remove(&node);
+        self.rest(node, false);
         if let Some(old) = self.remote.remove(&node) {
             self.remote_parents.remove(&(old.place.parent, node));
             let place = (old.place.parent, old.place.name);
@@ -132,11 +133,25 @@ impl Trees for MemoryTrees {
     }
 
     fn rest(&mut self, node: NodeId, resting: bool) {
+        self.left_out.remove(&node);
         if resting {
             self.resting.insert(node);
         } else {
             self.resting.remove(&node);
         }
+    }
+
+    fn leave_out(&mut self, node: NodeId) {
+        self.resting.insert(node);
+        self.left_out.insert(node);
+    }
+
+    fn rests(&self, node: NodeId) -> bool {
+        self.resting.contains(&node)
+    }
+
+    fn left_out(&self) -> Vec<NodeId> {
+        self.left_out.iter().copied().collect()
     }
 
     fn offered(&self, node: NodeId) -> bool {

@@ -4,6 +4,7 @@
 //! be by an earlier operation of the same commit or batch), or waits. Whatever waits is considered again when anything changed.
 
 mod apply;
+mod leave;
 mod meet;
 mod send;
 
@@ -15,6 +16,7 @@ use skep_types::{
 
 use crate::engine::Identity;
 use crate::ids;
+use crate::ignore::Filter;
 use crate::names::swap_name;
 use crate::observe::Observer;
 use crate::reconcile::{Merge, Verdict, merge};
@@ -156,6 +158,14 @@ pub(crate) struct Plan<'a> {
     big_used: BTreeSet<NodeId>,
     visiting: BTreeSet<NodeId>,
     standings: BTreeMap<NodeId, Standing>,
+    /// Whether directories of Remote are left out here.
+    outside: BTreeMap<NodeId, bool>,
+    /// The rules for the entries of directories.
+    filters: BTreeMap<NodeId, Filter>,
+    /// Whether the rules of directories themselves are on their way.
+    lacking: BTreeMap<NodeId, bool>,
+    /// Directories that stay on this disk for what is ignored in them.
+    residues: BTreeSet<NodeId>,
     kept: Option<BTreeSet<NodeId>>,
 }
 
@@ -180,6 +190,10 @@ impl<'a> Plan<'a> {
             big_used: BTreeSet::new(),
             visiting: BTreeSet::new(),
             standings: BTreeMap::new(),
+            outside: BTreeMap::new(),
+            filters: BTreeMap::new(),
+            lacking: BTreeMap::new(),
+            residues: BTreeSet::new(),
             kept: None,
         }
     }
@@ -256,6 +270,7 @@ impl<'a> Plan<'a> {
                 Outcome::Done
             }
             (None, Some(_), Standing::Trashed { .. }) => self.settle_gone(node, synced),
+            (None, Some(remote), Standing::Live) if self.is_outside(node) => self.leave_out(node, &remote),
             (None, Some(remote), Standing::Live) => self.absent_here(node, synced, remote),
             (_, Some(_), Standing::Unknown) => Outcome::Waits,
             (Some(local), None, _) => self.send_new(node, local),
@@ -330,7 +345,7 @@ impl<'a> Plan<'a> {
             }
             None => self.trees.offered(node) && mine(remote.place_version) && mine(remote.content_version),
         };
-        unchanged && !self.is_kept(node)
+        unchanged && !self.is_kept(node) && !self.is_outside(node)
     }
 
     /// In the trash there, on this disk here.
@@ -345,7 +360,10 @@ impl<'a> Plan<'a> {
         let moved = !stands_at(place) && !stands_at(&remote.place) && local.name != swap_name(node);
         let holds = |content: &Content| local.content.known().is_none_or(|known| known.same_bytes(content));
         let edited = !holds(content) && !holds(&remote.content);
-        if moved || edited { self.send_restored(node, &local, &remote) } else { self.remove_here(node, &local) }
+        if moved && self.is_residue(node, synced.as_ref(), &remote) {
+            return self.become_new(node, &local, &remote);
+        }
+        if moved || edited { self.send_restored(node, &local, &remote) } else { self.remove_here(node, &local, remote) }
     }
 
     /// On both sides: field group by field group.
@@ -360,6 +378,9 @@ impl<'a> Plan<'a> {
         }
         if let Some(synced) = synced {
             self.settle_partly(node, synced, &merged, &local, &remote);
+        }
+        if merged.place == Verdict::Apply && self.is_outside(remote.place.parent) {
+            return self.take_out(node, &local, remote, &merged);
         }
         if merged.content == Verdict::KeepBoth {
             return self.keep_both(node, &local, &remote);

@@ -115,6 +115,13 @@ pub trait Trees {
     fn set_synced(&mut self, node: NodeId, synced: Option<Synced>);
     /// A node that is only in Remote, in the trash: nothing is to be done for it until it comes out.
     fn rest(&mut self, node: NodeId, resting: bool);
+    /// A node that is only in Remote and that is not to be on this disk, by rules or by choice: it rests until it is looked at again
+    /// ([`Trees::left_out`]). What lies beneath it rests.
+    fn leave_out(&mut self, node: NodeId);
+    /// Whether the node rests.
+    fn rests(&self, node: NodeId) -> bool;
+    /// All nodes that were left out and rest since, by id.
+    fn left_out(&self) -> Vec<NodeId>;
 
     /// Whether a creation of this node was sent by this device, so that its absence here is a deletion.
     fn offered(&self, node: NodeId) -> bool;

@@ -1,5 +1,7 @@
 //! What must be true of a world, whatever happened in it.
 
+mod rules;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -235,7 +237,11 @@ impl World {
 
     /// The disk of a machine shows what the server's tree says.
     pub(crate) fn check_machine(&self, machine: usize) -> Result<(), String> {
-        let (name, shown, server) = (format!("machine {machine}"), self.machine_tree(machine), self.server_tree()?);
+        let (name, mut shown, mut server) =
+            (format!("machine {machine}"), self.machine_tree(machine), self.server_tree()?);
+        if self.options.has_rules {
+            (shown, server) = self.counting_trees(&shown, &server);
+        }
         let difference = difference((&name, &shown), ("the server", &server));
         difference.map_or(Ok(()), |difference| Err(format!("the trees differ: {difference}")))
     }

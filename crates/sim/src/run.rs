@@ -223,5 +223,8 @@ async fn settle(world: &Arc<World>) -> Result<(), String> {
 fn check(world: &World) -> Result<(), String> {
     world.check_server()?;
     world.check_equal()?;
+    if world.options.has_rules {
+        world.check_trash()?;
+    }
     world.check_no_needless_copy()
 }

@@ -92,6 +92,16 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<ConflictsCommand>,
     },
+    /// What is not synced by rule: `.skepignore` files, as `.gitignore` ones, and a short list that is built in.
+    ///
+    /// Without a command: lists what is ignored. A `.skepignore` counts for its directory and all beneath it, is synced as any other
+    /// file, and takes effect at once. What is ignored is never deleted, neither here nor elsewhere.
+    #[command(after_help = IGNORE_EXAMPLES)]
+    Ignore {
+        /// What to do.
+        #[command(subcommand)]
+        command: Option<IgnoreCommand>,
+    },
     /// Stop sending, fetching and applying for a while; changes wait, here and on the server.
     ///
     /// Outlives restarts. What is being written to this disk in this moment is finished. `skep sync wait` ends with exit code 7
@@ -148,6 +158,31 @@ Examples:
   skep completions bash > ~/.local/share/bash-completion/completions/skep
   skep completions zsh > ~/.zfunc/_skep          with ~/.zfunc in $fpath
   skep completions fish > ~/.config/fish/completions/skep.fish";
+
+const IGNORE_EXAMPLES: &str = "\
+Examples:
+  skep ignore                            what is ignored in the folder
+  skep ignore check build/main.o         by which rule: file, line, pattern
+  skep ignore add 'node_modules/'        adds a line to .skepignore at the top of the folder
+
+Exit codes: 0 done, or ignored (check); 2 mistyped, 3 background service off, 4 not ignored (check).";
+
+/// What to do about ignored files.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum IgnoreCommand {
+    /// What is ignored; a directory stands for all that is in it.
+    List,
+    /// Add a rule to `.skepignore` at the top of the folder.
+    Add {
+        /// As a line of a .gitignore: `*.o`, `build/`, `/private`, `!keep.o`.
+        pattern: String,
+    },
+    /// Whether this file or directory is ignored, and by which rule.
+    Check {
+        /// It need not exist; with a `/` at its end, it counts as a directory then.
+        path: PathBuf,
+    },
+}
 
 const PAUSE_EXAMPLES: &str = "\
 Examples:

@@ -16,7 +16,7 @@ use crate::home::Home;
 use crate::link::HttpLink;
 use crate::names::{self, NameText};
 use crate::status::{SCHEMA, StatusAnswer, exit_of_wait};
-use crate::{activity, conflicts, connect, daemon, doctor, join, ls, pause, remote, terminal};
+use crate::{activity, conflicts, connect, daemon, doctor, ignore, join, ls, pause, remote, terminal};
 
 /// A daemon that was asked to wait answers a little after the time is up, if it is well.
 const WAIT_ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -34,6 +34,7 @@ pub async fn carry_out(command: Command, global: &Global) -> Result<Exit, Compla
         Command::AccountId(command) => connect::account_id(global, command).await,
         Command::Ls(args) => ls::ls(global, args).await,
         Command::Conflicts { command } => conflicts::conflicts(global, command).await,
+        Command::Ignore { command } => ignore::ignore(global, command).await,
         Command::Log(args) => activity::log(global, &args).await,
         Command::Pause(args) => pause::pause(global, &args).await,
         Command::Resume => pause::resume(global).await,

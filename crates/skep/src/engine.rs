@@ -11,10 +11,10 @@ use skep_client::{
 use skep_platform::runtime::{RuntimeClock, RuntimeTasks, SystemEntropy};
 use skep_platform::talk::{Complaint, Exit};
 use skep_platform::{Entropy, Files, Lane, NativeFiles, NativeWatcher, Tasks, offload};
-use skep_types::{DriveId, Limits, Name};
+use skep_types::{DriveId, Kind, Limits, Name};
 
 use crate::activity::{self, ActivityLine};
-use crate::control::{ConflictAnswer, Control, EntryAnswer, KeepWord, Resolved};
+use crate::control::{ConflictAnswer, Control, EntryAnswer, IgnoreRuleAnswer, IgnoredAnswer, KeepWord, Resolved};
 use crate::home::{Config, Home, PauseConfig};
 use crate::link::HttpLink;
 use crate::names::{self, NameText, PathNames};
@@ -201,6 +201,22 @@ impl Control for Running {
                     Err(ended) => Resolved::Refused(ended.to_string()),
                 },
             }
+        })
+    }
+
+    fn ignored(&self) -> BoxFuture<'static, Vec<IgnoredAnswer>> {
+        let client = self.client.clone();
+        Box::pin(async move {
+            let entries = client.ignored().await.unwrap_or_default();
+            entries.iter().map(IgnoredAnswer::from).collect()
+        })
+    }
+
+    fn check_ignored(&self, path: PathNames, kind: Kind) -> BoxFuture<'static, Option<IgnoreRuleAnswer>> {
+        let client = self.client.clone();
+        Box::pin(async move {
+            let path = names::parsed(&path).ok()?;
+            client.check_ignored(path, kind).await.ok()?.map(IgnoreRuleAnswer::from)
         })
     }
 

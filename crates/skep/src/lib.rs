@@ -13,6 +13,7 @@ pub mod daemon;
 pub mod doctor;
 pub mod engine;
 pub mod home;
+pub mod ignore;
 pub mod install;
 pub mod join;
 pub mod link;

@@ -214,6 +214,7 @@ impl<M: World> Control<M> {
             bytes: totals.1,
             queue_files: progress.queue_files,
             queue_bytes: 0,
+            ignored: progress.ignored,
             problems: problems.chain(progress.problems.iter().cloned().map(report::problem_of)).collect(),
             watch_degraded: self.driver.executor.watch_degraded(),
             pause: self.driver.pause_now(),

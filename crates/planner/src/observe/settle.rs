@@ -16,7 +16,8 @@ impl Observer {
         let arrivals = self.settle_arrivals(trees, ids, findings);
         let missing = self.settle_missing(trees, findings);
         let rereads = self.settle_rereads(trees, findings);
-        [arrivals, missing, rereads].into_iter().flatten().min()
+        let rules = self.settle_rules();
+        [arrivals, missing, rereads, rules].into_iter().flatten().min()
     }
 
     fn settle_arrivals(&mut self, trees: &mut dyn Trees, ids: &mut IdSource, findings: &mut Findings) -> Option<u64> {

@@ -8,6 +8,7 @@
 mod check;
 mod disk;
 mod faults;
+mod ignored;
 mod large;
 mod problems;
 mod random;

@@ -1,7 +1,7 @@
 //! What the daemon answers about files. `--json` shows the same shapes.
 
 use serde::{Deserialize, Serialize};
-use skep_client::{Conflict, Keep, Listed, ResolveError};
+use skep_client::{Conflict, IgnoreCheck, Ignored, Keep, Listed, ResolveError};
 use skep_platform::talk::utc_text;
 use skep_types::Kind;
 
@@ -41,6 +41,45 @@ impl From<&Listed> for EntryAnswer {
             size: listed.size,
             changed: listed.mtime.map(utc_text),
         }
+    }
+}
+
+/// Something in the folder that is ignored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IgnoredAnswer {
+    /// From the folder down.
+    pub path: PathNames,
+    /// Whether it is a directory, which is ignored with all that is in it.
+    pub directory: bool,
+}
+
+impl From<&Ignored> for IgnoredAnswer {
+    fn from(ignored: &Ignored) -> IgnoredAnswer {
+        let path = ignored.path.iter().map(NameText::from).collect();
+        IgnoredAnswer { path, directory: ignored.kind == Some(Kind::Directory) }
+    }
+}
+
+/// The rule that decides whether a path is ignored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IgnoreRuleAnswer {
+    /// How many names of the path lead to what the rule speaks of.
+    pub depth: usize,
+    /// The ignore file, from the folder down; null: the rule is built in.
+    pub file: Option<PathNames>,
+    /// The line in it, from 1.
+    pub line: usize,
+    /// The pattern.
+    pub pattern: String,
+    /// Whether the path is ignored by it.
+    pub ignored: bool,
+}
+
+impl From<IgnoreCheck> for IgnoreRuleAnswer {
+    fn from(check: IgnoreCheck) -> IgnoreRuleAnswer {
+        let file = check.file.map(|file| file.iter().map(NameText::from).collect());
+        let IgnoreCheck { depth, line, pattern, ignored, .. } = check;
+        IgnoreRuleAnswer { depth, file, line, pattern, ignored }
     }
 }
 

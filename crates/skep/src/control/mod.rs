@@ -5,13 +5,14 @@ mod client;
 mod server;
 mod socket;
 
-pub use answers::{ConflictAnswer, EntryAnswer, KeepWord, Resolved};
+pub use answers::{ConflictAnswer, EntryAnswer, IgnoreRuleAnswer, IgnoredAnswer, KeepWord, Resolved};
 pub use client::DaemonConnection;
 pub use server::{ControlServer, serve};
 
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use skep_client::{PathReport, Status, WaitOutcome};
+use skep_types::Kind;
 
 use crate::activity::ActivityLine;
 use crate::home::PauseConfig;
@@ -35,6 +36,10 @@ pub trait Control: Send + Sync + 'static {
     fn conflicts(&self) -> BoxFuture<'static, Vec<ConflictAnswer>>;
     /// Ends the conflict of the copy at a path.
     fn resolve(&self, path: PathNames, keep: KeepWord) -> BoxFuture<'static, Resolved>;
+    /// What is ignored.
+    fn ignored(&self) -> BoxFuture<'static, Vec<IgnoredAnswer>>;
+    /// The rule that decides whether a path is ignored; what is not there counts as a directory if so told.
+    fn check_ignored(&self, path: PathNames, kind: Kind) -> BoxFuture<'static, Option<IgnoreRuleAnswer>>;
     /// Pauses syncing, or resumes it, also for later starts; says why not if that cannot be kept.
     fn pause(&self, pause: Option<PauseConfig>) -> BoxFuture<'static, Result<(), String>>;
     /// What happened after the line of this number, as soon as something did.
@@ -74,6 +79,15 @@ pub enum ControlRequest {
         path: PathNames,
         /// What stays.
         keep: KeepWord,
+    },
+    /// What is ignored?
+    Ignored,
+    /// Is this path ignored, and why?
+    CheckIgnored {
+        /// From the folder down.
+        path: PathNames,
+        /// What is not there counts as a directory.
+        directory: bool,
     },
     /// Pause syncing, or resume it.
     Pause {
@@ -133,6 +147,20 @@ pub enum ControlAnswer {
         schema: u32,
         /// Whether it is done.
         outcome: Resolved,
+    },
+    /// To [`ControlRequest::Ignored`].
+    Ignored {
+        /// [`crate::status::SCHEMA`].
+        schema: u32,
+        /// By path.
+        entries: Vec<IgnoredAnswer>,
+    },
+    /// To [`ControlRequest::CheckIgnored`].
+    CheckedIgnored {
+        /// [`crate::status::SCHEMA`].
+        schema: u32,
+        /// The rule that decides; null: none does.
+        rule: Option<IgnoreRuleAnswer>,
     },
     /// To [`ControlRequest::Pause`].
     Paused {

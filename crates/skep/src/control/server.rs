@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use skep_platform::Tasks;
+use skep_types::Kind;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::{Semaphore, mpsc};
 
@@ -122,6 +123,11 @@ async fn answer(
         ControlRequest::Conflicts => ControlAnswer::Conflicts { schema: SCHEMA, conflicts: control.conflicts().await },
         ControlRequest::Resolve { path, keep } => {
             ControlAnswer::Resolved { schema: SCHEMA, outcome: control.resolve(path, keep).await }
+        }
+        ControlRequest::Ignored => ControlAnswer::Ignored { schema: SCHEMA, entries: control.ignored().await },
+        ControlRequest::CheckIgnored { path, directory } => {
+            let kind = if directory { Kind::Directory } else { Kind::File };
+            ControlAnswer::CheckedIgnored { schema: SCHEMA, rule: control.check_ignored(path, kind).await }
         }
         ControlRequest::Pause { pause } => match control.pause(pause.clone()).await {
             Ok(()) => ControlAnswer::Paused { schema: SCHEMA, pause },

@@ -27,6 +27,7 @@ impl Control for Scripted {
                 queue_bytes: 4,
                 problems: Vec::new(),
                 watch_degraded: false,
+                ignored: 0,
                 pause: None,
             }
         })
@@ -51,6 +52,15 @@ impl Control for Scripted {
 
     fn resolve(&self, _path: PathNames, keep: KeepWord) -> BoxFuture<'static, Resolved> {
         Box::pin(async move { if keep == KeepWord::Both { Resolved::Done } else { Resolved::Refused("no".into()) } })
+    }
+
+    fn ignored(&self) -> BoxFuture<'static, Vec<IgnoredAnswer>> {
+        Box::pin(async { Vec::new() })
+    }
+
+    fn check_ignored(&self, path: PathNames, _kind: Kind) -> BoxFuture<'static, Option<IgnoreRuleAnswer>> {
+        let rule = IgnoreRuleAnswer { depth: 1, file: None, line: 2, pattern: "*.o".into(), ignored: true };
+        Box::pin(async move { (!path.is_empty()).then_some(rule) })
     }
 
     fn pause(&self, pause: Option<PauseConfig>) -> BoxFuture<'static, Result<(), String>> {

@@ -36,6 +36,7 @@ fn status(state: State, problems: Vec<Problem>) -> Status {
         queue_bytes: 0,
         problems,
         watch_degraded: false,
+        ignored: 0,
         pause: None,
     }
 }
