@@ -460,6 +460,15 @@ impl Trees for SqliteTrees {
         );
     }
 
+    fn selection_changes(&self) -> u64 {
+        let bytes: Option<Vec<u8>> = self.note(schema::meta(&self.connection, "selection"));
+        bytes.and_then(|bytes| self.note(from_cbor(&bytes).map(Some))).unwrap_or_default()
+    }
+
+    fn set_selection_changes(&mut self, changes: u64) {
+        self.note(schema::put_meta(&self.connection, "selection", &to_cbor(&changes)));
+    }
+
     fn last_step(&self) -> Option<Timestamp> {
         let bytes: Option<Vec<u8>> = self.note(schema::meta(&self.connection, "last_step"));
         bytes.and_then(|bytes| self.note(from_cbor(&bytes).map(Some)))

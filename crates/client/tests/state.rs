@@ -18,6 +18,7 @@ struct Model {
     left_out: BTreeSet<NodeId>,
     offered: BTreeSet<NodeId>,
     applying: BTreeMap<NodeId, NodeState>,
+    selection_changes: u64,
     last_step: Option<Timestamp>,
     cursor: Option<Cursor>,
 }
@@ -124,6 +125,12 @@ impl Trees for Model {
     fn set_applying(&mut self, node: NodeId, state: Option<NodeState>) {
         put(&mut self.applying, node, state);
     }
+    fn selection_changes(&self) -> u64 {
+        self.selection_changes
+    }
+    fn set_selection_changes(&mut self, changes: u64) {
+        self.selection_changes = changes;
+    }
     fn last_step(&self) -> Option<Timestamp> {
         self.last_step
     }
@@ -163,6 +170,7 @@ enum Set {
     Offered(NodeId, bool),
     Applying(NodeId, Option<NodeState>),
     LastStep(u32),
+    SelectionChanges(u64),
     Cursor(Option<u64>),
 }
 
@@ -230,6 +238,7 @@ fn any_set() -> impl Strategy<Value = Set> {
             .prop_flat_map(|node| (Just(node), proptest::option::of(any_state(node))))
             .prop_map(|(node, state)| Set::Applying(node, state)),
         any::<u32>().prop_map(Set::LastStep),
+        any::<u64>().prop_map(Set::SelectionChanges),
         proptest::option::of(any::<u64>()).prop_map(Set::Cursor),
     ]
 }
@@ -251,6 +260,7 @@ fn carry_out(trees: &mut dyn Trees, set: &Set) {
         Set::LeaveOut(node) => trees.leave_out(node),
         Set::Offered(node, offered) => trees.set_offered(node, offered),
         Set::Applying(node, state) => trees.set_applying(node, state),
+        Set::SelectionChanges(changes) => trees.set_selection_changes(changes),
         Set::LastStep(ms) => trees.set_last_step(Timestamp::default().plus_milliseconds(u64::from(ms))),
         Set::Cursor(seq) => trees.set_cursor(seq.map(|seq| Cursor {
             generation: Generation::from_bytes([3; 16]),
@@ -286,6 +296,7 @@ fn assert_same(state: &SqliteTrees, model: &Model) {
     assert_eq!(state.left_out(), model.left_out());
     assert_eq!(state.cursor(), model.cursor());
     assert_eq!(state.last_step(), model.last_step());
+    assert_eq!(state.selection_changes(), model.selection_changes());
     assert_eq!(state.totals(), model.totals());
     assert_eq!(state.take_failure(), None);
 }

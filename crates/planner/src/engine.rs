@@ -5,6 +5,7 @@ mod ignored;
 mod listing;
 mod report;
 mod results;
+mod selection;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +23,7 @@ use crate::{ApplyKind, ApplyOperation, BatchId, Effect, Event, Input};
 pub use ignored::{IgnoreCheck, Ignored};
 pub use listing::{Listed, Listing, path_here};
 pub use report::{EngineProblem, Progress};
+pub use selection::Selectable;
 
 use hold::Holds;
 
@@ -238,6 +240,10 @@ impl Engine {
                 self.head = self.head.max(head);
                 self.pull_if_behind(trees, effects);
             }
+            Event::Selected { outside, changes } => {
+                self.observer.select(trees, outside, changes, &mut findings);
+                self.holds.try_again(self.at_ms, |_| true);
+            }
             Event::TryAgain => self.holds.try_again(self.at_ms, |_| true),
             Event::Tick => {}
         }
@@ -451,9 +457,13 @@ impl Engine {
         let applyings = [(std::mem::take(&mut plan.applying), false), (std::mem::take(&mut plan.applying_big), true)];
         let reads = std::mem::take(&mut plan.reads);
         let agreed = std::mem::take(&mut plan.agreed);
+        let unselected = std::mem::take(&mut plan.unselected);
         let places = plan.into_places();
         for node in agreed {
             self.holds.forget(node);
+        }
+        for node in unselected {
+            self.holds.unselected(node, self.now, self.at_ms);
         }
         let mut effects = read_effects(reads);
         for (sending, big) in sendings {

@@ -20,6 +20,7 @@ pub struct MemoryTrees {
     left_out: BTreeSet<NodeId>,
     offered: BTreeSet<NodeId>,
     applying: BTreeMap<NodeId, NodeState>,
+    selection_changes: u64,
     last_step: Option<Timestamp>,
     cursor: Option<Cursor>,
 }
@@ -180,6 +181,14 @@ impl Trees for MemoryTrees {
             Some(state) => self.applying.insert(node, state),
             None => self.applying.remove(&node),
         };
+    }
+
+    fn selection_changes(&self) -> u64 {
+        self.selection_changes
+    }
+
+    fn set_selection_changes(&mut self, changes: u64) {
+        self.selection_changes = changes;
     }
 
     fn last_step(&self) -> Option<Timestamp> {

@@ -145,6 +145,8 @@ pub(crate) struct Plan<'a> {
     read_bytes: u64,
     /// Nodes to be considered after this pass, because something about them was decided.
     pub(crate) touched: BTreeSet<NodeId>,
+    /// New nodes in directories that are not to be on this disk.
+    pub(crate) unselected: Vec<NodeId>,
     /// Nodes on which all sides agree.
     pub(crate) agreed: Vec<NodeId>,
     pub(super) shape: Shape,
@@ -182,6 +184,7 @@ impl<'a> Plan<'a> {
             reads: Vec::new(),
             read_bytes: 0,
             touched: BTreeSet::new(),
+            unselected: Vec::new(),
             agreed: Vec::new(),
             shape: Shape::default(),
             applied: BTreeSet::new(),
@@ -370,6 +373,9 @@ impl<'a> Plan<'a> {
     fn on_both_sides(&mut self, node: NodeId, synced: Option<Synced>, local: Local, remote: NodeState) -> Outcome {
         let merged = self.merge(node, synced.as_ref(), &local, &remote);
         let all = [merged.place, merged.content, merged.mode];
+        if merged.place != Verdict::Send && self.is_deselected(node) {
+            return self.take_out(node, &local, remote, &merged);
+        }
         if all == [Verdict::Same; 3] {
             self.agreed.push(node);
             self.trees.set_synced(node, Some(Synced { state: remote, shown: local.stat }));
@@ -513,6 +519,16 @@ impl<'a> Plan<'a> {
     fn find_kept(&mut self) -> BTreeSet<NodeId> {
         let mine = |version: Version| version.commit.device() == self.scene.who.device;
         let mut kept = BTreeSet::new();
+        // What is not here by choice was not here to be deleted.
+        for node in self.scene.observer.filters.deselected() {
+            let mut at = *node;
+            while let Some(state) = self.trees.remote(at).filter(|state| !state.place.trashed)
+                && state.place.parent != NodeId::ROOT
+                && kept.insert(state.place.parent)
+            {
+                at = state.place.parent;
+            }
+        }
         for node in self.trees.differing_remotely(None, usize::MAX) {
             let Some(remote) = self.trees.remote(node) else { continue };
             let synced = self.trees.synced(node).map(|synced| synced.state);

@@ -136,6 +136,11 @@ pub trait Trees {
     /// Records that before an apply operation is asked for; forgets it when what the disk shows of the node is known.
     fn set_applying(&mut self, node: NodeId, state: Option<NodeState>);
 
+    /// How often the selection of directories had been changed when the trees agreed with it.
+    fn selection_changes(&self) -> u64;
+    /// Records that.
+    fn set_selection_changes(&mut self, changes: u64);
+
     /// When the trees were last written.
     fn last_step(&self) -> Option<Timestamp>;
     /// Records that.

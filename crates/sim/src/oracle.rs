@@ -134,6 +134,14 @@ fn node_table(meta: &Sqlite, drive: DriveId) -> Result<BTreeMap<NodeId, NodeStat
     }
 }
 
+/// The directories of the server that are not in the trash.
+pub(crate) fn live_directories(meta: &Sqlite, drive: DriveId) -> Result<Vec<NodeId>, String> {
+    let nodes = node_table(meta, drive).map_err(words)?;
+    let is_live =
+        |state: &&NodeState| state.content == Content::Directory && matches!(live_path(&nodes, state), Ok(Some(_)));
+    Ok(nodes.values().filter(is_live).map(|state| state.node).collect())
+}
+
 /// Which contents a server can give out, by really reading them.
 struct Contents<'a> {
     meta: &'a Sqlite,

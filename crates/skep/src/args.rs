@@ -10,6 +10,7 @@ use skep_platform::talk::{Complaint, Exit, nearest};
 use skep_protocol::Fingerprint;
 use skep_types::product;
 
+use crate::home::Rate;
 use crate::link::ServerAddress;
 
 /// Your files, on your server.
@@ -102,6 +103,11 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<IgnoreCommand>,
     },
+    /// How fast bytes may go to the server and come from it.
+    ///
+    /// Without a flag: shows it. Kept for later starts. Small changes go ahead of big files that are on their way.
+    #[command(after_help = LIMIT_EXAMPLES)]
+    Limit(LimitArgs),
     /// Stop sending, fetching and applying for a while; changes wait, here and on the server.
     ///
     /// Outlives restarts. What is being written to this disk in this moment is finished. `skep sync wait` ends with exit code 7
@@ -182,6 +188,22 @@ pub enum IgnoreCommand {
         /// It need not exist; with a `/` at its end, it counts as a directory then.
         path: PathBuf,
     },
+}
+
+const LIMIT_EXAMPLES: &str = "\
+Examples:
+  skep limit --up 2MB --down off     2 MB a second to the server, from it as fast as it goes
+  skep limit                         what holds now";
+
+/// How fast bytes may go.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct LimitArgs {
+    /// To the server, in bytes a second: 500kB, 2MB, off.
+    #[arg(long, value_name = "RATE")]
+    pub up: Option<Rate>,
+    /// From the server.
+    #[arg(long, value_name = "RATE")]
+    pub down: Option<Rate>,
 }
 
 const PAUSE_EXAMPLES: &str = "\
@@ -332,9 +354,41 @@ pub enum AccountIdCommand {
     Replace,
 }
 
+const SELECTION_EXAMPLES: &str = "\
+Examples:
+  skep sync rm ~/Skep/Media/old --dry-run   what would go from this computer
+  skep sync rm ~/Skep/Media/old
+  skep sync ls                              what is not on this computer
+  skep sync add ~/Skep/Media/old            brings it back
+
+Exit codes: 0 done, 3 background service off, 4 no such directory, 9 refused (already so, or no room): nothing was changed.";
+
 /// What to do about syncing.
 #[derive(Debug, Subcommand)]
 pub enum SyncCommand {
+    /// Which folders of the server are not on this computer.
+    Ls,
+    /// Sync a folder of the server to this computer again.
+    #[command(after_help = SELECTION_EXAMPLES)]
+    Add {
+        /// A directory in the synced folder, as it was called there.
+        path: PathBuf,
+        /// Only say what would come, and how much is free.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Do not sync a folder to this computer any more: it goes from here, and stays on the server and on the other computers.
+    ///
+    /// Only files that are equal to the server's go. Changes that are not on the server yet stay until they are sent; what is new there
+    /// later stays, and is told.
+    #[command(after_help = SELECTION_EXAMPLES)]
+    Rm {
+        /// A directory in the synced folder.
+        path: PathBuf,
+        /// Only say what would go.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Wait until this computer and the server are equal.
     Wait {
         /// Give up after this long: 500ms, 60s, 10m, 2h.

@@ -11,12 +11,14 @@ use skep_types::{Limits, product};
 use tokio::time::{sleep, timeout};
 
 use crate::args::{self, Command, Global, SyncCommand};
-use crate::control::{ControlAnswer, ControlRequest, DaemonConnection, Waited};
+use crate::control::{ControlAnswer, ControlRequest, DaemonConnection, Selecting, Waited};
 use crate::home::Home;
 use crate::link::HttpLink;
 use crate::names::{self, NameText};
 use crate::status::{SCHEMA, StatusAnswer, exit_of_wait};
-use crate::{activity, conflicts, connect, daemon, doctor, ignore, join, ls, pause, remote, terminal};
+use crate::{
+    activity, conflicts, connect, daemon, doctor, ignore, join, limit, ls, pause, remote, selection, terminal,
+};
 
 /// A daemon that was asked to wait answers a little after the time is up, if it is well.
 const WAIT_ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -35,12 +37,20 @@ pub async fn carry_out(command: Command, global: &Global) -> Result<Exit, Compla
         Command::Ls(args) => ls::ls(global, args).await,
         Command::Conflicts { command } => conflicts::conflicts(global, command).await,
         Command::Ignore { command } => ignore::ignore(global, command).await,
+        Command::Limit(args) => limit::limit(global, &args).await,
         Command::Log(args) => activity::log(global, &args).await,
         Command::Pause(args) => pause::pause(global, &args).await,
         Command::Resume => pause::resume(global).await,
         Command::Status { path: Some(path), .. } => status_of(global, &path).await,
         Command::Status { path: None, check } => status(global, check).await,
         Command::Sync(SyncCommand::Wait { timeout }) => wait(global, timeout).await,
+        Command::Sync(SyncCommand::Ls) => selection::ls(global).await,
+        Command::Sync(SyncCommand::Add { path, dry_run }) => {
+            selection::select(global, &path, Selecting::Here, dry_run).await
+        }
+        Command::Sync(SyncCommand::Rm { path, dry_run }) => {
+            selection::select(global, &path, Selecting::NotHere, dry_run).await
+        }
         Command::Daemon(command) => daemon::daemon(command, global).await,
         Command::Whoami => whoami(global).await,
         Command::Doctor => doctor::doctor(global).await,

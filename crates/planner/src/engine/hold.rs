@@ -159,6 +159,17 @@ impl Holds {
         self.try_again_soon(node, trouble, now, at_ms);
     }
 
+    /// It is new, and in a directory that is not to be on this computer.
+    pub(super) fn unselected(&mut self, node: NodeId, now: Timestamp, at_ms: u64) {
+        let trouble = Trouble {
+            code: "E-NOT-SELECTED",
+            message: "is new, and lies in a folder that is not synced on this computer",
+            hint: "Move it to another folder, or sync this one again:   skep sync add FOLDER",
+            needs_person: true,
+        };
+        self.problem(node, trouble, String::new(), now, at_ms);
+    }
+
     /// Something that is ignored here stands in its place.
     pub(super) fn in_the_way(&mut self, node: NodeId, now: Timestamp, at_ms: u64) {
         let trouble = Trouble {

@@ -44,6 +44,10 @@ pub(crate) struct Filters {
     ignored: BTreeMap<NodeId, BTreeMap<Name, Option<Kind>>>,
     /// How many entries these are.
     ignored_count: u64,
+    /// Directories that a person wants not to be here.
+    deselected: BTreeSet<NodeId>,
+    /// What is missing may be so because the selection changed: until all was looked at, its absence is no deletion. The number of the change.
+    distrusts_until: Option<u64>,
     /// Nodes of Remote that were left out, by their directory.
     left_out: BTreeMap<NodeId, BTreeSet<NodeId>>,
 }
@@ -67,6 +71,8 @@ impl Filters {
             known: BTreeSet::new(),
             ignored: BTreeMap::new(),
             ignored_count: 0,
+            deselected: BTreeSet::new(),
+            distrusts_until: None,
             left_out: BTreeMap::new(),
         }
     }
@@ -83,6 +89,16 @@ impl Filters {
                 self.leave_out(&state);
             }
         }
+    }
+
+    /// Directories that a person wants not to be here.
+    pub(crate) fn deselected(&self) -> &BTreeSet<NodeId> {
+        &self.deselected
+    }
+
+    /// Whether absence says nothing now.
+    pub(super) fn distrust_absence(&self) -> bool {
+        self.distrusts_until.is_some()
     }
 
     /// A node of Remote is left out.
@@ -397,6 +413,55 @@ impl Observer {
         }
     }
 
+    /// A person selected directories anew. What the trees know from before such a change, they may know from before the files went or came: at
+    /// the start, absence is then no evidence.
+    pub(crate) fn select(
+        &mut self,
+        trees: &mut dyn Trees,
+        outside: BTreeSet<NodeId>,
+        changes: u64,
+        findings: &mut Findings,
+    ) {
+        let before = std::mem::replace(&mut self.filters.deselected, outside);
+        let is_at_start = self.seen.is_empty() && self.looks.is_empty() && self.dirty.is_empty();
+        let has_changed = trees.selection_changes() != changes;
+        if is_at_start && has_changed {
+            self.filters.distrusts_until = Some(changes);
+        } else if !self.filters.distrust_absence() {
+            trees.set_selection_changes(changes);
+        }
+        let after = self.filters.deselected.clone();
+        findings.touched.extend(after.difference(&before).copied());
+        for node in before.difference(&after) {
+            self.wake_selected(trees, *node, findings);
+        }
+        if is_at_start && has_changed {
+            // It may have been changed while nobody looked.
+            for node in trees.left_out().into_iter().filter(|node| !after.contains(node)) {
+                self.wake_selected(trees, node, findings);
+            }
+        }
+    }
+
+    fn wake_selected(&mut self, trees: &mut dyn Trees, node: NodeId, findings: &mut Findings) {
+        for nodes in self.filters.left_out.values_mut() {
+            nodes.remove(&node);
+        }
+        wake(trees, node, &mut findings.touched);
+    }
+
+    /// All was looked at since the selection changed.
+    pub(super) fn trust_absence(&mut self, trees: &mut dyn Trees) {
+        if !self.seen.is_empty()
+            && self.missing.is_empty()
+            && self.doubt_since.is_none()
+            && !self.is_looking()
+            && let Some(changes) = self.filters.distrusts_until.take()
+        {
+            trees.set_selection_changes(changes);
+        }
+    }
+
     /// What was left out in a directory is considered again, if nothing speaks against it any more.
     pub(super) fn wake_left_out(&mut self, trees: &mut dyn Trees, dir: NodeId, findings: &mut Findings) {
         let Some(nodes) = self.filters.left_out.remove(&dir) else { return };
@@ -405,7 +470,8 @@ impl Observer {
             if state.place.parent != dir {
                 continue;
             }
-            if self.filters.reason(trees, &state).is_some_and(|reason| reason.ignored) {
+            let is_ignored = self.filters.reason(trees, &state).is_some_and(|reason| reason.ignored);
+            if is_ignored || self.filters.deselected.contains(&node) {
                 self.filters.leave_out(&state);
             } else {
                 wake(trees, node, &mut findings.touched);

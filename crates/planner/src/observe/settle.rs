@@ -17,6 +17,7 @@ impl Observer {
         let missing = self.settle_missing(trees, findings);
         let rereads = self.settle_rereads(trees, findings);
         let rules = self.settle_rules();
+        self.trust_absence(trees);
         [arrivals, missing, rereads, rules].into_iter().flatten().min()
     }
 
@@ -119,6 +120,10 @@ impl Observer {
         while let Some(node) = left.pop() {
             left.extend(trees.local_children(node).into_iter().map(|(_, child)| child));
             trees.set_local(node, None);
+            if self.filters.distrust_absence() {
+                trees.set_synced(node, None);
+                trees.set_offered(node, false);
+            }
             findings.listed.push(node);
             findings.changed.insert(node);
             self.forget_directory(node);

@@ -25,12 +25,33 @@ impl Plan<'_> {
             chain.push(state);
         }
         for state in chain.into_iter().rev() {
-            found = found || self.is_ignored_there(&state);
+            found = found
+                || self.scene.observer.filters.deselected().contains(&state.node)
+                || self.is_ignored_there(&state);
             if state.kind() == Kind::Directory {
                 self.outside.insert(state.node, found);
             }
         }
         found
+    }
+
+    /// Whether a person wants the node, or a directory above it on the server, not to be on this disk.
+    pub(super) fn is_deselected(&self, node: NodeId) -> bool {
+        let deselected = self.scene.observer.filters.deselected();
+        let mut at = node;
+        for _ in 0..CHAIN_MAX {
+            if deselected.is_empty() || at == NodeId::ROOT {
+                return false;
+            }
+            if deselected.contains(&at) {
+                return true;
+            }
+            match self.trees.remote(at) {
+                Some(state) => at = state.place.parent,
+                None => return false,
+            }
+        }
+        false
     }
 
     fn is_ignored_there(&mut self, state: &NodeState) -> bool {
@@ -159,6 +180,26 @@ impl Plan<'_> {
         if [merged.content, merged.mode].contains(&Verdict::Send) {
             return self.send_changes(node, local, &remote, &Merge { place: Verdict::Same, ..*merged });
         }
+        if [merged.place, merged.content, merged.mode] == [Verdict::Same; 3] {
+            // It may have to stay for what lies in it, and is no difference then.
+            self.trees.set_synced(node, Some(Synced { state: remote.clone(), shown: local.stat }));
+            self.trees.set_offered(node, false);
+        }
         self.remove_here(node, local, remote)
+    }
+
+    /// A node that the server does not know, in a directory that is not to be here: if it is what the server has there, it goes as that;
+    /// else it stays, and is told.
+    pub(super) fn meet_outside(&mut self, node: NodeId, local: &Local) -> Outcome {
+        let holder = self.trees.remote_child(local.parent, &local.name).filter(|holder| *holder != node);
+        if let Some(holder) = holder.filter(|holder| self.trees.local(*holder).is_none())
+            && let Some(state) = self.trees.remote(holder)
+            && !self.scene.busy.contains(&holder)
+            && self.may_be_one(node, local, holder, &state)
+        {
+            return self.become_one(node, holder);
+        }
+        self.unselected.push(node);
+        Outcome::Waits
     }
 }

@@ -31,6 +31,9 @@ impl Plan<'_> {
         if let Some(no) = self.lacks_room_to_send(&local) {
             return no;
         }
+        if self.is_deselected(local.parent) {
+            return self.meet_outside(node, &local);
+        }
         if self.is_ignored_here(node) || self.lacks_rules(local.parent, &local.name) {
             return Outcome::Waits;
         }

@@ -13,6 +13,7 @@ mod large;
 mod problems;
 mod random;
 mod rules;
+mod selected;
 mod user;
 mod world;
 

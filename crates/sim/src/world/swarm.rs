@@ -49,6 +49,8 @@ pub struct Options {
     pub is_apart: bool,
     /// People write, change and remove ignore files.
     pub has_rules: bool,
+    /// People choose which directories are on their machines.
+    pub has_selection: bool,
     /// How clients hear of changes.
     pub feed: Feed,
     /// The network.
@@ -85,6 +87,7 @@ impl Options {
         let pause_ms_max = *random.pick(&[0, 5, 60, 800, 4_000]);
         // Drawn last, so that worlds without rules are as they were. Ignore files are met by all machines.
         let has_rules = random.range(0..=3) == 0 && !is_apart;
+        let has_selection = random.range(0..=5) == 0;
         let habits = habits.into_iter().map(|habits| Habits { has_rules, ..habits }).collect();
         Options {
             limits,
@@ -96,6 +99,7 @@ impl Options {
             pause_ms_max,
             is_apart,
             has_rules,
+            has_selection,
             feed,
             network,
             faults,
@@ -125,6 +129,7 @@ impl Options {
             pause_ms_max: 0,
             is_apart: false,
             has_rules: false,
+            has_selection: false,
             feed: Feed::Push,
             network,
             faults: Faults::default(),

@@ -63,6 +63,23 @@ impl Control for Scripted {
         Box::pin(async move { (!path.is_empty()).then_some(rule) })
     }
 
+    fn selection(&self) -> BoxFuture<'static, Vec<SelectableAnswer>> {
+        Box::pin(async { Vec::new() })
+    }
+
+    fn select(
+        &self,
+        _path: PathNames,
+        _wish: Selecting,
+        _dry_run: bool,
+    ) -> BoxFuture<'static, Result<SelectableAnswer, NotSelected>> {
+        Box::pin(async { Err(NotSelected { code: "E-SELECTION", message: "no".into(), hint: "none".into() }) })
+    }
+
+    fn limit(&self, _sync: SyncConfig) -> BoxFuture<'static, Result<(), String>> {
+        Box::pin(async { Ok(()) })
+    }
+
     fn pause(&self, pause: Option<PauseConfig>) -> BoxFuture<'static, Result<(), String>> {
         Box::pin(async move { if pause.is_some() { Ok(()) } else { Err("no".into()) } })
     }
@@ -96,6 +113,8 @@ async fn commands_get_their_answers_and_nonsense_gets_an_error() {
             root: skep_client::RootId::from_bytes([5; 16]),
         },
         pause: None,
+        selection: None,
+        sync: None,
     });
     let server = ControlServer::bind(&home).unwrap();
     let (stop, mut stopped) = mpsc::channel(1);

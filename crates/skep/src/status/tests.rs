@@ -23,6 +23,8 @@ fn config() -> Config {
             root: skep_client::RootId::from_bytes([5; 16]),
         },
         pause: None,
+        selection: None,
+        sync: None,
     }
 }
 
