@@ -7,7 +7,7 @@ use skep_platform::{FileError, FileErrorKind, Files, RenameMode};
 use skep_types::{Kind, Name, Stat};
 
 use crate::root::{Root, RootError};
-use crate::safe::{Fingerprint, SafeNames};
+use crate::safe::{self, Displaced, SafeNames};
 
 /// Names that are tried for a copy that is kept beside its original.
 const NAMES_TRIED_MAX: u32 = 100;
@@ -128,17 +128,9 @@ fn displace<F: Files>(pair: &Pair<'_, F>, expected: &Stat) -> Result<(), Resolve
     if is_directory(expected) {
         return Err(ResolveError::Directory);
     }
-    let fingerprint = Fingerprint::of(expected);
-    let kept = SafeNames::new(pair.random).next(fingerprint, Fingerprint::NONE, pair.copy);
-    let (files, safe) = (&pair.root.files, &pair.root.safe);
-    files.rename(&pair.dir, pair.copy, safe, &kept, RenameMode::NoReplace)?;
-    match files.stat(safe, &kept)? {
-        Some(moved) if Fingerprint::of(&moved) == fingerprint => Ok(()),
-        _ => {
-            // If its name was taken again meanwhile, looking through the safe brings it back under another one.
-            files.rename(safe, &kept, &pair.dir, pair.copy, RenameMode::NoReplace)?;
-            Err(ResolveError::Changed)
-        }
+    match safe::displace(pair.root, &pair.dir, pair.copy, expected, &mut SafeNames::new(pair.random))? {
+        Displaced::Kept => Ok(()),
+        Displaced::Back => Err(ResolveError::Changed),
     }
 }
 

@@ -5,6 +5,7 @@
 mod apply;
 mod commit;
 mod look;
+mod nearby;
 mod read;
 mod stage;
 

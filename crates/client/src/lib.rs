@@ -6,6 +6,7 @@ mod conflicts;
 mod driver;
 mod executor;
 mod link;
+mod past;
 mod root;
 mod safe;
 mod state;
@@ -18,6 +19,9 @@ pub use conflicts::{Keep, ResolveError};
 pub use driver::{Account, Activity, ActivityKind, Client, Ended, Feed, Start, StartError};
 pub use executor::Executor;
 pub use link::{Link, LinkError};
+pub use past::{
+    BringBackError, ContentError, Past, RewindPlan, Rewound, SafeEntry, SafeOfRoot, restored_name, rewind_groups,
+};
 pub use root::{Marker, Root, RootError, RootId, marker_of, open_root, prepare_root};
 pub use skep_planner::{IgnoreCheck, IgnoreRules, Ignored, Listed, Listing, Location, Selectable, TwoVersions};
 pub use state::{SqliteTrees, StateError};

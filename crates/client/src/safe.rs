@@ -76,6 +76,47 @@ impl Kept {
     }
 }
 
+/// What came of [`displace`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Displaced {
+    /// What was expected lies in the safe.
+    Kept,
+    /// It was something else, or could not be examined: it stands where it stood, or beside.
+    Back,
+}
+
+/// Moves `dir/name`, which should be `expected`, to the safe.
+pub(crate) fn displace<F: Files>(
+    root: &Root<F>,
+    dir: &F::Dir,
+    name: &Name,
+    expected: &Stat,
+    names: &mut SafeNames,
+) -> Result<Displaced, FileError> {
+    let (files, safe) = (&root.files, &root.safe);
+    let kept = names.next(Fingerprint::of(expected), Fingerprint::NONE, name);
+    files.rename(dir, name, safe, &kept, RenameMode::NoReplace)?;
+    if matches!(files.stat(safe, &kept), Ok(Some(stat)) if matches(&stat, expected)) {
+        return Ok(Displaced::Kept);
+    }
+    if files.rename(safe, &kept, dir, name, RenameMode::NoReplace).is_err() {
+        put_beside(root, safe, &kept, dir, name)?;
+    }
+    Ok(Displaced::Back)
+}
+
+/// Whether what is found is what was expected, as far as a rename leaves it alone.
+pub(crate) fn matches(found: &Stat, expected: &Stat) -> bool {
+    let same_bytes = found.size == expected.size && found.mtime == expected.mtime;
+    let is_directory = expected.kind == Some(Kind::Directory);
+    same_thing(found, expected) && (is_directory || (same_bytes && found.executable == expected.executable))
+}
+
+/// Whether both are stats of one file, directory or symlink.
+pub(crate) fn same_thing(one: &Stat, other: &Stat) -> bool {
+    one.kind == other.kind && one.inode == other.inode
+}
+
 /// Looks through the safe: puts back what should not be there, and drops what was there longer than `keep_ms`. Gives back the names in
 /// the root under which files came back.
 pub(crate) fn look_through<F: Files>(root: &Root<F>, now: Timestamp, keep_ms: u64) -> Result<Vec<Name>, FileError> {
@@ -104,6 +145,11 @@ pub(crate) fn displaced_as<F: Files>(root: &Root<F>, stat: &Stat) -> Result<Vec<
     let entries = root.files.list(&root.safe)?.into_iter();
     let kept = entries.filter_map(|(entry, _)| Kept::parse(&entry).map(|kept| (entry, kept)));
     Ok(kept.filter(|(_, kept)| kept.expected == expected).map(|(entry, kept)| (entry, kept.name)).collect())
+}
+
+/// What an entry of the safe was called, if it is one that had to give way and not something that looking through will put right.
+pub(crate) fn displaced_name(entry: &Name, stat: &Stat) -> Option<Name> {
+    Kept::parse(entry).filter(|kept| kept.expected == Fingerprint::of(stat)).map(|kept| kept.name)
 }
 
 /// Moves `from/entry`, which a person wrote, to where people see it: into `to`, under a name made from `name` that nothing has.

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use skep_planner::{Local, Synced, Trees};
-use skep_types::{Cursor, Name, NodeId, NodeState, Timestamp};
+use skep_types::{ContentId, Cursor, ListId, Name, NodeId, NodeState, Timestamp};
 
 use row::{
     from_cbor, from_inode, kept_name, kept_node, local_from_bytes, local_to_bytes, synced_from_bytes, synced_to_bytes,
@@ -170,7 +170,7 @@ impl SqliteTrees {
     pub fn forget_all(&mut self) -> Result<(), StateError> {
         self.with_step(|state| {
             let tables = "DELETE FROM synced; DELETE FROM local_diff; DELETE FROM remote_diff; DELETE FROM offered; \
-                          DELETE FROM applying; DELETE FROM meta WHERE key = 'cursor'";
+                          DELETE FROM applying; DELETE FROM lists; DELETE FROM meta WHERE key = 'cursor'";
             state.note(state.connection.execute_batch(tables));
             state.totals = Totals::default();
         })
@@ -272,6 +272,23 @@ impl SqliteTrees {
         }
     }
 
+    /// Notes under which list of chunks the node is found, if it has one.
+    fn note_list(&self, node: NodeId, before: Option<&Synced>, after: Option<&Synced>) {
+        let (before, after) = (before.and_then(list_of), after.and_then(list_of));
+        if before == after {
+            return;
+        }
+        if let Some(list) = before {
+            self.write("DELETE FROM lists WHERE list = ?1 AND node = ?2", params![list.as_bytes(), node.as_bytes()]);
+        }
+        if let Some(list) = after {
+            self.write(
+                "INSERT OR IGNORE INTO lists (list, node) VALUES (?1, ?2)",
+                params![list.as_bytes(), node.as_bytes()],
+            );
+        }
+    }
+
     fn nodes(&self, sql: &str, values: impl Params) -> Vec<NodeId> {
         self.many(sql, values, |row| kept_node(row, 0))
     }
@@ -281,6 +298,14 @@ impl SqliteTrees {
 const AWAKE: u8 = 0;
 const RESTING: u8 = 1;
 const LEFT_OUT: u8 = 2;
+
+/// The list of chunks of a file that has several.
+fn list_of(synced: &Synced) -> Option<ListId> {
+    match synced.state.content.file()?.id {
+        ContentId::List(list) => Some(list),
+        ContentId::Empty | ContentId::Chunk(_) => None,
+    }
+}
 
 /// `limit` as SQLite counts.
 fn limit_of(limit: usize) -> i64 {
@@ -342,6 +367,12 @@ impl Trees for SqliteTrees {
         self.nodes(sql, params![parent.as_bytes()])
     }
 
+    fn synced_with(&self, content: ContentId) -> Option<NodeId> {
+        let ContentId::List(list) = content else { return None };
+        let sql = "SELECT node FROM lists WHERE list = ?1 ORDER BY node LIMIT 1";
+        self.one(sql, params![list.as_bytes()], |row| kept_node(row, 0))
+    }
+
     fn local_by_inode(&self, inode: u64) -> Vec<NodeId> {
         let sql = "SELECT node FROM synced AS s WHERE inode = ?1 \
                    AND NOT EXISTS (SELECT 1 FROM local_diff AS d WHERE d.node = s.node) \
@@ -378,6 +409,7 @@ impl Trees for SqliteTrees {
         let local_row = self.local_row(node);
         let remote_row = self.remote_row(node);
         self.count(before.as_ref(), synced.as_ref());
+        self.note_list(node, before.as_ref(), synced.as_ref());
         match &synced {
             None => self.write("DELETE FROM synced WHERE node = ?1", params![node.as_bytes()]),
             Some(synced) => {

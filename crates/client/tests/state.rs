@@ -63,6 +63,11 @@ impl Trees for Model {
     fn remote_children(&self, parent: NodeId) -> Vec<NodeId> {
         self.remote.iter().filter(|(_, state)| state.place.parent == parent).map(|(node, _)| *node).collect()
     }
+    fn synced_with(&self, content: ContentId) -> Option<NodeId> {
+        let is_list = matches!(content, ContentId::List(_));
+        let holds = |synced: &Synced| synced.state.content.file().is_some_and(|file| is_list && file.id == content);
+        self.synced.iter().find(|(_, synced)| holds(synced)).map(|(node, _)| *node)
+    }
     fn local_by_inode(&self, inode: u64) -> Vec<NodeId> {
         self.local.iter().filter(|(_, local)| local.stat.inode == inode).map(|(node, _)| *node).collect()
     }

@@ -45,7 +45,7 @@ impl Retention {
 
     /// From before this time, lines of the connection log go.
     pub fn connections_since(&self, now: Timestamp) -> Timestamp {
-        before(now, self.connections_ms)
+        now.minus_milliseconds(self.connections_ms)
     }
 
     /// The field groups of `entry` that nobody can come back to any more, because `later`, an entry of the same node, has set them
@@ -70,11 +70,7 @@ pub fn retention_clock(last: Option<Timestamp>, clock: Timestamp) -> Timestamp {
 }
 
 fn is_older(time: Timestamp, than_ms: u64, now: Timestamp) -> bool {
-    time < before(now, than_ms)
-}
-
-fn before(now: Timestamp, milliseconds: u64) -> Timestamp {
-    Timestamp::from_nanoseconds(now.as_nanoseconds() - i128::from(milliseconds) * 1_000_000)
+    time < now.minus_milliseconds(than_ms)
 }
 
 #[cfg(test)]

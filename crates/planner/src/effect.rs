@@ -40,7 +40,7 @@ pub struct ReadRequest {
     pub size: u64,
 }
 
-/// Where the bytes that a commit brings can be read.
+/// Where bytes can be read on this disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// Where the file stands.
@@ -58,6 +58,8 @@ pub struct ApplyOperation {
     pub node: NodeId,
     /// What.
     pub kind: ApplyKind,
+    /// Where the bytes that it brings may stand on this disk already, some of them at least: they need not be fetched. A hint.
+    pub nearby: Option<Source>,
 }
 
 impl ApplyOperation {

@@ -16,8 +16,8 @@ use skep_types::{
 
 use crate::ids::IdSource;
 use crate::observe::{Findings, Observer};
-use crate::plan::{Applying, CHAIN_MAX, Outcome, Plan, Purpose, Room, Scene, Sending, Traffic, read_effects};
-use crate::trees::{LocalContent, Synced, Trees};
+use crate::plan::{Applying, Outcome, Plan, Purpose, Room, Scene, Sending, Traffic, read_effects};
+use crate::trees::{CHAIN_MAX, LocalContent, Synced, Trees};
 use crate::{ApplyKind, ApplyOperation, BatchId, Effect, Event, Input};
 
 pub use ignored::{IgnoreCheck, Ignored};
@@ -50,6 +50,8 @@ pub struct Identity {
 #[derive(Debug)]
 struct CommitUnderWay {
     groups: Vec<BTreeSet<NodeId>>,
+    /// Nodes of groups that bring content.
+    bringing: BTreeSet<NodeId>,
     big: bool,
 }
 
@@ -502,7 +504,9 @@ impl Engine {
         let groups: Vec<BTreeSet<NodeId>> =
             sending.groups.iter().map(|group| group.0.iter().map(|operation| operation.node()).collect()).collect();
         self.busy.extend(groups.iter().flatten().copied());
-        self.commits.insert(id, CommitUnderWay { groups, big });
+        let brings = |group: &&BTreeSet<NodeId>| group.iter().any(|node| sending.sources.contains_key(node));
+        let bringing = groups.iter().filter(brings).flatten().copied().collect();
+        self.commits.insert(id, CommitUnderWay { groups, bringing, big });
         let drive = self.identity.drive;
         let commit = Commit { id, drive, groups: sending.groups, evidence: Evidence::Events };
         Some(Effect::Commit { commit, sources: sending.sources })

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skep_types::{Cursor, Name, NodeId, NodeState, Timestamp};
+use skep_types::{ContentId, Cursor, Name, NodeId, NodeState, Timestamp};
 
 use crate::trees::{Local, Synced, Trees};
 
@@ -77,6 +77,12 @@ impl Trees for MemoryTrees {
     fn remote_children(&self, parent: NodeId) -> Vec<NodeId> {
         let first = (parent, NodeId::from_bytes([0; NodeId::LEN]));
         self.remote_parents.range(first..).take_while(|(dir, _)| *dir == parent).map(|(_, node)| *node).collect()
+    }
+
+    fn synced_with(&self, content: ContentId) -> Option<NodeId> {
+        let is_list = matches!(content, ContentId::List(_));
+        let holds = |synced: &Synced| synced.state.content.file().is_some_and(|file| is_list && file.id == content);
+        self.synced.iter().find(|(_, synced)| holds(synced)).map(|(node, _)| *node)
     }
 
     fn local_by_inode(&self, inode: u64) -> Vec<NodeId> {

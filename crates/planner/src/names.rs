@@ -1,7 +1,7 @@
 //! Names that the planner makes.
 
 use skep_types::product::TWO_VERSIONS;
-use skep_types::{Name, NodeId, Timestamp};
+use skep_types::{Civil, Name, NodeId, Timestamp};
 
 /// Longest part of a device's name that goes into a file name, in bytes.
 const DEVICE_BYTES_MAX: usize = 40;
@@ -96,25 +96,8 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 
 /// `2026-11-20 14.03.07` in UTC: sorts by time, and no file system refuses it.
 fn clock_face(time: Timestamp) -> String {
-    // Clamped to years that have four digits; an mtime may be anything.
-    let seconds = time.seconds.clamp(-62_135_596_800, 253_402_300_799);
-    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let (year, month, day) = civil_from_days(days);
-    format!("{year:04}-{month:02}-{day:02} {:02}.{:02}.{:02}", second / 3600, second / 60 % 60, second % 60)
-}
-
-/// Year, month and day of the proleptic Gregorian calendar, so many days after 1970-01-01. After Howard Hinnant,
-/// "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_index = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_index + 2) / 5 + 1;
-    let month = if month_index < 10 { month_index + 3 } else { month_index - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+    let Civil { year, month, day, hour, minute, second } = time.civil();
+    format!("{year:04}-{month:02}-{day:02} {hour:02}.{minute:02}.{second:02}")
 }
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ mod send;
 use std::collections::{BTreeMap, BTreeSet};
 
 use skep_types::{
-    Content, Group, Kind, Limits, Mode, NodeId, NodeState, Operation, Place, Seq, Stat, Timestamp, Version,
+    COARSEST_CLOCK_NS, Content, Group, Kind, Limits, Mode, NodeId, NodeState, Operation, Place, Seq, Stat, Timestamp,
+    Version,
 };
 
 use crate::engine::Identity;
@@ -21,11 +22,9 @@ use crate::names::swap_name;
 use crate::observe::Observer;
 use crate::reconcile::{Merge, Verdict, merge};
 use crate::shape::Shape;
-use crate::trees::{LIMBO, Local, LocalContent, Synced, Trees};
+use crate::trees::{CHAIN_MAX, LIMBO, Local, LocalContent, Synced, Trees};
 use crate::{ApplyKind, ApplyOperation, Effect, Location, ReadRequest, Source};
 
-/// Deepest chain of parents that is followed.
-pub(crate) const CHAIN_MAX: usize = 4096;
 /// Files in one read effect, bytes in it, and bytes asked for in one pass.
 const READ_FILES_MAX: usize = 128;
 const READ_BYTES_MAX: u64 = 16 << 20;
@@ -466,7 +465,7 @@ impl<'a> Plan<'a> {
             return Outcome::NoRoomToRead;
         }
         let Some(local) = self.trees.local(node) else { return Outcome::Waits };
-        let Some(at) = Shape::default().location(self.trees, local.parent, &local.name) else { return Outcome::Waits };
+        let Some(at) = self.location_now(&local) else { return Outcome::Waits };
         self.scene.observer.begin_read(node);
         self.read_bytes += local.stat.size;
         self.reads.push(ReadRequest { node, at, size: local.stat.size });
@@ -596,8 +595,9 @@ impl<'a> Plan<'a> {
             _ => 0,
         };
         let big = self.is_big(bytes);
+        let nearby = self.nearby(node, &kind);
         let applying = if big { &mut self.applying_big } else { &mut self.applying };
-        applying.operations.push((ApplyOperation { node, kind }, purpose));
+        applying.operations.push((ApplyOperation { node, kind, nearby }, purpose));
         applying.content_bytes += bytes;
         self.applied.insert(node);
         if big {
@@ -638,6 +638,11 @@ impl<'a> Plan<'a> {
         bytes > self.scene.limits.bundle_bytes_max as u64
     }
 
+    /// Where something stands before any planned operation is carried out.
+    pub(super) fn location_now(&self, local: &Local) -> Option<Location> {
+        Shape::default().location(self.trees, local.parent, &local.name)
+    }
+
     /// The location of a node, with the operations planned so far carried out.
     pub(super) fn location(&self, node: NodeId) -> Option<Location> {
         let (parent, name) = self.shape.place(self.trees, node)?;
@@ -648,7 +653,7 @@ impl<'a> Plan<'a> {
 /// Whether a disk may show `mtime` as `shown`: its clock may count whole seconds, or pairs of them.
 fn may_be_rounded(shown: Timestamp, mtime: Timestamp) -> bool {
     let difference = shown.as_nanoseconds().abs_diff(mtime.as_nanoseconds());
-    difference == 0 || (shown.nanoseconds == 0 && difference < 2_000_000_000)
+    difference == 0 || (shown.nanoseconds == 0 && difference < COARSEST_CLOCK_NS)
 }
 
 /// The reads of a pass, in parts that can go to several hands.

@@ -2,7 +2,7 @@
 //!
 //! Field group by field group, for a node that both sides have. The whole table of rules is in the tests below.
 
-use skep_types::{Content, DeviceId, Mode, NodeState, Version};
+use skep_types::{Content, ContentId, DeviceId, Mode, NodeState, Version};
 
 use crate::trees::{Local, LocalContent, Synced};
 
@@ -83,23 +83,35 @@ fn content_verdict(base: Option<&Content>, local: &LocalContent, remote: &Conten
     match sides.verdict(Content::same_bytes, Verdict::KeepBoth) {
         // Equal bytes never conflict; of two mtimes the one that changed, else the server's.
         Verdict::Same => sides.verdict(Content::eq, Verdict::Apply),
+        // An empty file holds nothing that could be kept: what has bytes lives on, as an edit does against a deletion. A power cut
+        // leaves empty files where there were none.
+        Verdict::KeepBoth if is_empty(local) => Verdict::Apply,
+        Verdict::KeepBoth if is_empty(remote) => Verdict::Send,
         verdict => verdict,
     }
 }
 
+/// Whether it is a file without a byte.
+pub(crate) fn is_empty(content: &Content) -> bool {
+    content.file().is_some_and(|file| file.id == ContentId::Empty)
+}
+
 #[cfg(test)]
 mod tests {
-    use skep_types::{ChunkId, CommitId, ContentId, FileContent, Kind, Name, NodeId, Place, Seq, Stat, Timestamp};
+    use skep_types::{ChunkId, CommitId, FileContent, Kind, Name, NodeId, Place, Seq, Stat, Timestamp};
 
     use super::*;
 
     const ME: DeviceId = DeviceId::from_bytes([1; 8]);
     const OTHER: DeviceId = DeviceId::from_bytes([2; 8]);
 
-    /// A side as one string: name, bytes, mtime digit, mode: `a A1-`, `a A1x`.
+    /// A side as one string: name, bytes, mtime digit, mode: `a A1-`, `a A1x`, and without a byte `a 01-`.
     fn content(text: &str) -> Content {
         let bytes = text.as_bytes();
-        let id = ContentId::Chunk(ChunkId::from_bytes([bytes[2]; 32]));
+        let id = match bytes[2] {
+            b'0' => ContentId::Empty,
+            chunk => ContentId::Chunk(ChunkId::from_bytes([chunk; 32])),
+        };
         let mtime = Timestamp { seconds: i64::from(bytes[3]), nanoseconds: 0 };
         Content::File(FileContent { id, size: 1, mtime })
     }
@@ -149,6 +161,12 @@ mod tests {
             ("",      "a B2-", "a C3-", OTHER, [Same, KeepBoth, Same]),
             ("",      "a B2-", "a C3-", ME,    [Same, Send, Same]),
             ("",      "a B2-", "a B3-", OTHER, [Same, Apply, Same]),
+            ("a A1-", "a 02-", "a A1-", OTHER, [Same, Send, Same]),
+            ("a A1-", "a A1-", "a 02-", OTHER, [Same, Apply, Same]),
+            ("a A1-", "a 02-", "a C3-", OTHER, [Same, Apply, Same]),
+            ("a A1-", "a B2-", "a 03-", OTHER, [Same, Send, Same]),
+            ("",      "a 02-", "a C3-", OTHER, [Same, Apply, Same]),
+            ("",      "a B2-", "a 03-", OTHER, [Same, Send, Same]),
             ("a A1-", "b A1-", "a A1-", OTHER, [Send, Same, Same]),
             ("a A1-", "a A1-", "b A1-", OTHER, [Apply, Same, Same]),
             ("a A1-", "b A1-", "c A1-", OTHER, [Apply, Same, Same]),

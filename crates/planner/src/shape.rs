@@ -5,10 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use skep_types::{Name, NodeId};
 
 use crate::Location;
-use crate::trees::{LIMBO, Trees};
-
-/// Deepest chain of parents that is followed; a longer one is a fault and leads nowhere.
-const CHAIN_MAX: usize = 4096;
+use crate::trees::{CHAIN_MAX, LIMBO, Trees};
 
 /// Planned changes of places, over Local.
 #[derive(Debug, Default)]

@@ -1,9 +1,12 @@
 //! The three trees, as the planner reads and writes them.
 
-use skep_types::{Content, Cursor, FileContent, Kind, Mode, Name, NodeId, NodeState, Stat, Timestamp};
+use skep_types::{Content, ContentId, Cursor, FileContent, Kind, Mode, Name, NodeId, NodeState, Stat, Timestamp};
 
 /// In Local, the directory of nodes that were pushed from their place and not found elsewhere so far. Never on the server.
 pub const LIMBO: NodeId = NodeId::from_bytes([0xfe; NodeId::LEN]);
+
+/// Deepest chain of parents that is followed; a longer one is a fault and leads nowhere.
+pub const CHAIN_MAX: usize = 4096;
 
 /// What Local knows of a node's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +102,8 @@ pub trait Trees {
     fn local_children(&self, parent: NodeId) -> Vec<(Name, NodeId)>;
     /// The children of a directory of Remote, trashed ones as well, by id.
     fn remote_children(&self, parent: NodeId) -> Vec<NodeId>;
+    /// A node of Synced that holds this content. Only files of several chunks are found.
+    fn synced_with(&self, content: ContentId) -> Option<NodeId>;
     /// The nodes of Local whose stat has this inode, by id.
     fn local_by_inode(&self, inode: u64) -> Vec<NodeId>;
 

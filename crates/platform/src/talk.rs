@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use skep_types::Timestamp;
+use skep_types::{Civil, Timestamp};
 
 /// How a program ends. The numbers are for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,24 +102,8 @@ fn edits_between(a: &str, b: &str) -> usize {
 
 /// A time as `2026-11-20T14:10:04Z`.
 pub fn utc_text(time: Timestamp) -> String {
-    let (days, second) = (time.seconds.div_euclid(86_400), time.seconds.rem_euclid(86_400));
-    let (year, month, day) = civil_date(days);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
-}
-
-/// The Gregorian date so many days after 1970-01-01, counted in eras of 400 years that begin on a 1 March, so that the
-/// leap day is the last of its year.
-fn civil_date(days: i64) -> (i64, i64, i64) {
-    const DAYS_PER_ERA: i64 = 146_097;
-    const FROM_0000_03_01_TO_1970_01_01: i64 = 719_468;
-    let days = days.saturating_add(FROM_0000_03_01_TO_1970_01_01);
-    let (era, day_of_era) = (days.div_euclid(DAYS_PER_ERA), days.rem_euclid(DAYS_PER_ERA));
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let months_since_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * months_since_march + 2) / 5 + 1;
-    let month = if months_since_march < 10 { months_since_march + 3 } else { months_since_march - 9 };
-    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
+    let Civil { year, month, day, hour, minute, second } = time.civil();
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use skep_metastore::{Connection, MetaStore, StoreError};
 use skep_platform::{Clock, Gone, Lane, Tasks, offload};
 use skep_protocol::{ByteStream, Code, Joined};
-use skep_types::{DeviceId, Timestamp};
+use skep_types::{Civil, DeviceId, Timestamp};
 use tokio::sync::{broadcast, watch};
 
 use crate::ServiceError;
@@ -313,26 +313,11 @@ fn json_text(text: &str) -> String {
     quoted
 }
 
-/// RFC 3339 in UTC, with milliseconds. The calendar is the proleptic Gregorian one, counted in eras of 400 years.
+/// RFC 3339 in UTC, with milliseconds.
 fn iso_time(time: Timestamp) -> String {
-    let days = time.seconds.div_euclid(86_400);
-    let second = time.seconds.rem_euclid(86_400);
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
-        second / 3600,
-        second / 60 % 60,
-        second % 60,
-        time.nanoseconds / 1_000_000
-    )
+    let Civil { year, month, day, hour, minute, second } = time.civil();
+    let millisecond = time.nanoseconds / 1_000_000;
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millisecond:03}Z")
 }
 
 #[cfg(test)]

@@ -17,7 +17,8 @@ use crate::link::HttpLink;
 use crate::names::{self, NameText};
 use crate::status::{SCHEMA, StatusAnswer, exit_of_wait};
 use crate::{
-    activity, conflicts, connect, daemon, doctor, ignore, join, limit, ls, pause, remote, selection, terminal,
+    account, activity, conflicts, connect, daemon, devices, doctor, get, history, ignore, join, limit, ls, pause,
+    remote, restore, rewind, selection, terminal, trash,
 };
 
 /// A daemon that was asked to wait answers a little after the time is up, if it is well.
@@ -39,6 +40,11 @@ pub async fn carry_out(command: Command, global: &Global) -> Result<Exit, Compla
         Command::Ignore { command } => ignore::ignore(global, command).await,
         Command::Limit(args) => limit::limit(global, &args).await,
         Command::Log(args) => activity::log(global, &args).await,
+        Command::History(args) => history::history(global, &args).await,
+        Command::Restore(args) => restore::restore(global, &args).await,
+        Command::Get(args) => get::get(global, &args).await,
+        Command::Trash { command } => trash::trash(global, command).await,
+        Command::Rewind(args) => rewind::rewind(global, &args).await,
         Command::Pause(args) => pause::pause(global, &args).await,
         Command::Resume => pause::resume(global).await,
         Command::Status { path: Some(path), .. } => status_of(global, &path).await,
@@ -53,6 +59,10 @@ pub async fn carry_out(command: Command, global: &Global) -> Result<Exit, Compla
         }
         Command::Daemon(command) => daemon::daemon(command, global).await,
         Command::Whoami => whoami(global).await,
+        Command::Profile { name } => account::profile(global, name).await,
+        Command::Passwd { password_stdin } => account::passwd(global, password_stdin).await,
+        Command::Logout => account::logout(global).await,
+        Command::Devices { command } => devices::devices(global, command).await,
         Command::Doctor => doctor::doctor(global).await,
         Command::Version => version(global),
         Command::Completions { shell } => terminal::print(&args::completions(shell)).map(|()| Exit::Done),

@@ -21,7 +21,7 @@ pub use limits::Limits;
 pub use name::{Name, NameError};
 pub use node::{Content, Entry, FieldGroups, FileContent, Kind, Mode, NodeState, Place, Version};
 pub use stat::{Change, Stat};
-pub use time::Timestamp;
+pub use time::{COARSEST_CLOCK_NS, Civil, Timestamp};
 
 /// The product's names and numbers; every default path, port and environment prefix derives from these.
 pub mod product {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use skep_planner::{ApplyKind, ApplyOperation, ApplyResult, BatchId, Effect, Event, Progress, Trees};
+use skep_planner::{ApplyKind, ApplyOperation, ApplyResult, BatchId, CHAIN_MAX, Effect, Event, Progress, Trees};
 use skep_types::product::TWO_VERSIONS;
 use skep_types::{Commit, CommitId, CommitReply, GroupResult, Name, NodeId, Operation, Timestamp};
 use tokio::sync::watch;
@@ -12,8 +12,6 @@ use super::Client;
 
 /// What is kept until a shell has read it. More than two commits and two batches bring at once.
 const ACTIVITIES_MAX: usize = 20_000;
-/// Deepest chain of parents that is followed.
-const CHAIN_MAX: usize = 512;
 
 /// What kind of thing happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 
 use skep_planner::{ApplyError, ApplyKind, ApplyOperation, ApplyResult, Location};
 use skep_platform::{FileError, FileErrorKind, Files, RenameMode};
-use skep_types::{Content, ContentId, FileContent, Kind, Mode, Name, Stat, Timestamp};
+use skep_types::{COARSEST_CLOCK_NS, Content, ContentId, FileContent, Kind, Mode, Name, Stat, Timestamp};
 
 use crate::root::{Root, own_dir};
-use crate::safe::{Fingerprint, SafeNames, put_beside};
+use crate::safe::{self, Displaced, Fingerprint, SafeNames, matches, put_beside, same_thing};
 
 /// What was staged for one operation.
 pub(crate) type Staged = Option<Result<Name, ApplyError>>;
@@ -42,9 +42,6 @@ struct Exchange<'a> {
     ours: &'a Stat,
     content: &'a Content,
 }
-
-/// The coarsest clock of a file system that is known: FAT counts two seconds.
-const COARSEST_CLOCK_NS: u128 = 2_000_000_000;
 
 /// Does `operations` in their order. `staged` holds, for each, the file that was written for it. `read` hashes a file.
 pub(crate) fn apply_batch<F: Files>(
@@ -304,16 +301,10 @@ impl<F: Files> Batch<'_, F> {
     /// Moves `dir/name` to the safe. What turns out to be something else than `expected` is put back.
     fn displace(&mut self, dir: &F::Dir, name: &Name, expected: &Stat) -> Result<(), ApplyError> {
         self.check_untouched(dir, name, expected)?;
-        let (files, safe) = (&self.root.files, &self.root.safe);
-        let kept = self.safe_names.next(Fingerprint::of(expected), Fingerprint::NONE, name);
-        files.rename(dir, name, safe, &kept, RenameMode::NoReplace).map_err(apply_error)?;
-        if matches!(files.stat(safe, &kept), Ok(Some(stat)) if matches(&stat, expected)) {
-            return Ok(());
+        match safe::displace(self.root, dir, name, expected, &mut self.safe_names).map_err(apply_error)? {
+            Displaced::Kept => Ok(()),
+            Displaced::Back => Err(ApplyError::Changed),
         }
-        if files.rename(safe, &kept, dir, name, RenameMode::NoReplace).is_err() {
-            put_beside(self.root, safe, &kept, dir, name).map_err(apply_error)?;
-        }
-        Err(ApplyError::Changed)
     }
 
     /// Fails if what stands there was changed in any way since it was looked at, the ctime included: the displaced file itself cannot
@@ -370,18 +361,6 @@ impl<F: Files> Batch<'_, F> {
 
 fn staged_name(staged: &Staged) -> Result<Name, ApplyError> {
     staged.clone().unwrap_or_else(|| Err(ApplyError::Failed("nothing was staged".into())))
-}
-
-/// Whether `found` is `expected`: of a directory, only identity counts; of the rest, all but what a rename changes.
-fn matches(found: &Stat, expected: &Stat) -> bool {
-    let same_bytes = found.size == expected.size && found.mtime == expected.mtime;
-    let is_directory = expected.kind == Some(Kind::Directory);
-    same_thing(found, expected) && (is_directory || (same_bytes && found.executable == expected.executable))
-}
-
-/// Whether both are stats of one file, directory or symlink.
-fn same_thing(one: &Stat, other: &Stat) -> bool {
-    one.kind == other.kind && one.inode == other.inode
 }
 
 /// How a failed file operation is told to the engine.

@@ -15,6 +15,7 @@ use skep_types::{ChunkId, Content, ContentId, FileContent, ListId, Mode, Name};
 
 use super::Shared;
 use super::apply::{Staged, apply_error};
+use super::nearby::Nearby;
 use crate::call::{CallError, next_block};
 use crate::root::from_io;
 use crate::world::World;
@@ -64,11 +65,12 @@ impl<M: World> Shared<M> {
         }
         let fitting = self.fitting(wanted, &mut staged).await;
         let plans = Arc::new(self.plans(fitting, &mut staged).await);
+        let nearby = self.nearby(operations).await;
         let mut writing = Writing { open: None, failed: BTreeMap::new() };
         let mut unreachable = None;
         let firsts = plans.iter().filter_map(|plan| plan.manifest.chunks.first()).map(|chunk| chunk.id).collect();
         for page in pages(&plans, self.limits.chunk_query_max) {
-            let chunks = self.chunks_of(&page, &firsts, &mut unreachable).await;
+            let chunks = self.chunks_of(&page, &nearby, &firsts, &mut unreachable).await;
             let missing = unreachable.clone().unwrap_or(ApplyError::MissingContent);
             let (shared, plans) = (self.clone(), plans.clone());
             let written = offload(self.world.tasks(), Lane::Disk, move || {
@@ -125,10 +127,16 @@ impl<M: World> Shared<M> {
         }
         let unknown: Vec<ListId> = unknown.into_iter().collect();
         let mut failure = ApplyError::MissingContent;
-        let mut fetched = BTreeMap::new();
+        let mut fetched: BTreeMap<ListId, Arc<Manifest>> = BTreeMap::new();
         if !unknown.is_empty() {
             match self.server.manifests(&unknown).await {
-                Ok(found) => fetched = found.into_iter().map(|(list, found)| (list, Arc::new(found))).collect(),
+                Ok(found) => {
+                    for (list, manifest) in found {
+                        let manifest = Arc::new(manifest);
+                        self.keep_manifest(ContentId::List(list), manifest.clone());
+                        fetched.insert(list, manifest);
+                    }
+                }
                 Err(error) => failure = fetch_error(&error),
             }
         }
@@ -160,8 +168,9 @@ impl<M: World> Shared<M> {
 
     /// The chunks that `page` needs, as far as they can be had. Once the server cannot be reached, it is not asked again.
     async fn chunks_of(
-        &self,
+        self: &Arc<Self>,
         page: &[Item],
+        nearby: &Nearby,
         firsts: &BTreeSet<ChunkId>,
         unreachable: &mut Option<ApplyError>,
     ) -> BTreeMap<ChunkId, Bytes> {
@@ -174,6 +183,7 @@ impl<M: World> Shared<M> {
                 None => drop(needed.insert(chunk.id)),
             }
         }
+        self.read_nearby(nearby, &mut needed, &mut chunks).await;
         if needed.is_empty() || unreachable.is_some() {
             return chunks;
         }

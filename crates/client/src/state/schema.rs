@@ -38,6 +38,7 @@ CREATE TABLE IF NOT EXISTS applying (
     node BLOB PRIMARY KEY, parent BLOB NOT NULL, name BLOB NOT NULL, state BLOB NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS applying_place ON applying (parent, name);
+CREATE TABLE IF NOT EXISTS lists (list BLOB NOT NULL, node BLOB NOT NULL, PRIMARY KEY (list, node)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS remote_awake ON remote_diff (node) WHERE resting = 0;
 CREATE INDEX IF NOT EXISTS remote_left_out ON remote_diff (node) WHERE resting = 2;
 ";

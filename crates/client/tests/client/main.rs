@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use skep_client::{Feed, SqliteTrees, StartError, State, WaitOutcome};
+use skep_platform::FileErrorKind;
 use skep_types::Limits;
 
 use rig::{MINUTE_MS, Rig};
@@ -299,4 +300,50 @@ async fn a_path_tells_why_it_is_as_it_is() {
     let report = a.client().report(path).await.unwrap();
     assert_eq!((report.path.as_str(), report.state), ("f", "synced"));
     assert_eq!(a.client().wait_equal(MINUTE_MS).await, Ok(WaitOutcome::Equal));
+}
+
+/// A copy, and a big file of which a little changed, are made of what the disk holds.
+#[tokio::test(start_paused = true)]
+async fn what_is_here_already_is_not_fetched() {
+    let rig = Rig::new(Limits { inline_bytes_max: 0, ..tiny() }).await;
+    let (a, b) = (rig.device("a").await, rig.device("b").await);
+    let mut bytes = noise(1, 100_000);
+    a.write("film", &bytes);
+    a.equal().await;
+    b.equal().await;
+    assert!(b.received() > 100_000, "counted: {}", b.received());
+
+    let before = b.received();
+    a.disk.user().make_dir("copies").unwrap();
+    a.write("copies/film", &bytes);
+    a.equal().await;
+    b.equal().await;
+    assert_eq!(a.tree(), b.tree());
+    let copied = b.received() - before;
+    // The list of its chunks: 36 bytes for each 128.
+    assert!(copied < 40_000, "a copy cost {copied} bytes");
+
+    bytes.splice(50_000..50_001, *b"some more");
+    a.write("film", &bytes);
+    let before = b.received();
+    a.equal().await;
+    b.equal().await;
+    assert_eq!(a.tree(), b.tree());
+    let edited = b.received() - before;
+    assert!(edited < 40_000, "an edit cost {edited} bytes");
+}
+
+/// What cannot be read here is fetched.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_here_is_fetched() {
+    let rig = Rig::new(Limits { inline_bytes_max: 0, ..tiny() }).await;
+    let (a, b) = (rig.device("a").await, rig.device("b").await);
+    a.write("film", &noise(1, 20_000));
+    a.equal().await;
+    b.equal().await;
+    b.disk.fail_next("read_range", 3, FileErrorKind::Other);
+    a.write("copy", &noise(1, 20_000));
+    a.equal().await;
+    b.equal().await;
+    assert_eq!(b.disk.user().read("copy").unwrap().as_slice(), noise(1, 20_000));
 }

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use futures_util::StreamExt;
 use skep_blobstore::MemoryBlobs;
 use skep_client::{
     Account, Client, Feed, Link, LinkError, Machine, Marker, RootId, SqliteTrees, Start, StartError, State,
@@ -75,6 +76,8 @@ pub struct LocalLink {
     is_cut: Arc<AtomicBool>,
     /// Whether feeds can be had.
     has_feed: bool,
+    /// Bytes that came from the server.
+    received: Arc<AtomicU64>,
 }
 
 impl LocalLink {
@@ -84,6 +87,14 @@ impl LocalLink {
             false => Ok(()),
         }
     }
+
+    fn counted(&self, answer: ByteStream) -> ByteStream {
+        let received = self.received.clone();
+        Box::pin(answer.inspect(move |part| {
+            let length = part.as_ref().map_or(0, |bytes| bytes.len());
+            received.fetch_add(length as u64, Ordering::Relaxed);
+        }))
+    }
 }
 
 impl Link for LocalLink {
@@ -91,7 +102,7 @@ impl Link for LocalLink {
         self.check()?;
         let answer = self.server.call(token, "192.0.2.7:5000", body).await;
         self.check()?;
-        Ok(answer)
+        Ok(self.counted(answer))
     }
 
     async fn feed(&self, token: &str, request: FeedRequest) -> Result<ByteStream, LinkError> {
@@ -99,7 +110,7 @@ impl Link for LocalLink {
         if !self.has_feed {
             return Err(LinkError::Unreachable("a proxy is in the way".into()));
         }
-        Ok(self.server.feed(token, "192.0.2.7:5000", request).await?)
+        Ok(self.counted(self.server.feed(token, "192.0.2.7:5000", request).await?))
     }
 }
 
@@ -137,7 +148,8 @@ impl Rig {
     pub async fn device_with(&self, name: &str, feed: Feed, has_feed: bool) -> Device {
         let clock = self.clock;
         let disk = SimDisk::new(DiskConfig::default(), Arc::new(move || clock.now()));
-        let link = LocalLink { server: self.server.clone(), is_cut: Arc::default(), has_feed };
+        let link =
+            LocalLink { server: self.server.clone(), is_cut: Arc::default(), has_feed, received: Arc::default() };
         let joined = skep_client::join(&link, "maya", "correct horse", name, "test", "skep test").await.unwrap();
         let id = RootId::from_bytes(CountingEntropy(self.entropy.clone()).bytes());
         prepare_root(&disk, Marker { id, drive: joined.drives[0].drive, device: joined.device }).unwrap();
@@ -225,6 +237,11 @@ impl Device {
         while client.status().state != state {
             client.status_changed().await.unwrap();
         }
+    }
+
+    /// Bytes that came from the server so far.
+    pub fn received(&self) -> u64 {
+        self.link.received.load(Ordering::Relaxed)
     }
 
     pub fn cut(&self, is_cut: bool) {

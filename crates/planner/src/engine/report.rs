@@ -7,7 +7,7 @@ use skep_types::{Cursor, Name, NodeId, Seq, Timestamp};
 use super::Engine;
 use super::hold::Hold;
 use crate::shape::Shape;
-use crate::trees::Trees;
+use crate::trees::{CHAIN_MAX, Trees};
 
 /// Something that cannot be synced now, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl Engine {
         let remote = trees.remote(node).map(|state| state.place.parent);
         [local, remote].into_iter().flatten().any(|parent| {
             let mut at = parent;
-            for _ in 0..512 {
+            for _ in 0..CHAIN_MAX {
                 if at == NodeId::ROOT {
                     return false;
                 }

@@ -51,7 +51,10 @@ impl Engine {
                 self.free(nodes);
             }
             Err(CommitFailure::Refused { code, message, temporary }) => {
-                self.refused(&nodes, code, message, temporary);
+                // Where there is no room for content, what brings none goes on: deletions above all.
+                let is_full = matches!(code, "E-NO-SPACE" | "E-QUOTA") && !under_way.bringing.is_empty();
+                let blamed = if is_full { under_way.bringing.into_iter().collect() } else { nodes.clone() };
+                self.refused(&blamed, code, message, temporary);
                 self.free(nodes);
             }
         }
@@ -115,7 +118,8 @@ impl Engine {
                     self.done(trees, node, operation.kind, purpose, stat, findings);
                 }
                 Err(error) => {
-                    look_again |= matches!(error, ApplyError::Changed | ApplyError::NotEmpty);
+                    // Whatever failed after the bytes were there may have failed after the rename, too.
+                    look_again |= !matches!(error, ApplyError::Unreachable | ApplyError::MissingContent);
                     if error == ApplyError::NotEmpty {
                         self.observer.look_anew(node);
                     }

@@ -54,7 +54,7 @@ fn selectable(trees: &dyn Trees, top: NodeId) -> Option<Selectable> {
     let state = trees.remote(top).filter(|state| state.kind() == Kind::Directory && !state.place.trashed)?;
     let mut path = vec![state.place.name];
     let mut at = state.place.parent;
-    while at != NodeId::ROOT && path.len() < crate::plan::CHAIN_MAX {
+    while at != NodeId::ROOT && path.len() < crate::trees::CHAIN_MAX {
         let above = trees.remote(at).filter(|state| !state.place.trashed)?;
         path.push(above.place.name);
         at = above.place.parent;

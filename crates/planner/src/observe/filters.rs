@@ -14,11 +14,9 @@ use skep_types::{Kind, Name, NodeId, NodeState, product};
 
 use super::{Findings, Observer};
 use crate::ignore::{Filter, IgnoreReason, IgnoreRules, built_in, is_ignore_file};
-use crate::trees::{LIMBO, Trees};
+use crate::trees::{CHAIN_MAX, LIMBO, Trees};
 use crate::{IgnoreFault, Sight};
 
-/// Deepest chain of directories that is followed.
-const CHAIN_MAX: usize = 4096;
 /// What is told of an ignore file whose text is not known.
 const UNREADABLE: IgnoreFault = IgnoreFault { line: 0, what: "it cannot be read" };
 

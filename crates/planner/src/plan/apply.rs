@@ -1,13 +1,13 @@
 //! What the server has, carried out here.
 
-use skep_types::{Content, Kind, Name, NodeId, NodeState};
+use skep_types::{Content, ContentId, FileContent, Kind, Name, NodeId, NodeState};
 
 use super::{Outcome, Plan, Purpose, Standing};
-use crate::ApplyKind;
 use crate::ids;
 use crate::names::{conflict_name, swap_name};
 use crate::reconcile::{Merge, Verdict};
-use crate::trees::Local;
+use crate::trees::{CHAIN_MAX, Local};
+use crate::{ApplyKind, Source};
 
 impl Plan<'_> {
     /// Makes the node here, where nothing of it is.
@@ -70,7 +70,7 @@ impl Plan<'_> {
     /// The directory `dir` lies beneath `node`, which is to move into it: something between the two must get out first.
     fn lead_out(&mut self, dir: NodeId, node: NodeId) {
         let mut at = dir;
-        for _ in 0..super::CHAIN_MAX {
+        for _ in 0..CHAIN_MAX {
             self.consider(at);
             match self.shape.place(self.trees, at) {
                 Some((parent, _)) if parent != node && parent != NodeId::ROOT => at = parent,
@@ -128,6 +128,26 @@ impl Plan<'_> {
         self.shape.touch(self.trees, node);
         self.push_apply(node, kind, Purpose::Become(Box::new(remote.clone())));
         Outcome::Done
+    }
+
+    /// Where the content that an operation brings may be had on this disk: in another file that holds the same, else, in parts, in the
+    /// file that it replaces. A file of one chunk is not worth the search.
+    pub(super) fn nearby(&self, node: NodeId, kind: &ApplyKind) -> Option<Source> {
+        let (ApplyKind::Create { content, .. } | ApplyKind::Replace { content, .. }) = kind else { return None };
+        let wanted = content.file().filter(|file| is_list(file))?;
+        let same = self
+            .trees
+            .synced_with(wanted.id)
+            .and_then(|other| self.source(other))
+            .filter(|same| same.content.id == wanted.id);
+        same.or_else(|| self.source(node))
+    }
+
+    /// A file of several chunks on this disk whose content is known.
+    fn source(&self, node: NodeId) -> Option<Source> {
+        let local = self.trees.local(node)?;
+        let content = *local.file().filter(|file| is_list(file))?;
+        Some(Source { at: self.location_now(&local)?, stat: local.stat, content })
     }
 
     /// Takes the node off this disk: unchanged here, in the trash there.
@@ -316,6 +336,10 @@ impl Plan<'_> {
         }
         self.scene.observer.renamed(old, new);
     }
+}
+
+fn is_list(file: &FileContent) -> bool {
+    matches!(file.id, ContentId::List(_))
 }
 
 /// Whether a place is free for a node.

@@ -2,12 +2,12 @@
 
 use skep_types::{Kind, Name, NodeId, NodeState};
 
-use super::{CHAIN_MAX, Outcome, Plan};
+use super::{Outcome, Plan};
 use crate::ids;
 use crate::ignore::is_ignore_file;
 use crate::observe::Filters;
 use crate::reconcile::{Merge, Verdict};
-use crate::trees::{LIMBO, Local, Synced};
+use crate::trees::{CHAIN_MAX, LIMBO, Local, Synced};
 
 impl Plan<'_> {
     /// Whether the node, where the server has it, is left out on this disk: the rules ignore it, or a directory above it.

@@ -4,7 +4,7 @@ use skep_types::{Content, Kind, NodeId, NodeState};
 
 use super::send::Draft;
 use super::{Outcome, Plan, Purpose};
-use crate::reconcile::Verdict;
+use crate::reconcile::{Verdict, is_empty};
 use crate::trees::Local;
 
 /// Whether a node can have its name on the server.
@@ -104,7 +104,7 @@ impl Plan<'_> {
     }
 
     /// Whether what stands here as the new `node` and what the server has as `holder` are one thing: directories of one name,
-    /// equal bytes, or a file that was replaced.
+    /// equal bytes, a file that was replaced, or files of which one is empty.
     pub(super) fn may_be_one(&mut self, node: NodeId, local: &Local, holder: NodeId, state: &NodeState) -> bool {
         let is_new = self.trees.synced(node).is_none() && self.trees.remote(node).is_none();
         if !is_new || local.kind() != state.kind() {
@@ -116,7 +116,8 @@ impl Plan<'_> {
             Kind::File | Kind::Symlink => {
                 let holds = |content: &Content| known.is_some_and(|known| known.same_bytes(content));
                 let was_applied = || self.trees.applying(holder).is_some_and(|applied| holds(&applied.content));
-                self.trees.synced(holder).is_some() || holds(&state.content) || was_applied()
+                let one_is_empty = || is_empty(&state.content) || known.is_some_and(is_empty);
+                self.trees.synced(holder).is_some() || holds(&state.content) || was_applied() || one_is_empty()
             }
             Kind::Mount => false,
         }

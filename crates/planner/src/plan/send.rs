@@ -5,7 +5,7 @@ use skep_types::{Content, Kind, Name, NodeId, NodeState, Operation};
 use super::meet::Meeting;
 use super::{Outcome, Plan, Standing};
 use crate::reconcile::{Merge, Verdict};
-use crate::trees::{Local, LocalContent, Trees};
+use crate::trees::{CHAIN_MAX, Local, LocalContent, Trees};
 use crate::{Source, ids};
 
 /// A group in the making.
@@ -192,7 +192,7 @@ impl Plan<'_> {
         while at != making {
             let Some(local) = self.trees.local(at) else { return false };
             let is_new = self.trees.remote(at).is_none() && local.kind() == Kind::Directory;
-            if !is_new || self.scene.busy.contains(&at) || self.is_uncertain(at) || creates.len() == super::CHAIN_MAX {
+            if !is_new || self.scene.busy.contains(&at) || self.is_uncertain(at) || creates.len() == CHAIN_MAX {
                 return false;
             }
             let (parent, name) = (local.parent, local.name);
@@ -257,7 +257,7 @@ impl Plan<'_> {
     /// Whether the node would lie beneath itself on the server, once the groups so far and this one are done.
     pub(super) fn closes_cycle(&self, node: NodeId, draft: &Draft) -> bool {
         let mut at = node;
-        for _ in 0..super::CHAIN_MAX {
+        for _ in 0..CHAIN_MAX {
             match self.parent_when_sent(at, draft) {
                 None | Some(NodeId::ROOT) => return false,
                 Some(parent) if parent == node => return true,
@@ -270,7 +270,7 @@ impl Plan<'_> {
     /// Whether the node would lie beneath itself even when all that moved here was sent.
     pub(super) fn wants_cycle(&mut self, node: NodeId) -> bool {
         let mut at = node;
-        for _ in 0..super::CHAIN_MAX {
+        for _ in 0..CHAIN_MAX {
             let (synced, local, remote) = (self.trees.synced(at), self.trees.local(at), self.trees.remote(at));
             let parent = match (local, remote) {
                 (Some(local), Some(remote)) => match self.merge(at, synced.as_ref(), &local, &remote).place {
@@ -305,7 +305,7 @@ impl Plan<'_> {
     /// Considers the directories of this disk from `dir` up to the root.
     pub(super) fn consider_above(&mut self, dir: NodeId) {
         let mut at = dir;
-        for _ in 0..super::CHAIN_MAX {
+        for _ in 0..CHAIN_MAX {
             let Some(local) = self.trees.local(at) else { return };
             self.consider(at);
             at = local.parent;

@@ -65,8 +65,10 @@ fn stage(root: &Root<SimDisk>, text: &str, bytes: &[u8]) -> Staged {
 }
 
 fn apply(root: &Root<SimDisk>, kinds: Vec<(ApplyKind, Staged)>) -> Vec<ApplyResult> {
-    let (operations, staged): (Vec<_>, Vec<_>) =
-        kinds.into_iter().map(|(kind, staged)| (ApplyOperation { node: NodeId::ROOT, kind }, staged)).unzip();
+    let (operations, staged): (Vec<_>, Vec<_>) = kinds
+        .into_iter()
+        .map(|(kind, staged)| (ApplyOperation { node: NodeId::ROOT, kind, nearby: None }, staged))
+        .unzip();
     apply_batch(root, &operations, &staged, [9; 4], &|dir, name| hash(root, dir, name))
 }
 
