@@ -9,6 +9,7 @@ use skep_protocol::{
 };
 use skep_types::{ChunkId, Cursor, DriveId, Limits, ListId, NodeId};
 
+use crate::throttle::{Throttle, Way};
 use crate::{Link, LinkError};
 
 /// What the client can do beyond the first version; nothing yet.
@@ -84,11 +85,18 @@ pub(crate) struct Server<L> {
     drive: DriveId,
     client_version: String,
     limits: Limits,
+    /// At which rates; `None`: as fast as it goes.
+    throttle: Option<Throttle>,
 }
 
 impl<L: Link> Server<L> {
     pub(crate) fn new(link: L, token: String, drive: DriveId, client_version: String, limits: Limits) -> Server<L> {
-        Server { link, token, drive, client_version, limits }
+        Server { link, token, drive, client_version, limits, throttle: None }
+    }
+
+    /// The same, with bodies at the throttle's rates.
+    pub(crate) fn slowed_by(self, throttle: Throttle) -> Server<L> {
+        Server { throttle: Some(throttle), ..self }
     }
 
     /// The drive as the server sees it.
@@ -164,7 +172,7 @@ impl<L: Link> Server<L> {
     /// Sends content ahead of a commit.
     pub(crate) async fn upload(&self, body: ByteStream) -> Result<(), CallError> {
         let request = Request::Upload { drive: self.drive };
-        let (_, mut frames) = call(&self.link, Some(&self.token), &request, body, self.limits.frame_bytes_max).await?;
+        let (_, mut frames) = self.call(&request, body).await?;
         while frames.next_frame().await?.is_some() {}
         Ok(())
     }
@@ -172,21 +180,34 @@ impl<L: Link> Server<L> {
     /// Sends a commit.
     pub(crate) async fn commit(&self, body: ByteStream) -> Result<skep_types::CommitReply, CallError> {
         let request = Request::Commit { drive: self.drive };
-        let (_, mut frames) = call(&self.link, Some(&self.token), &request, body, self.limits.frame_bytes_max).await?;
+        let (_, mut frames) = self.call(&request, body).await?;
         Ok(expect_frame(&mut frames, FrameKind::Result).await?.read().map_err(BodyError::from)?)
     }
 
     /// Opens the feed after `after`.
     pub(crate) async fn feed(&self, after: Cursor) -> Result<FrameStream, CallError> {
         let request = FeedRequest { drive: self.drive, after, wants_content: true };
-        let bytes = self.link.feed(&self.token, request).await?;
+        let bytes = self.slowed(self.link.feed(&self.token, request).await?, Way::Down);
         Ok(FrameStream::new(bytes, self.limits.frame_bytes_max))
     }
 
     /// A request without a body.
     pub(crate) async fn ask(&self, request: &Request) -> Result<(Reply, FrameStream), CallError> {
-        let body = skep_protocol::empty_body();
-        call(&self.link, Some(&self.token), request, body, self.limits.frame_bytes_max).await
+        self.call(request, skep_protocol::empty_body()).await
+    }
+
+    async fn call(&self, request: &Request, body: ByteStream) -> Result<(Reply, FrameStream), CallError> {
+        let head: Bytes = Frame::cbor(FrameKind::Request, request).to_bytes();
+        let with_head = self.slowed(Box::pin(stream::iter([Ok(head)]).chain(body)), Way::Up);
+        let answer = self.slowed(self.link.call(Some(&self.token), with_head).await?, Way::Down);
+        read_reply(answer, self.limits.frame_bytes_max).await
+    }
+
+    fn slowed(&self, body: ByteStream, way: Way) -> ByteStream {
+        match &self.throttle {
+            Some(throttle) => throttle.slowed(body, way),
+            None => body,
+        }
     }
 }
 
@@ -211,6 +232,10 @@ async fn call(
     let head: Bytes = Frame::cbor(FrameKind::Request, request).to_bytes();
     let with_head = stream::iter([Ok(head)]).chain(body);
     let answer = link.call(token, Box::pin(with_head)).await?;
+    read_reply(answer, frame_bytes_max).await
+}
+
+async fn read_reply(answer: ByteStream, frame_bytes_max: usize) -> Result<(Reply, FrameStream), CallError> {
     let mut frames = FrameStream::new(answer, frame_bytes_max);
     let reply = expect_frame(&mut frames, FrameKind::Reply).await?.read().map_err(BodyError::from)?;
     Ok((reply, frames))

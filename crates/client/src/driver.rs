@@ -24,7 +24,8 @@ use crate::conflicts::{Keep, ResolveError};
 use crate::executor::Executor;
 use crate::root::{RootError, RootId, open_root, own_dir};
 use crate::safe;
-use crate::status::{Pause, Problem, Status, WaitOutcome};
+use crate::status::{Pause, Problem, Selection, Status, WaitOutcome, Wishes};
+use crate::throttle::{Rates, Throttle, WorldClock};
 use crate::world::World;
 use crate::{SqliteTrees, StateError};
 
@@ -103,16 +104,17 @@ pub struct Client {
     signals: mpsc::Sender<Signal>,
     status: watch::Receiver<Status>,
     activities: Arc<activity::Activities>,
+    throttle: Throttle,
 }
 
 impl Client {
     /// Opens the root and starts to sync it. What runs is spawned on the world's tasks, until [`Client::stop`].
     pub async fn start<M: World>(start: Start<M>) -> Result<Client, StartError> {
-        Client::start_paused(start, None).await
+        Client::start_with(start, Wishes::default()).await
     }
 
-    /// The same, with a pause that is not over yet.
-    pub async fn start_paused<M: World>(start: Start<M>, pause: Option<Pause>) -> Result<Client, StartError> {
+    /// The same, with what a person has wished for before.
+    pub async fn start_with<M: World>(start: Start<M>, wishes: Wishes) -> Result<Client, StartError> {
         let Start { world, trees, account, limits, feed } = start;
         let opening = world.clone();
         let expected = account.root;
@@ -127,6 +129,8 @@ impl Client {
         let root = root.await??;
         let is_watching_own = watch_own_dir(&*world, &root.own);
         let server = Server::new(world.link().clone(), account.token, account.drive, account.client_version, limits);
+        let throttle = Throttle::new(WorldClock(world.clone()), wishes.rates);
+        let server = server.slowed_by(throttle.clone());
         let identity = Identity { device: account.device, device_name: account.device_name, drive: account.drive };
         let executor = Executor::new(world.clone(), root, server.clone(), limits);
         let (signals, inbox) = mpsc::channel(SIGNALS_MAX);
@@ -146,7 +150,8 @@ impl Client {
             connect_again: Notify::new(),
             stopping: watch::channel(false).0,
             wake_at: watch::channel(None).0,
-            pause: watch::channel(pause).0,
+            pause: watch::channel(wishes.pause).0,
+            selection: watch::channel(wishes.selection).0,
             activities: activities.clone(),
         });
         let engine = shared.new_engine();
@@ -157,7 +162,12 @@ impl Client {
         tasks.spawn("wake", shared.clone().wake());
         tasks.spawn("scan", shared.clone().scan());
         tasks.spawn("connection", connection::run(shared, feed));
-        Ok(Client { signals, status: status_seen, activities })
+        Ok(Client { signals, status: status_seen, activities, throttle })
+    }
+
+    /// From now on, bytes go at these rates.
+    pub fn limit(&self, rates: Rates) {
+        self.throttle.set(rates);
     }
 
     /// How things stand.
@@ -214,6 +224,7 @@ enum Signal {
     Question(questions::Question),
     Resolve(Vec<Name>, Keep, oneshot::Sender<Result<(), ResolveError>>),
     Pause(Option<Pause>, oneshot::Sender<()>),
+    Select(Selection, oneshot::Sender<()>),
     Wait(u64, oneshot::Sender<WaitOutcome>),
     Stop(oneshot::Sender<()>),
     /// A stop has waited long enough.
@@ -251,12 +262,19 @@ struct Driver<M: World> {
     stopping: watch::Sender<bool>,
     wake_at: watch::Sender<Option<u64>>,
     pause: watch::Sender<Option<Pause>>,
+    selection: watch::Sender<Selection>,
     activities: Arc<activity::Activities>,
 }
 
 impl<M: World> Driver<M> {
     fn new_engine(&self) -> Engine {
         Engine::new(self.identity.clone(), self.world.entropy().bytes(), self.limits)
+    }
+
+    /// Which directories are here, for a new engine or one that is told anew.
+    fn selected(&self) -> Event {
+        let Selection { outside, changes } = self.selection.borrow().clone();
+        Event::Selected { outside, changes }
     }
 
     /// Tells the control task. When it has ended, so will the caller.

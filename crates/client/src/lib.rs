@@ -11,6 +11,7 @@ mod root;
 mod safe;
 mod state;
 mod status;
+mod throttle;
 mod world;
 
 pub use call::{CallError, join};
@@ -22,7 +23,8 @@ pub use past::{
     BringBackError, ContentError, Past, RewindPlan, Rewound, SafeEntry, SafeOfRoot, restored_name, rewind_groups,
 };
 pub use root::{Marker, Root, RootError, RootId, marker_of, open_root, prepare_root};
-pub use skep_planner::{Listed, Listing, TwoVersions};
+pub use skep_planner::{IgnoreCheck, IgnoreRules, Ignored, Listed, Listing, Location, Selectable, TwoVersions};
 pub use state::{SqliteTrees, StateError};
-pub use status::{Conflict, PathReport, Pause, Problem, State, Status, WaitOutcome};
+pub use status::{Conflict, PathReport, Pause, Problem, Selection, State, Status, WaitOutcome, Wishes};
+pub use throttle::Rates;
 pub use world::{Machine, World};

@@ -218,7 +218,7 @@ impl SqliteTrees {
     }
 
     /// The row of a node in `remote_diff`, as [`SqliteTrees::local_row`], and whether it rests.
-    fn remote_row(&self, node: NodeId) -> Option<(Option<NodeState>, bool)> {
+    fn remote_row(&self, node: NodeId) -> Option<(Option<NodeState>, u8)> {
         self.one("SELECT state, resting FROM remote_diff WHERE node = ?1", params![node.as_bytes()], |row| {
             Ok((row.get_ref(0)?.as_blob_or_null()?.map(from_cbor).transpose()?, row.get(1)?))
         })
@@ -237,7 +237,7 @@ impl SqliteTrees {
         self.write(sql, params![node.as_bytes(), local.parent.as_bytes(), local.name.as_bytes(), inode, bytes]);
     }
 
-    fn put_remote(&self, node: NodeId, state: Option<&NodeState>, base: Option<&Synced>, resting: Rest) {
+    fn put_remote(&self, node: NodeId, state: Option<&NodeState>, base: Option<&Synced>, resting: u8) {
         if state == base.map(|synced| &synced.state) {
             return self.write("DELETE FROM remote_diff WHERE node = ?1", params![node.as_bytes()]);
         }
@@ -245,10 +245,9 @@ impl SqliteTrees {
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         let Some(state) = state else {
             let nothing = None::<&[u8]>;
-            return self.write(sql, params![node.as_bytes(), nothing, nothing, false, false, nothing]);
+            return self.write(sql, params![node.as_bytes(), nothing, nothing, false, AWAKE, nothing]);
         };
         let place = &state.place;
-        let rests = resting == Rest::Kept;
         self.write(
             sql,
             params![
@@ -256,7 +255,7 @@ impl SqliteTrees {
                 place.parent.as_bytes(),
                 place.name.as_bytes(),
                 place.trashed,
-                rests,
+                resting,
                 to_cbor(state)
             ],
         );
@@ -295,12 +294,10 @@ impl SqliteTrees {
     }
 }
 
-/// Whether a node's rest outlives a write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rest {
-    Kept,
-    Ended,
-}
+/// What `resting` says of a node.
+const AWAKE: u8 = 0;
+const RESTING: u8 = 1;
+const LEFT_OUT: u8 = 2;
 
 /// The list of chunks of a file that has several.
 fn list_of(synced: &Synced) -> Option<ListId> {
@@ -404,7 +401,7 @@ impl Trees for SqliteTrees {
 
     fn set_remote(&mut self, node: NodeId, state: Option<NodeState>) {
         let base = self.synced(node);
-        self.put_remote(node, state.as_ref(), base.as_ref(), Rest::Ended);
+        self.put_remote(node, state.as_ref(), base.as_ref(), AWAKE);
     }
 
     fn set_synced(&mut self, node: NodeId, synced: Option<Synced>) {
@@ -433,16 +430,31 @@ impl Trees for SqliteTrees {
         // What the other two trees say stays: a row that now says the same as Synced goes, one that was not needed may be.
         let local = local_row.unwrap_or_else(|| before.as_ref().map(Synced::as_local));
         self.put_local(node, local.as_ref(), synced.as_ref());
-        let (remote, rests) = remote_row.unwrap_or_else(|| (before.map(|before| before.state), false));
-        let rest = if rests && synced.is_none() { Rest::Kept } else { Rest::Ended };
+        let (remote, rests) = remote_row.unwrap_or_else(|| (before.map(|before| before.state), AWAKE));
+        let rest = if synced.is_none() { rests } else { AWAKE };
         self.put_remote(node, remote.as_ref(), synced.as_ref(), rest);
     }
 
     fn rest(&mut self, node: NodeId, resting: bool) {
         self.write(
             "UPDATE remote_diff SET resting = ?2 WHERE node = ?1 AND resting <> ?2",
-            params![node.as_bytes(), resting],
+            params![node.as_bytes(), if resting { RESTING } else { AWAKE }],
         );
+    }
+
+    fn leave_out(&mut self, node: NodeId) {
+        self.write(
+            "UPDATE remote_diff SET resting = ?2 WHERE node = ?1 AND resting <> ?2",
+            params![node.as_bytes(), LEFT_OUT],
+        );
+    }
+
+    fn rests(&self, node: NodeId) -> bool {
+        self.remote_row(node).is_some_and(|(_, rests)| rests != AWAKE)
+    }
+
+    fn left_out(&self) -> Vec<NodeId> {
+        self.nodes("SELECT node FROM remote_diff WHERE resting = 2 ORDER BY node", [])
     }
 
     fn offered(&self, node: NodeId) -> bool {
@@ -478,6 +490,15 @@ impl Trees for SqliteTrees {
             "INSERT OR REPLACE INTO applying (node, parent, name, state) VALUES (?1, ?2, ?3, ?4)",
             params![node.as_bytes(), parent.as_bytes(), name.as_bytes(), to_cbor(&state)],
         );
+    }
+
+    fn selection_changes(&self) -> u64 {
+        let bytes: Option<Vec<u8>> = self.note(schema::meta(&self.connection, "selection"));
+        bytes.and_then(|bytes| self.note(from_cbor(&bytes).map(Some))).unwrap_or_default()
+    }
+
+    fn set_selection_changes(&mut self, changes: u64) {
+        self.note(schema::put_meta(&self.connection, "selection", &to_cbor(&changes)));
     }
 
     fn last_step(&self) -> Option<Timestamp> {

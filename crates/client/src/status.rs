@@ -1,7 +1,11 @@
 //! What the client says of itself. The shells render it.
 
+use std::collections::BTreeSet;
+
 use skep_planner::{Listed, TwoVersions};
-use skep_types::{Name, Timestamp};
+use skep_types::{Name, NodeId, Timestamp};
+
+use crate::throttle::Rates;
 
 /// The one word for how things stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +44,26 @@ impl Pause {
     }
 }
 
+/// Which directories are on this computer: all but these. Kept in the configuration, not in the state, which may be lost.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Selection {
+    /// Those that are not, with all that lies beneath them.
+    pub outside: BTreeSet<NodeId>,
+    /// How often this was changed, ever: the state tells by it whether it has followed.
+    pub changes: u64,
+}
+
+/// What a person wishes for, beyond that a folder is synced.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Wishes {
+    /// Syncing pauses.
+    pub pause: Option<Pause>,
+    /// Which directories are here.
+    pub selection: Selection,
+    /// How fast bytes may go.
+    pub rates: Rates,
+}
+
 /// Something that cannot be synced, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -70,6 +94,8 @@ pub struct Status {
     pub queue_files: u64,
     /// Bytes of them, as far as known.
     pub queue_bytes: u64,
+    /// What stands in the folder and is ignored; a directory counts once.
+    pub ignored: u64,
     /// What needs a person, or time.
     pub problems: Vec<Problem>,
     /// Directories are not all watched: changes are found by scans.

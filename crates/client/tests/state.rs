@@ -15,8 +15,10 @@ struct Model {
     local: BTreeMap<NodeId, Local>,
     remote: BTreeMap<NodeId, NodeState>,
     resting: BTreeSet<NodeId>,
+    left_out: BTreeSet<NodeId>,
     offered: BTreeSet<NodeId>,
     applying: BTreeMap<NodeId, NodeState>,
+    selection_changes: u64,
     last_step: Option<Timestamp>,
     cursor: Option<Cursor>,
 }
@@ -77,21 +79,32 @@ impl Trees for Model {
     }
     fn set_local(&mut self, node: NodeId, local: Option<Local>) {
         if local.is_some() {
-            self.resting.remove(&node);
+            self.rest(node, false);
         }
         put(&mut self.local, node, local);
     }
     fn set_remote(&mut self, node: NodeId, state: Option<NodeState>) {
-        self.resting.remove(&node);
+        self.rest(node, false);
         put(&mut self.remote, node, state);
     }
     fn set_synced(&mut self, node: NodeId, synced: Option<Synced>) {
         if synced.is_some() {
-            self.resting.remove(&node);
+            self.rest(node, false);
         }
         put(&mut self.synced, node, synced);
     }
+    fn leave_out(&mut self, node: NodeId) {
+        self.rest(node, true);
+        self.left_out.insert(node);
+    }
+    fn rests(&self, node: NodeId) -> bool {
+        self.resting.contains(&node)
+    }
+    fn left_out(&self) -> Vec<NodeId> {
+        self.left_out.intersection(&self.resting).copied().collect()
+    }
     fn rest(&mut self, node: NodeId, resting: bool) {
+        self.left_out.remove(&node);
         let may_rest = self.remote.contains_key(&node) && !self.local.contains_key(&node);
         match resting && may_rest && !self.synced.contains_key(&node) {
             true => self.resting.insert(node),
@@ -116,6 +129,12 @@ impl Trees for Model {
     }
     fn set_applying(&mut self, node: NodeId, state: Option<NodeState>) {
         put(&mut self.applying, node, state);
+    }
+    fn selection_changes(&self) -> u64 {
+        self.selection_changes
+    }
+    fn set_selection_changes(&mut self, changes: u64) {
+        self.selection_changes = changes;
     }
     fn last_step(&self) -> Option<Timestamp> {
         self.last_step
@@ -152,9 +171,11 @@ enum Set {
     LocalFromSynced(NodeId),
     SyncedFromRemote(NodeId),
     Rest(NodeId, bool),
+    LeaveOut(NodeId),
     Offered(NodeId, bool),
     Applying(NodeId, Option<NodeState>),
     LastStep(u32),
+    SelectionChanges(u64),
     Cursor(Option<u64>),
 }
 
@@ -216,11 +237,13 @@ fn any_set() -> impl Strategy<Value = Set> {
         any_node().prop_map(Set::LocalFromSynced),
         any_node().prop_map(Set::SyncedFromRemote),
         (any_node(), any::<bool>()).prop_map(|(node, rest)| Set::Rest(node, rest)),
+        any_node().prop_map(Set::LeaveOut),
         (any_node(), any::<bool>()).prop_map(|(node, offered)| Set::Offered(node, offered)),
         any_node()
             .prop_flat_map(|node| (Just(node), proptest::option::of(any_state(node))))
             .prop_map(|(node, state)| Set::Applying(node, state)),
         any::<u32>().prop_map(Set::LastStep),
+        any::<u64>().prop_map(Set::SelectionChanges),
         proptest::option::of(any::<u64>()).prop_map(Set::Cursor),
     ]
 }
@@ -238,8 +261,11 @@ fn carry_out(trees: &mut dyn Trees, set: &Set) {
         // The engine lets only nodes rest that are only in Remote.
         Set::Rest(node, true) if trees.local(node).is_some() || trees.synced(node).is_some() => {}
         Set::Rest(node, rest) => trees.rest(node, rest),
+        Set::LeaveOut(node) if trees.local(node).is_some() || trees.synced(node).is_some() => {}
+        Set::LeaveOut(node) => trees.leave_out(node),
         Set::Offered(node, offered) => trees.set_offered(node, offered),
         Set::Applying(node, state) => trees.set_applying(node, state),
+        Set::SelectionChanges(changes) => trees.set_selection_changes(changes),
         Set::LastStep(ms) => trees.set_last_step(Timestamp::default().plus_milliseconds(u64::from(ms))),
         Set::Cursor(seq) => trees.set_cursor(seq.map(|seq| Cursor {
             generation: Generation::from_bytes([3; 16]),
@@ -271,8 +297,11 @@ fn assert_same(state: &SqliteTrees, model: &Model) {
         }
         assert_eq!(state.local_by_inode(stat(index).inode), model.local_by_inode(stat(index).inode));
     }
+    (0..5).for_each(|index| assert_eq!(state.rests(node(index)), model.rests(node(index))));
+    assert_eq!(state.left_out(), model.left_out());
     assert_eq!(state.cursor(), model.cursor());
     assert_eq!(state.last_step(), model.last_step());
+    assert_eq!(state.selection_changes(), model.selection_changes());
     assert_eq!(state.totals(), model.totals());
     assert_eq!(state.take_failure(), None);
 }

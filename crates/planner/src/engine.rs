@@ -1,9 +1,11 @@
 //! The loop as a state machine: observe, reconcile, plan, execute, observe.
 
 mod hold;
+mod ignored;
 mod listing;
 mod report;
 mod results;
+mod selection;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,8 +20,10 @@ use crate::plan::{Applying, Outcome, Plan, Purpose, Room, Scene, Sending, Traffi
 use crate::trees::{CHAIN_MAX, LocalContent, Synced, Trees};
 use crate::{ApplyKind, ApplyOperation, BatchId, Effect, Event, Input};
 
+pub use ignored::{IgnoreCheck, Ignored};
 pub use listing::{Listed, Listing, path_here};
 pub use report::{EngineProblem, Progress};
+pub use selection::Selectable;
 
 use hold::Holds;
 
@@ -238,6 +242,10 @@ impl Engine {
                 self.head = self.head.max(head);
                 self.pull_if_behind(trees, effects);
             }
+            Event::Selected { outside, changes } => {
+                self.observer.select(trees, outside, changes, &mut findings);
+                self.holds.try_again(self.at_ms, |_| true);
+            }
             Event::TryAgain => self.holds.try_again(self.at_ms, |_| true),
             Event::Tick => {}
         }
@@ -312,13 +320,14 @@ impl Engine {
     fn take_entry(&mut self, trees: &mut dyn Trees, entry: Entry) {
         let node = entry.state.node;
         self.settle_own(trees, &entry);
-        let rested =
-            entry.state.kind() == Kind::Directory && trees.remote(node).is_some() && !is_live_remotely(trees, node);
+        let is_elsewhere = |before: &NodeState| trees.rests(node) && before.place != entry.state.place;
+        let rested = entry.state.kind() == Kind::Directory
+            && trees.remote(node).is_some_and(|before| is_elsewhere(&before) || !is_live_remotely(trees, node));
         trees.set_remote(node, Some(entry.state));
         self.touched.insert(node);
         self.holds.try_again(self.at_ms, |held| held == node);
         if rested {
-            // It was in the trash, by itself or with a directory above it: what rests beneath it may live again.
+            // It was in the trash, by itself or with a directory above it, or left out where it was: what rests beneath it may live again.
             let mut left = trees.remote_children(node);
             while let Some(child) = left.pop() {
                 trees.rest(child, false);
@@ -450,9 +459,13 @@ impl Engine {
         let applyings = [(std::mem::take(&mut plan.applying), false), (std::mem::take(&mut plan.applying_big), true)];
         let reads = std::mem::take(&mut plan.reads);
         let agreed = std::mem::take(&mut plan.agreed);
+        let unselected = std::mem::take(&mut plan.unselected);
         let places = plan.into_places();
         for node in agreed {
             self.holds.forget(node);
+        }
+        for node in unselected {
+            self.holds.unselected(node, self.now, self.at_ms);
         }
         let mut effects = read_effects(reads);
         for (sending, big) in sendings {

@@ -1,5 +1,7 @@
 //! What the engine is told.
 
+use std::collections::BTreeSet;
+
 use skep_types::{
     Change, CommitId, CommitReply, ContentId, Cursor, Entry, Name, NodeId, NodeState, Seq, Stat, Timestamp,
 };
@@ -26,6 +28,9 @@ pub struct Sight {
     pub stat: Option<Stat>,
     /// The target, if it is a symlink.
     pub target: Option<Vec<u8>>,
+    /// What it holds, if it is a file with ignore rules ([`is_ignore_file`](crate::is_ignore_file)); `None` if it cannot be read, too.
+    /// One byte more than [`IGNORE_BYTES_MAX`](crate::IGNORE_BYTES_MAX) is enough.
+    pub text: Option<Vec<u8>>,
 }
 
 /// A look failed. The directory counts as unknown, never as empty.
@@ -193,6 +198,13 @@ pub enum Event {
     },
     /// The journal's end is at least here (from a question or a heartbeat).
     Head(Seq),
+    /// Which directories a person wants not to be on this disk. Told before [`Event::Started`], and whenever it changes.
+    Selected {
+        /// Their nodes; with each, all that lies beneath it.
+        outside: BTreeSet<NodeId>,
+        /// How often this was changed, ever.
+        changes: u64,
+    },
     /// What failed is to be tried again now, however lately it was tried.
     TryAgain,
     /// Time passed.

@@ -45,6 +45,11 @@ pub(crate) fn recovered_directory(dir: NodeId, trashed: Version) -> NodeId {
     derive("skep 1 recovered directory", &[dir.as_bytes(), &version_bytes(trashed)])
 }
 
+/// The node that a directory becomes which went to the trash with `trashed`, stayed on this disk for what is ignored in it, and moved here.
+pub(crate) fn moved_residue(dir: NodeId, trashed: Version, device: DeviceId) -> NodeId {
+    derive("skep 1 moved residue", &[dir.as_bytes(), &version_bytes(trashed), device.as_bytes()])
+}
+
 fn version_bytes(version: Version) -> [u8; 24] {
     let mut bytes = [0; 24];
     bytes[..8].copy_from_slice(&version.seq.0.to_le_bytes());

@@ -13,6 +13,7 @@ mod effect;
 mod engine;
 mod event;
 mod ids;
+mod ignore;
 mod memory;
 mod names;
 mod observe;
@@ -23,8 +24,11 @@ mod shape;
 pub mod trees;
 
 pub use effect::{ApplyKind, ApplyOperation, BatchId, Effect, Location, LookId, ReadRequest, Source};
-pub use engine::{Engine, EngineProblem, Identity, Listed, Listing, Progress, path_here};
+pub use engine::{
+    Engine, EngineProblem, Identity, IgnoreCheck, Ignored, Listed, Listing, Progress, Selectable, path_here,
+};
 pub use event::{ApplyError, ApplyResult, CommitFailure, Event, Input, LookError, ReadError, ReadResult, Sight};
+pub use ignore::{IGNORE_BYTES_MAX, IgnoreFault, IgnoreReason, IgnoreRules, is_ignore_file, is_path_ignored};
 
 pub use memory::MemoryTrees;
 pub use names::{TwoVersions, conflict_name};

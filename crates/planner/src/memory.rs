@@ -17,8 +17,10 @@ pub struct MemoryTrees {
     remote_places: BTreeMap<(NodeId, Name), NodeId>,
     remote_parents: BTreeSet<(NodeId, NodeId)>,
     resting: BTreeSet<NodeId>,
+    left_out: BTreeSet<NodeId>,
     offered: BTreeSet<NodeId>,
     applying: BTreeMap<NodeId, NodeState>,
+    selection_changes: u64,
     last_step: Option<Timestamp>,
     cursor: Option<Cursor>,
 }
@@ -113,7 +115,7 @@ impl Trees for MemoryTrees {
     }
 
     fn set_remote(&mut self, node: NodeId, state: Option<NodeState>) {
-        self.resting.remove(&node);
+        self.rest(node, false);
         if let Some(old) = self.remote.remove(&node) {
             self.remote_parents.remove(&(old.place.parent, node));
             let place = (old.place.parent, old.place.name);
@@ -138,11 +140,25 @@ impl Trees for MemoryTrees {
     }
 
     fn rest(&mut self, node: NodeId, resting: bool) {
+        self.left_out.remove(&node);
         if resting {
             self.resting.insert(node);
         } else {
             self.resting.remove(&node);
         }
+    }
+
+    fn leave_out(&mut self, node: NodeId) {
+        self.resting.insert(node);
+        self.left_out.insert(node);
+    }
+
+    fn rests(&self, node: NodeId) -> bool {
+        self.resting.contains(&node)
+    }
+
+    fn left_out(&self) -> Vec<NodeId> {
+        self.left_out.iter().copied().collect()
     }
 
     fn offered(&self, node: NodeId) -> bool {
@@ -171,6 +187,14 @@ impl Trees for MemoryTrees {
             Some(state) => self.applying.insert(node, state),
             None => self.applying.remove(&node),
         };
+    }
+
+    fn selection_changes(&self) -> u64 {
+        self.selection_changes
+    }
+
+    fn set_selection_changes(&mut self, changes: u64) {
+        self.selection_changes = changes;
     }
 
     fn last_step(&self) -> Option<Timestamp> {

@@ -5,6 +5,7 @@
 //! keep id and history); a directory is its inode first. What vanished is *missing* until enough is known to call it moved or
 //! deleted: a place can be empty for a moment, and a move is seen in two halves.
 
+mod filters;
 mod moment;
 mod see;
 mod settle;
@@ -17,6 +18,7 @@ use crate::shape::Shape;
 use crate::trees::{LIMBO, Trees};
 use crate::{Effect, LookId, ReadError};
 
+pub(crate) use filters::Filters;
 pub(crate) use moment::Displaced;
 use moment::Left;
 
@@ -112,6 +114,7 @@ pub(crate) struct Findings {
 #[derive(Debug)]
 pub(crate) struct Observer {
     limits: Limits,
+    pub(crate) filters: Filters,
     dirty: BTreeMap<NodeId, Dirty>,
     looks: BTreeMap<LookId, LookUnderWay>,
     looks_asked: u64,
@@ -156,6 +159,7 @@ impl Observer {
     pub(crate) fn new(limits: Limits) -> Observer {
         Observer {
             limits,
+            filters: Filters::new(),
             dirty: BTreeMap::new(),
             looks: BTreeMap::new(),
             looks_asked: 0,
@@ -186,6 +190,7 @@ impl Observer {
     /// Everything must be looked at; what was in limbo when the program ended is missing.
     pub(crate) fn start(&mut self, trees: &dyn Trees) {
         self.dirty.insert(NodeId::ROOT, Dirty { deep: true, ..Dirty::default() });
+        self.filters.start(trees);
         self.doubt(trees.last_step());
         for (_, node) in trees.local_children(LIMBO) {
             self.set_missing(node);
@@ -215,6 +220,10 @@ impl Observer {
 
     /// An entry may have changed: of this directory, or of the one that it became. (It may be there again beside that one.)
     pub(crate) fn hint(&mut self, dir: NodeId, name: Name, change: Change) {
+        if change == Change::Bytes && self.filters.is_ignored_entry(dir, &name) {
+            // Whatever it holds now, it is still what it was.
+            return;
+        }
         let mut at = Some(dir);
         while let Some(dir) = at {
             self.dirty.entry(dir).or_default().add(name.clone(), change);
@@ -235,6 +244,7 @@ impl Observer {
         // What others became is the end of the way, so that no way is a circle.
         self.renamed.remove(&new);
         self.renamed.insert(old, new);
+        self.filters.renamed(old, new);
         self.look_anew(new);
     }
 
@@ -330,6 +340,7 @@ impl Observer {
             && self.arrivals.is_empty()
             && self.reading.is_empty()
             && !self.busy.values().any(Busy::waits)
+            && !self.filters.are_changing()
             && self.racy.is_empty()
             && self.checks == 0
     }
@@ -346,12 +357,20 @@ impl Observer {
             if under_way || self.is_frozen(dir, &self.dirty[&dir]) || self.may_be_elsewhere(trees, dir) {
                 continue;
             }
-            let Some(dirty) = self.dirty.remove(&dir) else { continue };
             let Some(path) = shape.path(trees, dir) else {
                 // Not on this disk (any more).
+                self.dirty.remove(&dir);
                 self.forget_directory(dir);
                 continue;
             };
+            if !self.filters.know_above(trees, dir) {
+                // Which of its entries count is told by what is still to be looked at.
+                continue;
+            }
+            let Some(mut dirty) = self.dirty.remove(&dir) else { continue };
+            if !self.filters.know(dir) {
+                dirty.add(Filters::file_name(), Change::Entry);
+            }
             self.looks_asked += 1;
             let look = LookId(self.looks_asked);
             let names = (!dirty.deep).then(|| dirty.names.keys().cloned().collect());
@@ -396,7 +415,7 @@ impl Observer {
     }
 
     /// Whether this one name waits to be looked at.
-    fn is_pending_name(&self, dir: NodeId, name: &Name) -> bool {
+    pub(crate) fn is_pending_name(&self, dir: NodeId, name: &Name) -> bool {
         self.dirty.get(&dir).is_some_and(|dirty| dirty.has_name(name))
             || self.looks.values().any(|look| look.dir == dir && look.dirty.has_name(name))
     }
@@ -414,6 +433,7 @@ impl Observer {
         self.seen.remove(&dir);
         self.unhinted.remove(&dir);
         self.failed.remove(&dir);
+        self.filters.forget(dir);
     }
 }
 

@@ -4,6 +4,7 @@
 //! be by an earlier operation of the same commit or batch), or waits. Whatever waits is considered again when anything changed.
 
 mod apply;
+mod leave;
 mod meet;
 mod send;
 
@@ -16,6 +17,7 @@ use skep_types::{
 
 use crate::engine::Identity;
 use crate::ids;
+use crate::ignore::Filter;
 use crate::names::swap_name;
 use crate::observe::Observer;
 use crate::reconcile::{Merge, Verdict, merge};
@@ -142,6 +144,8 @@ pub(crate) struct Plan<'a> {
     read_bytes: u64,
     /// Nodes to be considered after this pass, because something about them was decided.
     pub(crate) touched: BTreeSet<NodeId>,
+    /// New nodes in directories that are not to be on this disk.
+    pub(crate) unselected: Vec<NodeId>,
     /// Nodes on which all sides agree.
     pub(crate) agreed: Vec<NodeId>,
     pub(super) shape: Shape,
@@ -155,6 +159,14 @@ pub(crate) struct Plan<'a> {
     big_used: BTreeSet<NodeId>,
     visiting: BTreeSet<NodeId>,
     standings: BTreeMap<NodeId, Standing>,
+    /// Whether directories of Remote are left out here.
+    outside: BTreeMap<NodeId, bool>,
+    /// The rules for the entries of directories.
+    filters: BTreeMap<NodeId, Filter>,
+    /// Whether the rules of directories themselves are on their way.
+    lacking: BTreeMap<NodeId, bool>,
+    /// Directories that stay on this disk for what is ignored in them.
+    residues: BTreeSet<NodeId>,
     kept: Option<BTreeSet<NodeId>>,
 }
 
@@ -171,6 +183,7 @@ impl<'a> Plan<'a> {
             reads: Vec::new(),
             read_bytes: 0,
             touched: BTreeSet::new(),
+            unselected: Vec::new(),
             agreed: Vec::new(),
             shape: Shape::default(),
             applied: BTreeSet::new(),
@@ -179,6 +192,10 @@ impl<'a> Plan<'a> {
             big_used: BTreeSet::new(),
             visiting: BTreeSet::new(),
             standings: BTreeMap::new(),
+            outside: BTreeMap::new(),
+            filters: BTreeMap::new(),
+            lacking: BTreeMap::new(),
+            residues: BTreeSet::new(),
             kept: None,
         }
     }
@@ -255,6 +272,7 @@ impl<'a> Plan<'a> {
                 Outcome::Done
             }
             (None, Some(_), Standing::Trashed { .. }) => self.settle_gone(node, synced),
+            (None, Some(remote), Standing::Live) if self.is_outside(node) => self.leave_out(node, &remote),
             (None, Some(remote), Standing::Live) => self.absent_here(node, synced, remote),
             (_, Some(_), Standing::Unknown) => Outcome::Waits,
             (Some(local), None, _) => self.send_new(node, local),
@@ -329,7 +347,7 @@ impl<'a> Plan<'a> {
             }
             None => self.trees.offered(node) && mine(remote.place_version) && mine(remote.content_version),
         };
-        unchanged && !self.is_kept(node)
+        unchanged && !self.is_kept(node) && !self.is_outside(node)
     }
 
     /// In the trash there, on this disk here.
@@ -344,13 +362,19 @@ impl<'a> Plan<'a> {
         let moved = !stands_at(place) && !stands_at(&remote.place) && local.name != swap_name(node);
         let holds = |content: &Content| local.content.known().is_none_or(|known| known.same_bytes(content));
         let edited = !holds(content) && !holds(&remote.content);
-        if moved || edited { self.send_restored(node, &local, &remote) } else { self.remove_here(node, &local) }
+        if moved && self.is_residue(node, synced.as_ref(), &remote) {
+            return self.become_new(node, &local, &remote);
+        }
+        if moved || edited { self.send_restored(node, &local, &remote) } else { self.remove_here(node, &local, remote) }
     }
 
     /// On both sides: field group by field group.
     fn on_both_sides(&mut self, node: NodeId, synced: Option<Synced>, local: Local, remote: NodeState) -> Outcome {
         let merged = self.merge(node, synced.as_ref(), &local, &remote);
         let all = [merged.place, merged.content, merged.mode];
+        if merged.place != Verdict::Send && self.is_deselected(node) {
+            return self.take_out(node, &local, remote, &merged);
+        }
         if all == [Verdict::Same; 3] {
             self.agreed.push(node);
             self.trees.set_synced(node, Some(Synced { state: remote, shown: local.stat }));
@@ -359,6 +383,9 @@ impl<'a> Plan<'a> {
         }
         if let Some(synced) = synced {
             self.settle_partly(node, synced, &merged, &local, &remote);
+        }
+        if merged.place == Verdict::Apply && self.is_outside(remote.place.parent) {
+            return self.take_out(node, &local, remote, &merged);
         }
         if merged.content == Verdict::KeepBoth {
             return self.keep_both(node, &local, &remote);
@@ -491,6 +518,16 @@ impl<'a> Plan<'a> {
     fn find_kept(&mut self) -> BTreeSet<NodeId> {
         let mine = |version: Version| version.commit.device() == self.scene.who.device;
         let mut kept = BTreeSet::new();
+        // What is not here by choice was not here to be deleted.
+        for node in self.scene.observer.filters.deselected() {
+            let mut at = *node;
+            while let Some(state) = self.trees.remote(at).filter(|state| !state.place.trashed)
+                && state.place.parent != NodeId::ROOT
+                && kept.insert(state.place.parent)
+            {
+                at = state.place.parent;
+            }
+        }
         for node in self.trees.differing_remotely(None, usize::MAX) {
             let Some(remote) = self.trees.remote(node) else { continue };
             let synced = self.trees.synced(node).map(|synced| synced.state);

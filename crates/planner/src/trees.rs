@@ -120,6 +120,13 @@ pub trait Trees {
     fn set_synced(&mut self, node: NodeId, synced: Option<Synced>);
     /// A node that is only in Remote, in the trash: nothing is to be done for it until it comes out.
     fn rest(&mut self, node: NodeId, resting: bool);
+    /// A node that is only in Remote and that is not to be on this disk, by rules or by choice: it rests until it is looked at again
+    /// ([`Trees::left_out`]). What lies beneath it rests.
+    fn leave_out(&mut self, node: NodeId);
+    /// Whether the node rests.
+    fn rests(&self, node: NodeId) -> bool;
+    /// All nodes that were left out and rest since, by id.
+    fn left_out(&self) -> Vec<NodeId>;
 
     /// Whether a creation of this node was sent by this device, so that its absence here is a deletion.
     fn offered(&self, node: NodeId) -> bool;
@@ -133,6 +140,11 @@ pub trait Trees {
     fn applying_at(&self, parent: NodeId, name: &Name) -> Option<NodeId>;
     /// Records that before an apply operation is asked for; forgets it when what the disk shows of the node is known.
     fn set_applying(&mut self, node: NodeId, state: Option<NodeState>);
+
+    /// How often the selection of directories had been changed when the trees agreed with it.
+    fn selection_changes(&self) -> u64;
+    /// Records that.
+    fn set_selection_changes(&mut self, changes: u64);
 
     /// When the trees were last written.
     fn last_step(&self) -> Option<Timestamp>;

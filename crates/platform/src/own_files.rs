@@ -31,6 +31,13 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_parent(path)
 }
 
+/// Adds to the end of a file that others may read, as a person's editor would; makes it if it is not there.
+pub fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
 /// Makes a file in one step; `false` and nothing done if there is one already, so that of two processes one wins.
 pub fn create(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     let temporary = write_temporary(path, bytes)?;
@@ -205,6 +212,8 @@ mod tests {
         #[cfg(unix)]
         assert_eq!((mode(&path), mode(&keys)), (0o600, 0o700));
         assert_eq!(fs::read_dir(&keys).unwrap().count(), 1, "no temporary file stays");
+        append(&path, b" and more").unwrap();
+        assert_eq!(read(&path).unwrap().unwrap(), b"third and more");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What must be true of a world, whatever happened in it.
 
+mod rules;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -132,6 +134,14 @@ fn node_table(meta: &Sqlite, drive: DriveId) -> Result<BTreeMap<NodeId, NodeStat
     }
 }
 
+/// The directories of the server that are not in the trash.
+pub(crate) fn live_directories(meta: &Sqlite, drive: DriveId) -> Result<Vec<NodeId>, String> {
+    let nodes = node_table(meta, drive).map_err(words)?;
+    let is_live =
+        |state: &&NodeState| state.content == Content::Directory && matches!(live_path(&nodes, state), Ok(Some(_)));
+    Ok(nodes.values().filter(is_live).map(|state| state.node).collect())
+}
+
 /// Which contents a server can give out, by really reading them.
 struct Contents<'a> {
     meta: &'a Sqlite,
@@ -235,7 +245,11 @@ impl World {
 
     /// The disk of a machine shows what the server's tree says.
     pub(crate) fn check_machine(&self, machine: usize) -> Result<(), String> {
-        let (name, shown, server) = (format!("machine {machine}"), self.machine_tree(machine), self.server_tree()?);
+        let (name, mut shown, mut server) =
+            (format!("machine {machine}"), self.machine_tree(machine), self.server_tree()?);
+        if self.options.has_rules {
+            (shown, server) = self.counting_trees(&shown, &server);
+        }
         let difference = difference((&name, &shown), ("the server", &server));
         difference.map_or(Ok(()), |difference| Err(format!("the trees differ: {difference}")))
     }

@@ -148,6 +148,7 @@ async fn play(world: &Arc<World>) -> Result<(), String> {
     futures_util::future::join_all(people).await;
     world.until_people_may_act().await;
     (0..world.options.machines).for_each(|machine| world.close_files(machine));
+    world.select_everything();
     world.calm_down();
     settle(world).await?;
     check(world)?;
@@ -197,6 +198,7 @@ async fn live(world: &Arc<World>, machine: usize) {
         world.executor.sleep_until_us(world.executor.now_us() + pause_us).await;
         world.until_people_may_act().await;
         world.act(machine);
+        world.choose_now_and_then(machine);
     }
 }
 
@@ -223,5 +225,8 @@ async fn settle(world: &Arc<World>) -> Result<(), String> {
 fn check(world: &World) -> Result<(), String> {
     world.check_server()?;
     world.check_equal()?;
+    if world.options.has_rules || world.options.has_selection {
+        world.check_trash()?;
+    }
     world.check_no_needless_copy()
 }

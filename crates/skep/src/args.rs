@@ -10,6 +10,8 @@ use skep_platform::talk::{Complaint, Exit, nearest};
 use skep_protocol::Fingerprint;
 use skep_types::product;
 
+use crate::home::Rate;
+
 /// Your files, on your server.
 #[derive(Debug, Parser)]
 #[command(name = "skep", version, max_term_width = 100, disable_help_subcommand = true)]
@@ -91,6 +93,21 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<ConflictsCommand>,
     },
+    /// What is not synced by rule: `.skepignore` files, as `.gitignore` ones, and a short list that is built in.
+    ///
+    /// Without a command: lists what is ignored. A `.skepignore` counts for its directory and all beneath it, is synced as any other
+    /// file, and takes effect at once. What is ignored is never deleted, neither here nor elsewhere.
+    #[command(after_help = IGNORE_EXAMPLES)]
+    Ignore {
+        /// What to do.
+        #[command(subcommand)]
+        command: Option<IgnoreCommand>,
+    },
+    /// How fast bytes may go to the server and come from it.
+    ///
+    /// Without a flag: shows it. Kept for later starts. Small changes go ahead of big files that are on their way.
+    #[command(after_help = LIMIT_EXAMPLES)]
+    Limit(LimitArgs),
     /// Stop sending, fetching and applying for a while; changes wait, here and on the server.
     ///
     /// Outlives restarts. What is being written to this disk in this moment is finished. `skep sync wait` ends with exit code 7
@@ -312,6 +329,47 @@ Examples:
   skep completions zsh > ~/.zfunc/_skep          with ~/.zfunc in $fpath
   skep completions fish > ~/.config/fish/completions/skep.fish";
 
+const IGNORE_EXAMPLES: &str = "\
+Examples:
+  skep ignore                            what is ignored in the folder
+  skep ignore check build/main.o         by which rule: file, line, pattern
+  skep ignore add 'node_modules/'        adds a line to .skepignore at the top of the folder
+
+Exit codes: 0 done, or ignored (check); 2 mistyped, 3 background service off, 4 not ignored (check).";
+
+/// What to do about ignored files.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum IgnoreCommand {
+    /// What is ignored; a directory stands for all that is in it.
+    List,
+    /// Add a rule to `.skepignore` at the top of the folder.
+    Add {
+        /// As a line of a .gitignore: `*.o`, `build/`, `/private`, `!keep.o`.
+        pattern: String,
+    },
+    /// Whether this file or directory is ignored, and by which rule.
+    Check {
+        /// It need not exist; with a `/` at its end, it counts as a directory then.
+        path: PathBuf,
+    },
+}
+
+const LIMIT_EXAMPLES: &str = "\
+Examples:
+  skep limit --up 2MB --down off     2 MB a second to the server, from it as fast as it goes
+  skep limit                         what holds now";
+
+/// How fast bytes may go.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct LimitArgs {
+    /// To the server, in bytes a second: 500kB, 2MB, off.
+    #[arg(long, value_name = "RATE")]
+    pub up: Option<Rate>,
+    /// From the server.
+    #[arg(long, value_name = "RATE")]
+    pub down: Option<Rate>,
+}
+
 const PAUSE_EXAMPLES: &str = "\
 Examples:
   skep pause                     until `skep resume`
@@ -490,9 +548,41 @@ pub enum DevicesCommand {
     },
 }
 
+const SELECTION_EXAMPLES: &str = "\
+Examples:
+  skep sync rm ~/Skep/Media/old --dry-run   what would go from this computer
+  skep sync rm ~/Skep/Media/old
+  skep sync ls                              what is not on this computer
+  skep sync add ~/Skep/Media/old            brings it back
+
+Exit codes: 0 done, 3 background service off, 4 no such directory, 9 refused (already so, or no room): nothing was changed.";
+
 /// What to do about syncing.
 #[derive(Debug, Subcommand)]
 pub enum SyncCommand {
+    /// Which folders of the server are not on this computer.
+    Ls,
+    /// Sync a folder of the server to this computer again.
+    #[command(after_help = SELECTION_EXAMPLES)]
+    Add {
+        /// A directory in the synced folder, as it was called there.
+        path: PathBuf,
+        /// Only say what would come, and how much is free.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Do not sync a folder to this computer any more: it goes from here, and stays on the server and on the other computers.
+    ///
+    /// Only files that are equal to the server's go. Changes that are not on the server yet stay until they are sent; what is new there
+    /// later stays, and is told.
+    #[command(after_help = SELECTION_EXAMPLES)]
+    Rm {
+        /// A directory in the synced folder.
+        path: PathBuf,
+        /// Only say what would go.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Wait until this computer and the server are equal.
     Wait {
         /// Give up after this long: 500ms, 60s, 10m, 2h.

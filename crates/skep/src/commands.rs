@@ -11,14 +11,14 @@ use skep_types::{Limits, product};
 use tokio::time::{sleep, timeout};
 
 use crate::args::{self, Command, Global, SyncCommand};
-use crate::control::{ControlAnswer, ControlRequest, DaemonConnection, Waited};
+use crate::control::{ControlAnswer, ControlRequest, DaemonConnection, Selecting, Waited};
 use crate::home::Home;
 use crate::link::HttpLink;
 use crate::names::{self, NameText};
 use crate::status::{SCHEMA, StatusAnswer, exit_of_wait};
 use crate::{
-    account, activity, conflicts, connect, daemon, devices, doctor, get, history, join, ls, pause, remote, restore,
-    rewind, terminal, trash,
+    account, activity, conflicts, connect, daemon, devices, doctor, get, history, ignore, join, limit, ls, pause,
+    remote, restore, rewind, selection, terminal, trash,
 };
 
 /// A daemon that was asked to wait answers a little after the time is up, if it is well.
@@ -37,6 +37,8 @@ pub async fn carry_out(command: Command, global: &Global) -> Result<Exit, Compla
         Command::AccountId(command) => connect::account_id(global, command).await,
         Command::Ls(args) => ls::ls(global, args).await,
         Command::Conflicts { command } => conflicts::conflicts(global, command).await,
+        Command::Ignore { command } => ignore::ignore(global, command).await,
+        Command::Limit(args) => limit::limit(global, &args).await,
         Command::Log(args) => activity::log(global, &args).await,
         Command::History(args) => history::history(global, &args).await,
         Command::Restore(args) => restore::restore(global, &args).await,
@@ -48,6 +50,13 @@ pub async fn carry_out(command: Command, global: &Global) -> Result<Exit, Compla
         Command::Status { path: Some(path), .. } => status_of(global, &path).await,
         Command::Status { path: None, check } => status(global, check).await,
         Command::Sync(SyncCommand::Wait { timeout }) => wait(global, timeout).await,
+        Command::Sync(SyncCommand::Ls) => selection::ls(global).await,
+        Command::Sync(SyncCommand::Add { path, dry_run }) => {
+            selection::select(global, &path, Selecting::Here, dry_run).await
+        }
+        Command::Sync(SyncCommand::Rm { path, dry_run }) => {
+            selection::select(global, &path, Selecting::NotHere, dry_run).await
+        }
         Command::Daemon(command) => daemon::daemon(command, global).await,
         Command::Whoami => whoami(global).await,
         Command::Profile { name } => account::profile(global, name).await,

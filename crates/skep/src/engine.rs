@@ -6,16 +6,19 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use skep_client::{
     Account, Client, Feed, Machine, Marker, PathReport, RootError, RootId, SafeEntry, SafeOfRoot, SqliteTrees, Start,
-    StartError, State, Status, WaitOutcome,
+    StartError, State, Status, WaitOutcome, Wishes,
 };
 use skep_platform::runtime::{RuntimeClock, RuntimeTasks, SystemEntropy};
 use skep_platform::talk::{Complaint, Exit};
 use skep_platform::{Entropy, FileError, FileErrorKind, Files, Lane, NativeFiles, NativeWatcher, Tasks, offload};
-use skep_types::{DriveId, Limits, Mode, Name, Timestamp};
+use skep_types::{DriveId, Kind, Limits, Mode, Name, Timestamp};
 
 use crate::activity::{self, ActivityLine};
-use crate::control::{ConflictAnswer, Control, EntryAnswer, KeepWord, Resolved};
-use crate::home::{Config, Home, PauseConfig};
+use crate::control::{
+    ConflictAnswer, Control, EntryAnswer, IgnoreRuleAnswer, IgnoredAnswer, KeepWord, NotSelected, Resolved,
+    SelectableAnswer, Selecting,
+};
+use crate::home::{Config, Home, NotHere, PauseConfig, SelectionConfig, SyncConfig};
 use crate::link::HttpLink;
 use crate::names::{self, NameText, PathNames};
 use crate::remote;
@@ -169,12 +172,14 @@ pub async fn start_client(
     };
     let start = Start { world, trees, account, limits, feed: Feed::Push };
     let pause = config.pause.as_ref().map(PauseConfig::as_pause);
-    match Client::start_paused(start, pause).await {
+    let rates = config.sync.as_ref().map(SyncConfig::rates).unwrap_or_default();
+    let selection = config.selection.as_ref().map(SelectionConfig::as_selection).unwrap_or_default();
+    match Client::start_with(start, Wishes { pause, selection, rates }).await {
         Ok(client) => {
             // A log that cannot be read begins anew; it is for people only.
             let base = activity::last_number(home).unwrap_or(0);
             activity_tasks.spawn("activity", activity::keep(client.clone(), home.clone(), base));
-            Ok(Arc::new(Running { client, home: home.clone(), base }))
+            Ok(Arc::new(Running { client, home: home.clone(), base, selecting: Arc::default() }))
         }
         Err(StartError::Root(error)) => Err(root_complaint(local, error)),
         Err(error) => Err(Complaint::new(Exit::Failed, "E-START", format!("Cannot start to sync: {error}."))),
@@ -204,12 +209,61 @@ fn root_complaint(root: &Path, error: RootError) -> Complaint {
     }
 }
 
+/// Changes whether a directory is on this computer. It is kept before the client is told, so that it holds whatever happens then.
+async fn select(
+    client: &Client,
+    home: &Home,
+    path: &PathNames,
+    wish: Selecting,
+    dry_run: bool,
+) -> Result<SelectableAnswer, NotSelected> {
+    let no = |code, message: String, hint: &str| NotSelected { code, message, hint: hint.into() };
+    let shown = names::display(path);
+    let names = names::parsed(path).map_err(|error| no("E-NOT-FOUND", error.to_string(), ""))?;
+    let found = client.selectable(names).await.map_err(|ended| no("E-DAEMON", ended.to_string(), ""))?;
+    let found = found.ok_or_else(|| {
+        let what = format!("The server has no directory `{shown}`.");
+        no("E-NOT-FOUND", what, "See what is not on this computer:   skep sync ls")
+    })?;
+    let config = home.joined().map_err(|complaint| no("E-CONFIG", complaint.what, ""))?;
+    let free = free_bytes(&config).map_err(|complaint| no("E-FOLDER", complaint.what, ""))?;
+    let mut selection = config.selection.unwrap_or_default();
+    let is_outside = selection.not_here.iter().any(|not_here| not_here.node == found.node);
+    match wish {
+        Selecting::Here if !is_outside => {
+            let what = format!("`{shown}` is not among what is left out here.");
+            return Err(no("E-SELECTION", what, "See what is:   skep sync ls"));
+        }
+        Selecting::NotHere if is_outside => {
+            let what = format!("`{shown}` is not synced on this computer already.");
+            return Err(no("E-SELECTION", what, "Bring it back:   skep sync add PATH"));
+        }
+        Selecting::Here if found.bytes.saturating_sub(found.bytes_here) > free => {
+            let (needed, free) = (crate::status::bytes_text(found.bytes), crate::status::bytes_text(free));
+            let what = format!("`{shown}` needs {needed}, {free} are free on this disk.");
+            return Err(no("E-DISK-FULL", what, "Nothing was changed. Make room, then try again"));
+        }
+        Selecting::Here => selection.not_here.retain(|not_here| not_here.node != found.node),
+        Selecting::NotHere => selection.not_here.push(NotHere { node: found.node, path: shown }),
+    }
+    let answer = SelectableAnswer::of(&found, free);
+    if !dry_run {
+        selection.changes += 1;
+        let changed = selection.as_selection();
+        home.save_selection(selection).map_err(|complaint| no("E-CONFIG", complaint.what, "Nothing was changed"))?;
+        client.select(changed).await.map_err(|ended| no("E-DAEMON", ended.to_string(), ""))?;
+    }
+    Ok(answer)
+}
+
 /// A client at work.
 struct Running {
     client: Client,
     home: Home,
     /// The number of the last line of the log that an earlier run wrote.
     base: u64,
+    /// The selection is changed by one command at a time.
+    selecting: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Control for Running {
@@ -277,6 +331,54 @@ impl Control for Running {
                     Err(ended) => Resolved::Refused(ended.to_string()),
                 },
             }
+        })
+    }
+
+    fn ignored(&self) -> BoxFuture<'static, Vec<IgnoredAnswer>> {
+        let client = self.client.clone();
+        Box::pin(async move {
+            let entries = client.ignored().await.unwrap_or_default();
+            entries.iter().map(IgnoredAnswer::from).collect()
+        })
+    }
+
+    fn check_ignored(&self, path: PathNames, kind: Kind) -> BoxFuture<'static, Option<IgnoreRuleAnswer>> {
+        let client = self.client.clone();
+        Box::pin(async move {
+            let path = names::parsed(&path).ok()?;
+            client.check_ignored(path, kind).await.ok()?.map(IgnoreRuleAnswer::from)
+        })
+    }
+
+    fn selection(&self) -> BoxFuture<'static, Vec<SelectableAnswer>> {
+        let (client, home) = (self.client.clone(), self.home.clone());
+        Box::pin(async move {
+            let free = home.joined().and_then(|config| free_bytes(&config)).unwrap_or(0);
+            let found = client.deselected().await.unwrap_or_default();
+            found.iter().map(|found| SelectableAnswer::of(found, free)).collect()
+        })
+    }
+
+    fn select(
+        &self,
+        path: PathNames,
+        wish: Selecting,
+        dry_run: bool,
+    ) -> BoxFuture<'static, Result<SelectableAnswer, NotSelected>> {
+        let (client, home, one_at_a_time) = (self.client.clone(), self.home.clone(), self.selecting.clone());
+        Box::pin(async move {
+            let _turn = one_at_a_time.lock().await;
+            select(&client, &home, &path, wish, dry_run).await
+        })
+    }
+
+    fn limit(&self, sync: SyncConfig) -> BoxFuture<'static, Result<(), String>> {
+        let (client, home) = (self.client.clone(), self.home.clone());
+        Box::pin(async move {
+            let rates = sync.rates();
+            home.save_sync(sync).map_err(|complaint| complaint.what)?;
+            client.limit(rates);
+            Ok(())
         })
     }
 

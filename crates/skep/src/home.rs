@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use skep_client::{Pause, RootId};
+use skep_client::{Pause, Rates, RootId, Selection};
 use skep_platform::own_files;
 use skep_platform::talk::{Complaint, Exit, utc_text};
 use skep_protocol::{ClassicId, Fingerprint, ParseFingerprintError};
-use skep_types::{AccountId, DeviceId, DriveId, product};
+use skep_types::{AccountId, DeviceId, DriveId, NodeId, product};
 
 use crate::clock;
 use crate::link::ServerAddress;
@@ -37,6 +37,111 @@ pub struct Config {
     /// Syncing pauses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause: Option<PauseConfig>,
+    /// Which directories are not on this computer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection: Option<SelectionConfig>,
+    /// How it is synced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sync: Option<SyncConfig>,
+}
+
+/// How it is synced.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SyncConfig {
+    /// To the server, in bytes a second, as `2MB`; `0` or missing: as fast as it goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bandwidth_up: Option<Rate>,
+    /// From the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bandwidth_down: Option<Rate>,
+}
+
+impl SyncConfig {
+    /// In the client's words.
+    pub fn rates(&self) -> Rates {
+        let bytes = |rate: Option<Rate>| rate.and_then(|Rate(bytes)| bytes);
+        Rates { up: bytes(self.bandwidth_up), down: bytes(self.bandwidth_down) }
+    }
+}
+
+/// Bytes a second, as people write them; none: no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Rate(pub Option<u64>);
+
+/// The least rate: with less, a connection would count as dead.
+const RATE_MIN: u64 = 1_000;
+const RATE_UNITS: [(&str, u64); 4] = [("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000), ("B", 1)];
+
+impl std::str::FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Rate, String> {
+        let text = text.trim().trim_end_matches("/s");
+        if matches!(text, "off" | "0") {
+            return Ok(Rate(None));
+        }
+        let number = text.trim_end_matches(|letter: char| letter.is_alphabetic());
+        let unit = text[number.len()..].to_lowercase();
+        let is_unit = |name: &str| name.to_lowercase() == unit || name.trim_end_matches('B').to_lowercase() == unit;
+        let factor = RATE_UNITS.iter().find(|(name, _)| is_unit(name)).map(|(_, factor)| *factor);
+        let bytes = number.trim().parse().ok().and_then(|number: u64| number.checked_mul(factor?));
+        match bytes {
+            Some(bytes) if bytes >= RATE_MIN => Ok(Rate(Some(bytes))),
+            Some(_) => Err("less than 1kB a second is too little".into()),
+            None => Err("write bytes a second as 500kB or 2MB, or `off`".into()),
+        }
+    }
+}
+
+impl std::fmt::Display for Rate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Some(bytes) = self.0 else { return f.write_str("off") };
+        let unit = RATE_UNITS.iter().find(|(_, factor)| bytes >= *factor && bytes.is_multiple_of(*factor));
+        let (name, factor) = unit.copied().unwrap_or(("B", 1));
+        write!(f, "{}{name}", bytes / factor)
+    }
+}
+
+impl From<Rate> for String {
+    fn from(rate: Rate) -> String {
+        rate.to_string()
+    }
+}
+
+impl TryFrom<String> for Rate {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Rate, String> {
+        text.parse()
+    }
+}
+
+/// Which directories are not on this computer.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SelectionConfig {
+    /// How often this was changed; grows with each change.
+    pub changes: u64,
+    /// These.
+    #[serde(default)]
+    pub not_here: Vec<NotHere>,
+}
+
+/// A directory that is not on this computer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotHere {
+    /// Which: it stays so when it is renamed.
+    #[serde(with = "as_text")]
+    pub node: NodeId,
+    /// Where it was when it was chosen, for people.
+    pub path: String,
+}
+
+impl SelectionConfig {
+    /// In the client's words.
+    pub fn as_selection(&self) -> Selection {
+        Selection { outside: self.not_here.iter().map(|not_here| not_here.node).collect(), changes: self.changes }
+    }
 }
 
 /// How long syncing pauses.
@@ -234,9 +339,22 @@ impl Home {
 
     /// Keeps how long syncing pauses.
     pub fn save_pause(&self, pause: Option<Pause>) -> Result<(), Complaint> {
-        let config = Config { pause: pause.map(PauseConfig::from), ..self.joined()? };
+        self.save_config(&Config { pause: pause.map(PauseConfig::from), ..self.joined()? })
+    }
+
+    /// Keeps which directories are not on this computer.
+    pub fn save_selection(&self, selection: SelectionConfig) -> Result<(), Complaint> {
+        self.save_config(&Config { selection: Some(selection), ..self.joined()? })
+    }
+
+    /// Keeps how fast bytes may go.
+    pub fn save_sync(&self, sync: SyncConfig) -> Result<(), Complaint> {
+        self.save_config(&Config { sync: Some(sync), ..self.joined()? })
+    }
+
+    fn save_config(&self, config: &Config) -> Result<(), Complaint> {
         let path = self.dir.join("config.toml");
-        own_files::replace(&path, to_toml(&config)?.as_bytes()).map_err(|error| failed(&path, &error))
+        own_files::replace(&path, to_toml(config)?.as_bytes()).map_err(|error| failed(&path, &error))
     }
 
     /// The account that is being made, if one is.
@@ -319,6 +437,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn rates_are_written_as_people_write_them() {
+        let rows =
+            [("2MB", Some(2_000_000)), ("500kb/s", Some(500_000)), ("1500", Some(1_500)), ("off", None), ("0", None)];
+        for (text, bytes) in rows {
+            assert_eq!(text.parse(), Ok(Rate(bytes)), "{text}");
+        }
+        for text in ["", "fast", "2 parsecs", "10", "-1MB", "99999999999999GB"] {
+            assert!(text.parse::<Rate>().is_err(), "{text}");
+        }
+        for bytes in [Some(2_000_000), Some(1_500), None] {
+            assert_eq!(Rate(bytes).to_string().parse(), Ok(Rate(bytes)));
+        }
+    }
+
+    #[test]
     fn what_a_join_gave_reads_back_and_is_private() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::find(Some(dir.path().join("h"))).unwrap();
@@ -340,6 +473,8 @@ mod tests {
                 root: skep_client::RootId::from_bytes([5; 16]),
             },
             pause: None,
+            selection: None,
+            sync: None,
         };
         home.save(&config, "secret").unwrap();
         let pending = PendingAccount {

@@ -133,6 +133,8 @@ pub(crate) fn config_of(
         device: DeviceConfig { name, id: joined.device, account: joined.account, user, account_id: None },
         folder: FolderConfig { local, drive: home_drive.drive, root: engine::new_root_id() },
         pause: None,
+        selection: None,
+        sync: None,
     })
 }
 

@@ -90,6 +90,9 @@ pub struct FolderAnswer {
     pub queue: QueueAnswer,
     /// Changes are found by scans, for lack of watches.
     pub watch_degraded: bool,
+    /// What stands in it and is ignored; a directory counts once.
+    #[serde(default)]
+    pub ignored: u64,
 }
 
 /// Files and bytes.
@@ -170,6 +173,7 @@ impl StatusAnswer {
             online_only: CountAnswer { files: 0, bytes: 0 },
             queue: QueueAnswer { files: status.queue_files, bytes: status.queue_bytes, eta_s: None },
             watch_degraded: status.watch_degraded,
+            ignored: status.ignored,
         };
         let server = ServerAnswer {
             url: config.server.url.to_string(),
@@ -234,6 +238,9 @@ impl StatusAnswer {
             if folder.queue.files > 0 {
                 let waiting = bytes_text(folder.queue.bytes);
                 line(&mut text, &format!("      waiting: {}, {waiting}", counted(folder.queue.files, "change")));
+            }
+            if folder.ignored > 0 {
+                line(&mut text, &format!("      ignored: {}   skep ignore list", folder.ignored));
             }
             if folder.watch_degraded {
                 line(&mut text, "      not everything can be watched: changes are found by scans");

@@ -33,6 +33,8 @@ pub mod product {
     pub const PORT: u16 = 7537;
     /// The one directory in a synced root that is ours.
     pub const ROOT_DIR: &str = ".skep";
+    /// Files of this name say what of their directory is not synced.
+    pub const IGNORE_FILE: &str = ".skepignore";
     /// What stands in the name of every conflict copy, after the stem.
     pub const TWO_VERSIONS: &str = " (two versions, ";
 }

@@ -102,7 +102,7 @@ impl<M: World> Control<M> {
 
     /// Takes inputs until the client stops.
     pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Signal>) {
-        let mut signals = vec![Signal::Event(Event::Started)];
+        let mut signals = vec![Signal::Event(self.driver.selected()), Signal::Event(Event::Started)];
         loop {
             if self.turn(std::mem::take(&mut signals)).await.is_err() {
                 // The process is ending in the middle of something; the state is as after the turn before.
@@ -214,6 +214,7 @@ impl<M: World> Control<M> {
             bytes: totals.1,
             queue_files: progress.queue_files,
             queue_bytes: 0,
+            ignored: progress.ignored,
             problems: problems.chain(progress.problems.iter().cloned().map(report::problem_of)).collect(),
             watch_degraded: self.driver.executor.watch_degraded(),
             pause: self.driver.pause_now(),
@@ -292,7 +293,7 @@ impl<M: World> Control<M> {
                 }
             }
             Signal::Restart => {
-                self.step(vec![Event::Started], false).await?;
+                self.step(vec![self.driver.selected(), Event::Started], false).await?;
                 self.driver.connect_again.notify_one();
                 self.driver.reconnect.notify_one();
             }
@@ -322,6 +323,13 @@ impl<M: World> Control<M> {
                 self.driver.pause.send_replace(pause);
                 // What the engine knows did not change; what is said of it does.
                 self.step(Vec::new(), false).await?;
+                let _ = answer.send(());
+            }
+            Signal::Select(selection, answer) => {
+                self.driver.selection.send_replace(selection);
+                if self.state_failed.is_none() {
+                    self.step(vec![self.driver.selected()], false).await?;
+                }
                 let _ = answer.send(());
             }
             Signal::Wait(timeout_ms, answer) => self.wait(timeout_ms, answer),

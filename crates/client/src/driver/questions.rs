@@ -1,18 +1,20 @@
 //! What a shell asks a running client: of what it knows, and to do what a person would do in the folder.
 
-use skep_planner::{Engine, Listed, Listing, TwoVersions, path_here};
+use skep_planner::{Engine, IgnoreCheck, Ignored, Listed, Listing, Selectable, TwoVersions, path_here};
 use skep_platform::{Entropy, Lane, offload};
-use skep_types::Name;
+use skep_types::{Kind, Name};
 use tokio::sync::oneshot;
 
 use super::{Client, Driver, Ended, Signal};
 use crate::SqliteTrees;
 use crate::conflicts::{self, Keep, ResolveError};
-use crate::status::{Conflict, PathReport};
+use crate::status::{Conflict, PathReport, Selection};
 use crate::world::World;
 
 /// Conflicts that are told of. Who has more begins with these.
 const CONFLICTS_MAX: usize = 5_000;
+/// Ignored entries that are told of.
+const IGNORED_MAX: usize = 10_000;
 
 /// Looks at what the client knows, and keeps the answer to itself.
 type Look = Box<dyn FnOnce(&Engine, &SqliteTrees) + Send>;
@@ -46,6 +48,31 @@ impl Client {
     /// At most `limit` entries of the directory at `path`, after a name; `None` if there is nothing at `path`.
     pub async fn list(&self, path: Vec<Name>, after: Option<Name>, limit: usize) -> Result<Option<Listing>, Ended> {
         self.question(move |engine, trees| engine.list(trees, &path, after.as_ref(), limit)).await
+    }
+
+    /// What is ignored in the folder, by path; the first ones, if there are very many.
+    pub async fn ignored(&self) -> Result<Vec<Ignored>, Ended> {
+        self.question(|engine, trees| engine.ignored(trees, IGNORED_MAX)).await
+    }
+
+    /// The rule that decides whether the entry at `path` is ignored; `None`: none does. What is not there counts as `kind`.
+    pub async fn check_ignored(&self, path: Vec<Name>, kind: Kind) -> Result<Option<IgnoreCheck>, Ended> {
+        self.question(move |engine, trees| engine.check_ignored(trees, &path, kind)).await
+    }
+
+    /// The directories that are not to be on this computer, by path.
+    pub async fn deselected(&self) -> Result<Vec<Selectable>, Ended> {
+        self.question(|engine, trees| engine.deselected(trees)).await
+    }
+
+    /// The directory of the server at `path`; `None` if it has none there.
+    pub async fn selectable(&self, path: Vec<Name>) -> Result<Option<Selectable>, Ended> {
+        self.question(move |engine, trees| engine.selectable(trees, &path)).await
+    }
+
+    /// Changes which directories are on this computer. The caller has kept it already, so that it outlives this client.
+    pub async fn select(&self, selection: Selection) -> Result<(), Ended> {
+        self.ask(|answer| Signal::Select(selection, answer)).await
     }
 
     /// The conflict copies in the folder and what they are copies of, by path.

@@ -17,6 +17,7 @@ pub(super) fn at_start(trees: &SqliteTrees) -> Status {
         bytes,
         queue_files: 0,
         queue_bytes: 0,
+        ignored: 0,
         problems: Vec::new(),
         watch_degraded: false,
         pause: None,

@@ -3,7 +3,7 @@
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-use skep_planner::{LookError, Sight};
+use skep_planner::{IGNORE_BYTES_MAX, LookError, Sight, is_ignore_file};
 use skep_platform::{FileError, FileErrorKind, Files, Lane, WatchError, Watcher, offload};
 use skep_types::{Kind, Name, NodeId, Stat};
 
@@ -91,20 +91,27 @@ fn sight<F: Files>(root: &Root<F>, dir: &F::Dir, name: Name) -> Result<Sight, Fi
 
 fn with_target<F: Files>(root: &Root<F>, dir: &F::Dir, name: Name, stat: Option<Stat>) -> Result<Sight, FileError> {
     if stat.and_then(|stat| stat.kind) != Some(Kind::Symlink) {
-        return Ok(Sight { name, stat, target: None });
+        let text = is_ignore_file(&name).then(|| rules_text(root, dir, &name, stat.as_ref())).flatten();
+        return Ok(Sight { name, stat, target: None, text });
     }
     match root.files.read_link(dir, &name) {
-        Ok(target) => Ok(Sight { name, stat, target: Some(target) }),
+        Ok(target) => Ok(Sight { name, stat, target: Some(target), text: None }),
         // It was replaced in this moment.
         Err(error) if matches!(error.kind, FileErrorKind::NotFound | FileErrorKind::WrongKind) => {
             let stat = root.files.stat(dir, &name)?;
             match stat.and_then(|stat| stat.kind) {
                 Some(Kind::Symlink) => Err(error),
-                _ => Ok(Sight { name, stat, target: None }),
+                _ => Ok(Sight { name, stat, target: None, text: None }),
             }
         }
         Err(error) => Err(error),
     }
+}
+
+/// What a file of ignore rules holds. That it cannot be read does not fail the look: the observer tells.
+fn rules_text<F: Files>(root: &Root<F>, dir: &F::Dir, name: &Name, stat: Option<&Stat>) -> Option<Vec<u8>> {
+    let is_file = stat.and_then(|stat| stat.kind) == Some(Kind::File);
+    is_file.then(|| root.files.read_range(dir, name, 0, IGNORE_BYTES_MAX + 1).ok()).flatten()
 }
 
 fn look_error(error: FileError) -> LookError {

@@ -15,7 +15,7 @@ const BUSY_TIMEOUT_MS: i64 = 5_000;
 const STATEMENTS_MAX: usize = 64;
 
 /// `node` is the key everywhere; what is searched for has a column, the rest is CBOR in the last one. A row of a diff table
-/// whose last column is null says: not in this tree.
+/// whose last column is null says: not in this tree. `resting` is 1 in the trash and beneath what is left out, 2 of what is left out.
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS synced (
@@ -40,6 +40,7 @@ CREATE TABLE IF NOT EXISTS applying (
 CREATE INDEX IF NOT EXISTS applying_place ON applying (parent, name);
 CREATE TABLE IF NOT EXISTS lists (list BLOB NOT NULL, node BLOB NOT NULL, PRIMARY KEY (list, node)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS remote_awake ON remote_diff (node) WHERE resting = 0;
+CREATE INDEX IF NOT EXISTS remote_left_out ON remote_diff (node) WHERE resting = 2;
 ";
 
 /// A file does not open as a state.

@@ -159,6 +159,28 @@ impl Holds {
         self.try_again_soon(node, trouble, now, at_ms);
     }
 
+    /// It is new, and in a directory that is not to be on this computer.
+    pub(super) fn unselected(&mut self, node: NodeId, now: Timestamp, at_ms: u64) {
+        let trouble = Trouble {
+            code: "E-NOT-SELECTED",
+            message: "is new, and lies in a folder that is not synced on this computer",
+            hint: "Move it to another folder, or sync this one again:   skep sync add FOLDER",
+            needs_person: true,
+        };
+        self.problem(node, trouble, String::new(), now, at_ms);
+    }
+
+    /// Something that is ignored here stands in its place.
+    pub(super) fn in_the_way(&mut self, node: NodeId, now: Timestamp, at_ms: u64) {
+        let trouble = Trouble {
+            code: "E-IGNORED-IN-WAY",
+            message: "cannot come here: something that is ignored here has its name",
+            hint: "Give what has the name another one, or change the rule; then it goes on by itself",
+            needs_person: true,
+        };
+        self.try_again_soon(node, trouble, now, at_ms);
+    }
+
     fn try_again_soon(&mut self, node: NodeId, trouble: Trouble, now: Timestamp, at_ms: u64) {
         let tries = self.holds.get(&node).map_or(0, |hold| hold.tries) + 1;
         let wait_ms = if tries == 1 { 0 } else { SURPRISE_FIRST_MS << tries.min(12) };

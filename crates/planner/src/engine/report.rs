@@ -41,6 +41,8 @@ pub struct Progress {
     pub connected: bool,
     /// Nodes that wait.
     pub queue_files: u64,
+    /// What stands on this disk and is ignored; a directory counts once.
+    pub ignored: u64,
     /// What cannot be done, and why; by path.
     pub problems: Vec<EngineProblem>,
 }
@@ -51,6 +53,7 @@ impl Engine {
         let cursor = trees.cursor();
         let mut problems: Vec<EngineProblem> =
             self.holds.troubles().map(|(node, hold)| problem(trees, node, hold)).collect();
+        problems.extend(self.ignore_problems(trees));
         problems.sort_by(|a, b| a.path.cmp(&b.path));
         let waiters = self.waiters.values().map(BTreeSet::len).sum();
         let waiting = [self.touched.len(), self.blocked.len(), self.busy.len(), waiters];
@@ -62,6 +65,7 @@ impl Engine {
             head: self.head,
             connected: self.connected,
             queue_files: waiting.iter().chain(&queued).map(|nodes| *nodes as u64).sum(),
+            ignored: self.observer.filters.count_ignored(),
             problems,
         }
     }
@@ -114,8 +118,12 @@ impl Engine {
         })
     }
 
-    /// Why the node at this path is as it is: a word (`synced`, `sending`, `receiving`, `waiting`, `problem`, `unknown`) and a sentence.
+    /// Why the node at this path is as it is: a word (`synced`, `sending`, `receiving`, `waiting`, `problem`, `ignored`, `unknown`) and a
+    /// sentence.
     pub fn explain(&self, trees: &dyn Trees, path: &[Name]) -> (&'static str, String) {
+        if let Some(reason) = self.explain_ignored(trees, path) {
+            return ("ignored", reason);
+        }
         let here = follow(path, |parent, name| trees.local_child(parent, name));
         let there = follow(path, |parent, name| trees.remote_child(parent, name));
         let Some(node) = here.or(there) else {

@@ -1,9 +1,10 @@
 //! What came of commits and batches.
 
-use skep_types::{Change, CommitId, CommitReply, Content, GroupResult, Kind, NodeId, NodeState, Place, Stat};
+use skep_types::{Change, CommitId, CommitReply, Content, GroupResult, Kind, Name, NodeId, NodeState, Place, Stat};
 
 use super::Engine;
 use super::hold::Trouble;
+use crate::ignore::is_ignore_file;
 use crate::observe::{Displaced, Findings};
 use crate::plan::Purpose;
 use crate::trees::{LIMBO, Local, LocalContent, Synced, Trees};
@@ -99,6 +100,9 @@ impl Engine {
     ) {
         let Some(under_way) = self.batches.remove(&batch) else { return };
         self.observer.thaw(&under_way.places);
+        for (dir, name) in under_way.places.iter().filter(|(_, name)| is_ignore_file(name)) {
+            self.observer.hint(*dir, name.clone(), Change::Entry);
+        }
         self.count_traffic(trees);
         let mut look_again = false;
         for ((operation, purpose), result) in under_way.operations.into_iter().zip(results) {
@@ -119,7 +123,15 @@ impl Engine {
                     if error == ApplyError::NotEmpty {
                         self.observer.look_anew(node);
                     }
-                    self.holds.not_applied(node, error, self.now, self.at_ms);
+                    let filters = &self.observer.filters;
+                    let is_meant = |name: &Name| operation.places().any(|at| at.name == *name);
+                    let is_in_the_way =
+                        |(dir, name): &(NodeId, Name)| is_meant(name) && filters.is_ignored_entry(*dir, name);
+                    if error == ApplyError::Changed && under_way.places.iter().any(is_in_the_way) {
+                        self.holds.in_the_way(node, self.now, self.at_ms);
+                    } else {
+                        self.holds.not_applied(node, error, self.now, self.at_ms);
+                    }
                 }
             }
         }
@@ -160,6 +172,9 @@ impl Engine {
             (Purpose::Place { parent, agreed }, Some(stat)) => {
                 let (ApplyKind::Rename { to, .. }, Some(local)) = (kind, trees.local(node)) else { return };
                 self.make_way(trees, parent, &to.name, node, findings);
+                if local.kind() == Kind::Directory && !self.observer.filters.rules_stay(trees, node, parent) {
+                    self.observer.look_anew(node);
+                }
                 let (from_dir, from) = (local.parent, local.name.clone());
                 let local = self.observer.renamed_here(trees, node, local, (parent, to.name), stat);
                 // The server may have moved it on meanwhile: then this is the place from which it went.

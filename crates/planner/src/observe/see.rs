@@ -49,6 +49,7 @@ impl Observer {
             Ok(found) => found,
             Err(LookError::Gone) if dir != NodeId::ROOT => return self.lost_directory(known, dir, dirty),
             Err(_) => {
+                self.filters.cannot_know(dir);
                 // When it is tried again, everything is looked at: what was hinted is still to be known then.
                 self.failed.entry(dir).or_default().extend(dirty.names);
                 findings.unlistable.push(dir);
@@ -70,8 +71,17 @@ impl Observer {
         };
         // What was seen here before is seen again, or no more.
         self.arrivals.retain(|(arrived, name), _| *arrived != dir || !dirty.covers(name));
+        self.filters.read_rules(dir, dirty.deep, &sights, self.at_ms);
+        if dirty.deep {
+            self.filters.look_through(dir);
+            self.wake_left_out(trees, dir, findings);
+        }
+        let rules = self.filters.rules_for(trees, dir);
         for sight in sights {
             unseen.remove(&sight.name);
+            if self.see_ignored(trees, dir, &sight, &rules, findings) {
+                continue;
+            }
             let hinted = dirty.names.get(&sight.name).copied();
             self.see(trees, ids, dir, sight, Glance { deep: dirty.deep, hinted }, findings);
         }
@@ -226,8 +236,9 @@ impl Observer {
         match stat.kind {
             Some(Kind::Directory) => match self.same_inode(trees, &stat, None).or(named) {
                 Some(node) if !Shape::default().is_beneath(trees, dir, node) => {
+                    let rules_stay = self.filters.rules_stay(trees, node, dir);
                     self.moved(trees, node, dir, sight.name, stat, findings);
-                    if !self.is_hinted_throughout(node) {
+                    if !rules_stay || !self.is_hinted_throughout(node) {
                         self.dirty.entry(node).or_default().deep = true;
                     }
                 }

@@ -16,7 +16,9 @@ impl Observer {
         let arrivals = self.settle_arrivals(trees, ids, findings);
         let missing = self.settle_missing(trees, findings);
         let rereads = self.settle_rereads(trees, findings);
-        [arrivals, missing, rereads].into_iter().flatten().min()
+        let rules = self.settle_rules();
+        self.trust_absence(trees);
+        [arrivals, missing, rereads, rules].into_iter().flatten().min()
     }
 
     fn settle_arrivals(&mut self, trees: &mut dyn Trees, ids: &mut IdSource, findings: &mut Findings) -> Option<u64> {
@@ -118,6 +120,10 @@ impl Observer {
         while let Some(node) = left.pop() {
             left.extend(trees.local_children(node).into_iter().map(|(_, child)| child));
             trees.set_local(node, None);
+            if self.filters.distrust_absence() {
+                trees.set_synced(node, None);
+                trees.set_offered(node, false);
+            }
             findings.listed.push(node);
             findings.changed.insert(node);
             self.forget_directory(node);

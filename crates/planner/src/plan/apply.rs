@@ -17,7 +17,7 @@ impl Plan<'_> {
             return no;
         }
         let (parent, name) = (remote.place.parent, remote.place.name.clone());
-        if !self.directory_here(parent) || !self.is_steady(parent, bytes) {
+        if !self.directory_here(parent) || !self.is_steady(parent, bytes) || self.lacks_rules(parent, &name) {
             return Outcome::Waits;
         }
         match self.clear(node, parent, &name) {
@@ -151,7 +151,7 @@ impl Plan<'_> {
     }
 
     /// Takes the node off this disk: unchanged here, in the trash there.
-    pub(super) fn remove_here(&mut self, node: NodeId, local: &Local) -> Outcome {
+    pub(super) fn remove_here(&mut self, node: NodeId, local: &Local, remote: NodeState) -> Outcome {
         if !self.room.apply {
             return Outcome::NoRoomToApply;
         }
@@ -160,9 +160,11 @@ impl Plan<'_> {
         }
         if local.kind() == Kind::Directory {
             let mut outcome = Outcome::Done;
+            let mut holds_residue = self.scene.observer.filters.has_ignored(node);
             for (_, child) in self.trees.local_children(node) {
                 match self.consider(child) {
                     Outcome::NoRoomToApply => return Outcome::NoRoomToApply,
+                    _ if self.residues.contains(&child) => holds_residue = true,
                     _ if self.shape.place(self.trees, child).is_some_and(|(parent, _)| parent == node) => {
                         outcome = Outcome::Waits;
                     }
@@ -171,6 +173,9 @@ impl Plan<'_> {
             }
             if outcome != Outcome::Done || self.trees.local(node).is_none() {
                 return outcome;
+            }
+            if holds_residue {
+                return self.leave_residue(node, local, remote);
             }
             if !self.room.apply {
                 return Outcome::NoRoomToApply;

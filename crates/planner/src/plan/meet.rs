@@ -105,7 +105,7 @@ impl Plan<'_> {
 
     /// Whether what stands here as the new `node` and what the server has as `holder` are one thing: directories of one name,
     /// equal bytes, a file that was replaced, or files of which one is empty.
-    fn may_be_one(&mut self, node: NodeId, local: &Local, holder: NodeId, state: &NodeState) -> bool {
+    pub(super) fn may_be_one(&mut self, node: NodeId, local: &Local, holder: NodeId, state: &NodeState) -> bool {
         let is_new = self.trees.synced(node).is_none() && self.trees.remote(node).is_none();
         if !is_new || local.kind() != state.kind() {
             return false;
@@ -124,7 +124,7 @@ impl Plan<'_> {
     }
 
     /// What stands here as `node` is `holder` from now on.
-    fn become_one(&mut self, node: NodeId, holder: NodeId) -> Outcome {
+    pub(super) fn become_one(&mut self, node: NodeId, holder: NodeId) -> Outcome {
         if self.scene.observer.has_frozen(node) {
             return Outcome::Waits;
         }

@@ -31,6 +31,12 @@ impl Plan<'_> {
         if let Some(no) = self.lacks_room_to_send(&local) {
             return no;
         }
+        if self.is_deselected(local.parent) {
+            return self.meet_outside(node, &local);
+        }
+        if self.is_ignored_here(node) || self.lacks_rules(local.parent, &local.name) {
+            return Outcome::Waits;
+        }
         let mut draft = Draft { making: Some(node), ..Draft::default() };
         let Target::Directory(parent) = self.target_directory(local.parent, &mut draft) else { return Outcome::Waits };
         match self.meet(node, &local, parent, &mut draft) {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use skep_planner::{
     ApplyError, ApplyKind, ApplyOperation, ApplyResult, Location, LookError, ReadError, ReadResult, Sight,
+    is_ignore_file,
 };
 use skep_types::{Change, ChunkId, Content, ContentId, Kind, Name, Stat, Timestamp};
 
@@ -55,6 +56,14 @@ pub fn content_of(id: &ContentId) -> u64 {
         ContentId::Chunk(chunk) => u64::from_le_bytes(chunk.as_bytes()[..8].try_into().unwrap()),
         _ => 0,
     }
+}
+
+/// What a content is as the text of an ignore file.
+pub const RULES_TEXTS: &[&str] =
+    &["# nothing", "x\n", "*.o\n", "/d/\n", "x\n!x\n", "d/a\n", "x\nb[\n", "b/\n", "a\nb\nd\n", "*\n!a\n"];
+
+fn rules_text(content: u64) -> &'static str {
+    RULES_TEXTS[content as usize % RULES_TEXTS.len()]
 }
 
 impl Disk {
@@ -174,7 +183,11 @@ impl Disk {
                 Body::Symlink(target) => Some(target.clone()),
                 _ => None,
             });
-            Sight { stat: inode.map(|inode| self.stat(*inode)), name, target }
+            let text = inode.filter(|_| is_ignore_file(&name)).and_then(|inode| match self.inodes[inode].body {
+                Body::File(content) => Some(rules_text(content).into()),
+                _ => None,
+            });
+            Sight { stat: inode.map(|inode| self.stat(*inode)), name, target, text }
         };
         Ok((self.stat(dir), names.into_iter().map(sight).collect()))
     }

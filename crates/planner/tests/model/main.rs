@@ -8,10 +8,12 @@
 mod check;
 mod disk;
 mod faults;
+mod ignored;
 mod large;
 mod problems;
 mod random;
 mod rules;
+mod selected;
 mod user;
 mod world;
 

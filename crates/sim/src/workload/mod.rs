@@ -5,7 +5,7 @@
 mod content;
 
 use skep_platform::FileError;
-use skep_types::Timestamp;
+use skep_types::{Timestamp, product};
 
 use crate::Random;
 use crate::disk::{TreeEntry, UserFile, UserProgram};
@@ -17,6 +17,11 @@ const DEPTH_MAX: usize = 3;
 /// Files that programs hold open at a time.
 const OPEN_MAX: usize = 2;
 
+/// Of so many actions, about one is on an ignore file, where there are such.
+const RULES_ONE_IN: u64 = 6;
+/// What ignore files say: nothing that a person would have to mend, such as a file in the place of an ignored directory of its name.
+const RULES: [&str; 8] = ["a\n", "b\nc.txt\n", "x\n", "*.md\n", "/x/a\n", "# nothing\n", "*\n!a\n!x\n!y\n", "y/**\n"];
+
 /// What programs of one machine are like.
 #[derive(Debug, Clone)]
 pub struct Habits {
@@ -26,6 +31,8 @@ pub struct Habits {
     pub shares: Vec<(Action, u64)>,
     /// Longest content.
     pub content_bytes_max: u64,
+    /// Now and then, an ignore file is written, changed or removed.
+    pub has_rules: bool,
 }
 
 /// A kind of action.
@@ -127,6 +134,9 @@ impl Person {
 
     /// Takes one action; `None` if there was nothing to act on.
     pub fn act(&mut self) -> Option<Acted> {
+        if self.habits.has_rules && self.random.range(0..=RULES_ONE_IN) == 0 {
+            return self.write_rules().ok();
+        }
         let shares = &self.habits.shares;
         let total: u64 = shares.iter().map(|(_, share)| share).sum();
         let mut at = self.random.range(0..=total.max(1) - 1);
@@ -162,7 +172,9 @@ impl Person {
 
     fn pick(&mut self, wanted: impl Fn(&TreeEntry) -> bool) -> Option<String> {
         let tree = self.program.tree();
-        let own = |path: &str| !path.starts_with(".skep") && path.ends_with(&self.habits.mark);
+        // What ignore files say is another matter: a text that is no rule would need a person.
+        let is_rules = |path: &str| path.rsplit('/').next() == Some(product::IGNORE_FILE);
+        let own = |path: &str| !path.starts_with(".skep") && path.ends_with(&self.habits.mark) && !is_rules(path);
         let paths: Vec<String> = tree
             .iter()
             .filter(|(_, entry)| wanted(entry))
@@ -217,6 +229,22 @@ impl Person {
         let (path, bytes) = (self.new_file_path(), self.content());
         self.program.write(&path, &bytes)?;
         Ok(Some(acted(format!("writes {path} ({})", name_of(&bytes)), vec![bytes])))
+    }
+
+    /// Writes, changes or removes an ignore file.
+    fn write_rules(&mut self) -> Result<Acted, FileError> {
+        let dir = self.target_dir();
+        let path = join(&dir, product::IGNORE_FILE);
+        if self.random.range(0..=2) == 0 && self.program.read(&path).is_ok() {
+            self.program.remove_file(&path)?;
+            return Ok(acted(format!("removes {path}"), Vec::new()));
+        }
+        let rules = *self.random.pick(&RULES);
+        match self.random.coin() {
+            true => self.program.write(&path, rules.as_bytes())?,
+            false => self.program.replace(&path, rules.as_bytes())?,
+        }
+        Ok(acted(format!("writes {path}: {rules:?}"), Vec::new()))
     }
 
     fn edit(&mut self, action: Action) -> Result<Option<Acted>, FileError> {

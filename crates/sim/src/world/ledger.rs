@@ -24,6 +24,8 @@ pub(crate) struct Holding {
     in_folder: BTreeMap<ContentId, u32>,
     /// All of it, our own directory included.
     pub(crate) anywhere: BTreeSet<ContentId>,
+    /// What is where in the folder of the person.
+    at: BTreeMap<Vec<u8>, ContentId>,
 }
 
 /// What was saved, and what the server knows.
@@ -33,6 +35,8 @@ pub(crate) struct Ledger {
     saved: BTreeMap<ContentId, String>,
     /// What a person has removed or overwritten on a machine where it stood: from then on it need not stand in a folder.
     removed: BTreeSet<ContentId>,
+    /// What a person, or a power cut, has taken from its place on a machine: removed, overwritten, renamed.
+    handled: BTreeSet<ContentId>,
     history: BTreeSet<ContentId>,
     history_to: Seq,
 }
@@ -43,6 +47,7 @@ impl Ledger {
             chunker: Chunker::new(limits),
             saved: BTreeMap::new(),
             removed: BTreeSet::new(),
+            handled: BTreeSet::new(),
             history: BTreeSet::new(),
             history_to: Seq::START,
         }
@@ -63,6 +68,9 @@ impl Ledger {
                 let id = self.content_id(&bytes);
                 *holding.in_folder.entry(id).or_default() += u32::from(!is_own(&path));
                 holding.anywhere.insert(id);
+                if !is_own(&path) {
+                    holding.at.insert(path, id);
+                }
             }
         }
         holding
@@ -90,6 +98,8 @@ impl Ledger {
         let fewer = before.in_folder.iter().filter(|(id, count)| after.in_folder.get(id).unwrap_or(&0) < count);
         // Also what is saved only later: a file that a program still holds open may be removed on another machine already.
         self.removed.extend(fewer.map(|(id, _)| *id));
+        let taken = before.at.iter().filter(|(path, id)| after.at.get(*path) != Some(id));
+        self.handled.extend(taken.map(|(_, id)| *id));
         let gone = before.anywhere.difference(&after.anywhere);
         let gone: Vec<ContentId> = gone.filter(|id| self.saved.contains_key(id)).copied().collect();
         if !gone.is_empty() {
@@ -115,6 +125,11 @@ impl Ledger {
         };
         let lost = self.saved.iter().filter(|(id, _)| !is_kept(id));
         lost.map(|(_, words)| words.clone()).collect()
+    }
+
+    /// Whether a person, or a power cut, has taken this content from its place somewhere.
+    pub(crate) fn was_handled(&self, id: &ContentId) -> bool {
+        self.handled.contains(id)
     }
 
     /// How many contents must be somewhere.

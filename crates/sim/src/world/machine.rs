@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use skep_client::{Account, Client, Marker, RootId, SqliteTrees, Start, WaitOutcome, prepare_root};
+use skep_client::{Account, Client, Marker, RootId, Selection, SqliteTrees, Start, WaitOutcome, Wishes, prepare_root};
 use skep_platform::{Lane, offload};
 
 use crate::disk::{SimDisk, SimWatcher};
@@ -48,12 +48,23 @@ pub(crate) struct Machine {
     pub(crate) client: Option<Client>,
     /// The id of its root, once it has joined.
     joined: Option<RootId>,
+    /// Which directories are not to be on it.
+    pub(crate) selection: Selection,
     images: Images,
 }
 
 impl Machine {
     pub(crate) fn new(disk: SimDisk, clock: SimClock, person: Person) -> Machine {
-        Machine { disk, clock, person, process: None, client: None, joined: None, images: Images::default() }
+        Machine {
+            disk,
+            clock,
+            person,
+            process: None,
+            client: None,
+            joined: None,
+            selection: Selection::default(),
+            images: Images::default(),
+        }
     }
 }
 
@@ -130,7 +141,8 @@ impl World {
         };
         let start =
             Start { world: Arc::new(parts), trees, account, limits: self.options.limits, feed: self.options.feed };
-        Client::start(start).await.map_err(|error| error.to_string())
+        let selection = self.state().machines[machine].selection.clone();
+        Client::start_with(start, Wishes { selection, ..Wishes::default() }).await.map_err(|error| error.to_string())
     }
 
     /// Ends a client. Does not return if the caller runs in it.

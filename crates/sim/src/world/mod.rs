@@ -6,6 +6,7 @@
 mod ledger;
 mod log;
 mod machine;
+mod selection;
 mod server;
 mod swarm;
 mod trouble;

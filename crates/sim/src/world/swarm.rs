@@ -47,6 +47,10 @@ pub struct Options {
     pub pause_ms_max: u64,
     /// Machines touch different names only, so that nothing may conflict.
     pub is_apart: bool,
+    /// People write, change and remove ignore files.
+    pub has_rules: bool,
+    /// People choose which directories are on their machines.
+    pub has_selection: bool,
     /// How clients hear of changes.
     pub feed: Feed,
     /// The network.
@@ -73,13 +77,18 @@ impl Options {
             mark: if is_apart { format!("-{machine}") } else { String::new() },
             shares: shares.clone(),
             content_bytes_max,
+            has_rules: false,
         };
-        let habits = (0..machines).map(habits).collect();
+        let habits: Vec<Habits> = (0..machines).map(habits).collect();
         let disks = (0..machines).map(|_| draw_disk(random)).collect();
         let clock_offsets_ms = (0..machines).map(|_| draw_clock_offset(random)).collect();
         let actions = *random.pick(&[4, 10, 25, 50]);
         let feed = *random.pick(&[Feed::Push, Feed::Push, Feed::Push, Feed::Poll]);
         let pause_ms_max = *random.pick(&[0, 5, 60, 800, 4_000]);
+        // Drawn last, so that worlds without rules are as they were. Ignore files are met by all machines.
+        let has_rules = random.range(0..=3) == 0 && !is_apart;
+        let has_selection = random.range(0..=5) == 0;
+        let habits = habits.into_iter().map(|habits| Habits { has_rules, ..habits }).collect();
         Options {
             limits,
             machines,
@@ -89,6 +98,8 @@ impl Options {
             actions,
             pause_ms_max,
             is_apart,
+            has_rules,
+            has_selection,
             feed,
             network,
             faults,
@@ -107,7 +118,7 @@ impl Options {
         let limits = draw_limits(&mut random);
         let mut network = draw_network(&mut random, &limits);
         (network.cuts_per_million, network.refusals_per_million) = (0, 0);
-        let habits = Habits { mark: String::new(), shares: Vec::new(), content_bytes_max: 100 };
+        let habits = Habits { mark: String::new(), shares: Vec::new(), content_bytes_max: 100, has_rules: false };
         Options {
             limits,
             machines,
@@ -117,6 +128,8 @@ impl Options {
             actions: 0,
             pause_ms_max: 0,
             is_apart: false,
+            has_rules: false,
+            has_selection: false,
             feed: Feed::Push,
             network,
             faults: Faults::default(),

@@ -191,7 +191,7 @@ impl World {
             let head = self.head();
             let outcome = self.wait_equal(machine, AUDIT_WAIT_MS).await;
             // Another machine's commit would be on its way to this one by now.
-            if outcome == Some(WaitOutcome::Equal) && head == self.head() {
+            if outcome == Some(WaitOutcome::Equal) && head == self.head() && self.has_everything(machine) {
                 if let Err(difference) = self.check_machine(machine) {
                     self.violate(format!("a client says that it is up to date, but {difference}"));
                 }

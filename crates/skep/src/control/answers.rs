@@ -1,7 +1,7 @@
 //! What the daemon answers about files. `--json` shows the same shapes.
 
 use serde::{Deserialize, Serialize};
-use skep_client::{Conflict, Keep, Listed, ResolveError};
+use skep_client::{Conflict, IgnoreCheck, Ignored, Keep, Listed, Location, ResolveError, Selectable};
 use skep_platform::talk::utc_text;
 use skep_types::Kind;
 
@@ -42,6 +42,103 @@ impl From<&Listed> for EntryAnswer {
             changed: listed.mtime.map(utc_text),
         }
     }
+}
+
+/// Something in the folder that is ignored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IgnoredAnswer {
+    /// From the folder down.
+    pub path: PathNames,
+    /// Whether it is a directory, which is ignored with all that is in it.
+    pub directory: bool,
+}
+
+impl From<&Ignored> for IgnoredAnswer {
+    fn from(ignored: &Ignored) -> IgnoredAnswer {
+        let path = ignored.path.iter().map(NameText::from).collect();
+        IgnoredAnswer { path, directory: ignored.kind == Some(Kind::Directory) }
+    }
+}
+
+/// The rule that decides whether a path is ignored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IgnoreRuleAnswer {
+    /// How many names of the path lead to what the rule speaks of.
+    pub depth: usize,
+    /// The ignore file, from the folder down; null: the rule is built in.
+    pub file: Option<PathNames>,
+    /// The line in it, from 1.
+    pub line: usize,
+    /// The pattern.
+    pub pattern: String,
+    /// Whether the path is ignored by it.
+    pub ignored: bool,
+}
+
+impl From<IgnoreCheck> for IgnoreRuleAnswer {
+    fn from(check: IgnoreCheck) -> IgnoreRuleAnswer {
+        let file = check.file.map(|file| file.iter().map(NameText::from).collect());
+        let IgnoreCheck { depth, line, pattern, ignored, .. } = check;
+        IgnoreRuleAnswer { depth, file, line, pattern, ignored }
+    }
+}
+
+/// A directory of the server, and what of it is on this computer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SelectableAnswer {
+    /// From the folder down.
+    pub path: PathNames,
+    /// Files in it on the server.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Those that are here as the server has them.
+    pub files_here: u64,
+    /// Their bytes.
+    pub bytes_here: u64,
+    /// Some of the files here with changes that are not on the server yet.
+    pub unsent: Vec<String>,
+    /// How many these are.
+    pub unsent_count: u64,
+    /// What is free on this disk.
+    pub free_bytes: u64,
+}
+
+impl SelectableAnswer {
+    /// With what is free on this disk.
+    pub fn of(found: &Selectable, free_bytes: u64) -> SelectableAnswer {
+        SelectableAnswer {
+            path: found.path.iter().map(NameText::from).collect(),
+            files: found.files,
+            bytes: found.bytes,
+            files_here: found.files_here,
+            bytes_here: found.bytes_here,
+            unsent: found.unsent.iter().map(Location::display).collect(),
+            unsent_count: found.unsent_count,
+            free_bytes,
+        }
+    }
+}
+
+/// What a person wants of a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Selecting {
+    /// To have it on this computer.
+    Here,
+    /// Not to have it on this computer.
+    NotHere,
+}
+
+/// Why a selection was not changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotSelected {
+    /// Stable code.
+    pub code: &'static str,
+    /// What is in the way.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
 }
 
 /// A file with two versions.

@@ -5,16 +5,20 @@ mod client;
 mod server;
 mod socket;
 
-pub use answers::{ConflictAnswer, EntryAnswer, KeepWord, Resolved};
+pub use answers::{
+    ConflictAnswer, EntryAnswer, IgnoreRuleAnswer, IgnoredAnswer, KeepWord, NotSelected, Resolved, SelectableAnswer,
+    Selecting,
+};
 pub use client::DaemonConnection;
 pub use server::{ControlServer, serve};
 
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use skep_client::{PathReport, Status, WaitOutcome};
+use skep_types::Kind;
 
 use crate::activity::ActivityLine;
-use crate::home::PauseConfig;
+use crate::home::{PauseConfig, SyncConfig};
 use crate::names::{NameText, PathNames};
 use crate::status::{PathAnswer, StatusAnswer};
 
@@ -35,6 +39,21 @@ pub trait Control: Send + Sync + 'static {
     fn conflicts(&self) -> BoxFuture<'static, Vec<ConflictAnswer>>;
     /// Ends the conflict of the copy at a path.
     fn resolve(&self, path: PathNames, keep: KeepWord) -> BoxFuture<'static, Resolved>;
+    /// What is ignored.
+    fn ignored(&self) -> BoxFuture<'static, Vec<IgnoredAnswer>>;
+    /// The rule that decides whether a path is ignored; what is not there counts as a directory if so told.
+    fn check_ignored(&self, path: PathNames, kind: Kind) -> BoxFuture<'static, Option<IgnoreRuleAnswer>>;
+    /// The directories that are not on this computer.
+    fn selection(&self) -> BoxFuture<'static, Vec<SelectableAnswer>>;
+    /// Changes whether a directory is on this computer, also for later starts; or only says what that would mean.
+    fn select(
+        &self,
+        path: PathNames,
+        wish: Selecting,
+        dry_run: bool,
+    ) -> BoxFuture<'static, Result<SelectableAnswer, NotSelected>>;
+    /// Changes how fast bytes may go, also for later starts; says why not if that cannot be kept.
+    fn limit(&self, sync: SyncConfig) -> BoxFuture<'static, Result<(), String>>;
     /// Pauses syncing, or resumes it, also for later starts; says why not if that cannot be kept.
     fn pause(&self, pause: Option<PauseConfig>) -> BoxFuture<'static, Result<(), String>>;
     /// What happened after the line of this number, as soon as something did.
@@ -74,6 +93,31 @@ pub enum ControlRequest {
         path: PathNames,
         /// What stays.
         keep: KeepWord,
+    },
+    /// What is ignored?
+    Ignored,
+    /// Is this path ignored, and why?
+    CheckIgnored {
+        /// From the folder down.
+        path: PathNames,
+        /// What is not there counts as a directory.
+        directory: bool,
+    },
+    /// Which directories are not on this computer?
+    Selection,
+    /// Have this directory on this computer, or not.
+    Select {
+        /// From the folder down.
+        path: PathNames,
+        /// What is wanted.
+        wish: Selecting,
+        /// Only say what that would mean.
+        dry_run: bool,
+    },
+    /// From now on, bytes go at these rates.
+    Limit {
+        /// Which.
+        sync: SyncConfig,
     },
     /// Pause syncing, or resume it.
     Pause {
@@ -133,6 +177,50 @@ pub enum ControlAnswer {
         schema: u32,
         /// Whether it is done.
         outcome: Resolved,
+    },
+    /// To [`ControlRequest::Ignored`].
+    Ignored {
+        /// [`crate::status::SCHEMA`].
+        schema: u32,
+        /// By path.
+        entries: Vec<IgnoredAnswer>,
+    },
+    /// To [`ControlRequest::CheckIgnored`].
+    CheckedIgnored {
+        /// [`crate::status::SCHEMA`].
+        schema: u32,
+        /// The rule that decides; null: none does.
+        rule: Option<IgnoreRuleAnswer>,
+    },
+    /// To [`ControlRequest::Selection`].
+    Selection {
+        /// [`crate::status::SCHEMA`].
+        schema: u32,
+        /// By path.
+        entries: Vec<SelectableAnswer>,
+    },
+    /// To [`ControlRequest::Select`]: done, or what would be done.
+    Selected {
+        /// [`crate::status::SCHEMA`].
+        schema: u32,
+        /// What it means.
+        plan: SelectableAnswer,
+    },
+    /// To [`ControlRequest::Select`]: nothing was changed.
+    NotSelected {
+        /// [`crate::status::SCHEMA`].
+        schema: u32,
+        /// Stable code.
+        code: String,
+        /// Why.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
+    /// To [`ControlRequest::Limit`].
+    Limited {
+        /// [`crate::status::SCHEMA`].
+        schema: u32,
     },
     /// To [`ControlRequest::Pause`].
     Paused {

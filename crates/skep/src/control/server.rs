@@ -4,10 +4,11 @@ use std::io;
 use std::sync::Arc;
 
 use skep_platform::Tasks;
+use skep_types::Kind;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::{Semaphore, mpsc};
 
-use super::{Control, ControlAnswer, ControlRequest, LINE_BYTES_MAX, socket};
+use super::{Control, ControlAnswer, ControlRequest, LINE_BYTES_MAX, NotSelected, socket};
 use crate::home::{Config, Home};
 use crate::status::{PathAnswer, SCHEMA, StatusAnswer};
 
@@ -123,6 +124,22 @@ async fn answer(
         ControlRequest::Resolve { path, keep } => {
             ControlAnswer::Resolved { schema: SCHEMA, outcome: control.resolve(path, keep).await }
         }
+        ControlRequest::Ignored => ControlAnswer::Ignored { schema: SCHEMA, entries: control.ignored().await },
+        ControlRequest::CheckIgnored { path, directory } => {
+            let kind = if directory { Kind::Directory } else { Kind::File };
+            ControlAnswer::CheckedIgnored { schema: SCHEMA, rule: control.check_ignored(path, kind).await }
+        }
+        ControlRequest::Selection => ControlAnswer::Selection { schema: SCHEMA, entries: control.selection().await },
+        ControlRequest::Select { path, wish, dry_run } => match control.select(path, wish, dry_run).await {
+            Ok(plan) => ControlAnswer::Selected { schema: SCHEMA, plan },
+            Err(NotSelected { code, message, hint }) => {
+                ControlAnswer::NotSelected { schema: SCHEMA, code: code.into(), message, hint }
+            }
+        },
+        ControlRequest::Limit { sync } => match control.limit(sync).await {
+            Ok(()) => ControlAnswer::Limited { schema: SCHEMA },
+            Err(message) => ControlAnswer::Error { schema: SCHEMA, message },
+        },
         ControlRequest::Pause { pause } => match control.pause(pause.clone()).await {
             Ok(()) => ControlAnswer::Paused { schema: SCHEMA, pause },
             Err(message) => ControlAnswer::Error { schema: SCHEMA, message },

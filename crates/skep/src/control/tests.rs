@@ -27,6 +27,7 @@ impl Control for Scripted {
                 queue_bytes: 4,
                 problems: Vec::new(),
                 watch_degraded: false,
+                ignored: 0,
                 pause: None,
             }
         })
@@ -51,6 +52,32 @@ impl Control for Scripted {
 
     fn resolve(&self, _path: PathNames, keep: KeepWord) -> BoxFuture<'static, Resolved> {
         Box::pin(async move { if keep == KeepWord::Both { Resolved::Done } else { Resolved::Refused("no".into()) } })
+    }
+
+    fn ignored(&self) -> BoxFuture<'static, Vec<IgnoredAnswer>> {
+        Box::pin(async { Vec::new() })
+    }
+
+    fn check_ignored(&self, path: PathNames, _kind: Kind) -> BoxFuture<'static, Option<IgnoreRuleAnswer>> {
+        let rule = IgnoreRuleAnswer { depth: 1, file: None, line: 2, pattern: "*.o".into(), ignored: true };
+        Box::pin(async move { (!path.is_empty()).then_some(rule) })
+    }
+
+    fn selection(&self) -> BoxFuture<'static, Vec<SelectableAnswer>> {
+        Box::pin(async { Vec::new() })
+    }
+
+    fn select(
+        &self,
+        _path: PathNames,
+        _wish: Selecting,
+        _dry_run: bool,
+    ) -> BoxFuture<'static, Result<SelectableAnswer, NotSelected>> {
+        Box::pin(async { Err(NotSelected { code: "E-SELECTION", message: "no".into(), hint: "none".into() }) })
+    }
+
+    fn limit(&self, _sync: SyncConfig) -> BoxFuture<'static, Result<(), String>> {
+        Box::pin(async { Ok(()) })
     }
 
     fn pause(&self, pause: Option<PauseConfig>) -> BoxFuture<'static, Result<(), String>> {
@@ -86,6 +113,8 @@ async fn commands_get_their_answers_and_nonsense_gets_an_error() {
             root: skep_client::RootId::from_bytes([5; 16]),
         },
         pause: None,
+        selection: None,
+        sync: None,
     });
     let server = ControlServer::bind(&home).unwrap();
     let (stop, mut stopped) = mpsc::channel(1);

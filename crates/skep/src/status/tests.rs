@@ -23,6 +23,8 @@ fn config() -> Config {
             root: skep_client::RootId::from_bytes([5; 16]),
         },
         pause: None,
+        selection: None,
+        sync: None,
     }
 }
 
@@ -36,6 +38,7 @@ fn status(state: State, problems: Vec<Problem>) -> Status {
         queue_bytes: 0,
         problems,
         watch_degraded: false,
+        ignored: 0,
         pause: None,
     }
 }

@@ -1,0 +1,205 @@
+//! What is not to be on this disk, or stays on it though it is in the trash.
+
+use skep_types::{Kind, Name, NodeId, NodeState};
+
+use super::{Outcome, Plan};
+use crate::ids;
+use crate::ignore::is_ignore_file;
+use crate::observe::Filters;
+use crate::reconcile::{Merge, Verdict};
+use crate::trees::{CHAIN_MAX, LIMBO, Local, Synced};
+
+impl Plan<'_> {
+    /// Whether the node, where the server has it, is left out on this disk: the rules ignore it, or a directory above it.
+    pub(super) fn is_outside(&mut self, node: NodeId) -> bool {
+        let mut chain = Vec::new();
+        let mut at = node;
+        let mut found = false;
+        while at != NodeId::ROOT && chain.len() < CHAIN_MAX {
+            if let Some(known) = self.outside.get(&at) {
+                found = *known;
+                break;
+            }
+            let Some(state) = self.trees.remote(at) else { break };
+            at = state.place.parent;
+            chain.push(state);
+        }
+        for state in chain.into_iter().rev() {
+            found = found
+                || self.scene.observer.filters.deselected().contains(&state.node)
+                || self.is_ignored_there(&state);
+            if state.kind() == Kind::Directory {
+                self.outside.insert(state.node, found);
+            }
+        }
+        found
+    }
+
+    /// Whether a person wants the node, or a directory above it on the server, not to be on this disk.
+    pub(super) fn is_deselected(&self, node: NodeId) -> bool {
+        let deselected = self.scene.observer.filters.deselected();
+        let mut at = node;
+        for _ in 0..CHAIN_MAX {
+            if deselected.is_empty() || at == NodeId::ROOT {
+                return false;
+            }
+            if deselected.contains(&at) {
+                return true;
+            }
+            match self.trees.remote(at) {
+                Some(state) => at = state.place.parent,
+                None => return false,
+            }
+        }
+        false
+    }
+
+    fn is_ignored_there(&mut self, state: &NodeState) -> bool {
+        let (trees, observer) = (&*self.trees, &self.scene.observer);
+        let filter =
+            self.filters.entry(state.place.parent).or_insert_with_key(|dir| observer.filters.filter(trees, *dir));
+        filter.ignores(&state.place.name, Some(state.kind()))
+    }
+
+    /// Whether the rules ignore the node where it stands here: it will be let go as soon as it is looked at.
+    pub(super) fn is_ignored_here(&self, node: NodeId) -> bool {
+        let filters = &self.scene.observer.filters;
+        if !filters.are_any() {
+            return false;
+        }
+        let mut at = node;
+        for _ in 0..CHAIN_MAX {
+            let Some(local) = self.trees.local(at).filter(|local| local.parent != LIMBO) else { return false };
+            if filters.filter(self.trees, local.parent).ignores(&local.name, Some(local.kind())) {
+                return true;
+            }
+            at = local.parent;
+        }
+        false
+    }
+
+    /// Whether rules for the entries of a directory are on their way: nothing new is sent from there or made there before they are known.
+    pub(super) fn lacks_rules(&mut self, dir: NodeId, name: &Name) -> bool {
+        if is_ignore_file(name) {
+            return false;
+        }
+        let mut at = dir;
+        for _ in 0..CHAIN_MAX {
+            if self.lacks_file(at) {
+                return true;
+            }
+            let local = self.trees.local(at).map(|local| local.parent);
+            match local.or_else(|| self.trees.remote(at).map(|state| state.place.parent)) {
+                Some(parent) if at != NodeId::ROOT => at = parent,
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    /// Whether the ignore file of the directory itself is on its way.
+    fn lacks_file(&mut self, dir: NodeId) -> bool {
+        if let Some(known) = self.lacking.get(&dir) {
+            return *known;
+        }
+        let observer = &self.scene.observer;
+        let name = Filters::file_name();
+        let is_coming = |node: NodeId| {
+            let is_file = self.trees.remote(node).is_some_and(|state| state.kind() == Kind::File);
+            is_file && self.trees.local(node).is_none() && self.trees.synced(node).is_none() && !(self.scene.held)(node)
+        };
+        let lacking = observer.filters.is_changing(dir)
+            || observer.is_pending_name(dir, &name)
+            || self.trees.remote_child(dir, &name).is_some_and(is_coming);
+        self.lacking.insert(dir, lacking);
+        lacking
+    }
+
+    /// The node is not on this disk, nor shall it be: nothing is to be done for it. Whether it was here once says nothing: that it is left
+    /// out is no deletion.
+    pub(super) fn leave_out(&mut self, node: NodeId, remote: &NodeState) -> Outcome {
+        self.agreed.push(node);
+        self.trees.set_synced(node, None);
+        self.trees.set_offered(node, false);
+        self.trees.set_applying(node, None);
+        if self.is_outside(remote.place.parent) {
+            self.trees.rest(node, true);
+        } else {
+            self.trees.leave_out(node);
+            self.scene.observer.filters.leave_out(remote);
+        }
+        if remote.kind() == Kind::Directory {
+            let awake = self.trees.remote_children(node).into_iter().filter(|child| !self.trees.rests(*child));
+            self.touched.extend(awake.collect::<Vec<_>>());
+        }
+        Outcome::Done
+    }
+
+    /// The directory went to the trash, and nothing is left in it but what is ignored here: it stays, and both sides agree on that.
+    pub(super) fn leave_residue(&mut self, node: NodeId, local: &Local, remote: NodeState) -> Outcome {
+        if (local.parent, &local.name) != (remote.place.parent, &remote.place.name) {
+            return self.become_new(node, local, &remote);
+        }
+        self.agreed.push(node);
+        self.residues.insert(node);
+        self.trees.set_synced(node, Some(Synced { state: remote, shown: local.stat }));
+        self.trees.set_offered(node, false);
+        Outcome::Done
+    }
+
+    /// Whether the directory, which is in the trash, stayed here as [`Plan::leave_residue`] says.
+    pub(super) fn is_residue(&self, node: NodeId, synced: Option<&Synced>, remote: &NodeState) -> bool {
+        remote.kind() == Kind::Directory
+            && synced.is_some_and(|synced| synced.state.place_version == remote.place_version)
+            && self.trees.local(node).is_some_and(|local| local.kind() == Kind::Directory)
+            && remote.place.trashed
+    }
+
+    /// Somebody moved a directory that had stayed for what is ignored in it: by that it is a new one. What was synced in it stays where the
+    /// server has it.
+    pub(super) fn become_new(&mut self, node: NodeId, local: &Local, remote: &NodeState) -> Outcome {
+        let new = ids::moved_residue(node, remote.place_version, self.scene.who.device);
+        if self.trees.local(new).is_some() || self.trees.remote(new).is_some() {
+            return self.send_restored(node, local, remote);
+        }
+        if self.scene.observer.has_frozen(node) {
+            return Outcome::Waits;
+        }
+        self.become_other(node, new);
+        Outcome::Done
+    }
+
+    /// The server has the node where it is left out here: what this disk changed is sent, then it goes from here.
+    pub(super) fn take_out(&mut self, node: NodeId, local: &Local, remote: NodeState, merged: &Merge) -> Outcome {
+        if self.is_ignored_here(node) {
+            return Outcome::Waits;
+        }
+        if merged.content == Verdict::KeepBoth {
+            return self.keep_both(node, local, &remote);
+        }
+        if [merged.content, merged.mode].contains(&Verdict::Send) {
+            return self.send_changes(node, local, &remote, &Merge { place: Verdict::Same, ..*merged });
+        }
+        if [merged.place, merged.content, merged.mode] == [Verdict::Same; 3] {
+            // It may have to stay for what lies in it, and is no difference then.
+            self.trees.set_synced(node, Some(Synced { state: remote.clone(), shown: local.stat }));
+            self.trees.set_offered(node, false);
+        }
+        self.remove_here(node, local, remote)
+    }
+
+    /// A node that the server does not know, in a directory that is not to be here: if it is what the server has there, it goes as that;
+    /// else it stays, and is told.
+    pub(super) fn meet_outside(&mut self, node: NodeId, local: &Local) -> Outcome {
+        let holder = self.trees.remote_child(local.parent, &local.name).filter(|holder| *holder != node);
+        if let Some(holder) = holder.filter(|holder| self.trees.local(*holder).is_none())
+            && let Some(state) = self.trees.remote(holder)
+            && !self.scene.busy.contains(&holder)
+            && self.may_be_one(node, local, holder, &state)
+        {
+            return self.become_one(node, holder);
+        }
+        self.unselected.push(node);
+        Outcome::Waits
+    }
+}
