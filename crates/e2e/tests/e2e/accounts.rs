@@ -24,7 +24,10 @@ fn a_device_that_is_signed_out_stops_in_the_middle_of_an_upload_and_keeps_its_fi
     let server = Server::start();
     let laptop = server.computer("laptop");
     laptop.wait();
-    laptop.write("large", noise(LARGE_BYTES, 1));
+    // Whole from its first moment: of a file that is being written, a first part may be sent before.
+    let outside = server.scratch("large");
+    fs::write(&outside, noise(LARGE_BYTES, 1)).unwrap();
+    fs::rename(outside, laptop.path("large")).unwrap();
     until("the upload is under way", || (server.stored_bytes() > UNDER_WAY_BYTES).then_some(()));
     let revoked = std::time::Instant::now();
     server.command(&["device", "revoke", "laptop"], "").done();
