@@ -1,6 +1,6 @@
 //! Times as people read and write them: of this place, and near ones by their day.
 
-use jiff::civil::{Date, Time};
+use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{ToSpan, Zoned};
 use skep_platform::talk::utc_text;
@@ -93,11 +93,10 @@ pub fn parse_past(text: &str, now: &Zoned) -> Option<Timestamp> {
     let civil = match date {
         Some(date) if clock.is_empty() => date.to_datetime(Time::midnight()),
         Some(date) => date.to_datetime(clock.parse().ok()?),
-        None => match text.parse::<Time>() {
-            // A time of the day that is still to come was yesterday.
-            Ok(time) if date_time(now.date(), time, now)? > *now => now.date().yesterday().ok()?.to_datetime(time),
-            Ok(time) => now.date().to_datetime(time),
-            Err(_) => text.parse().ok()?,
+        // A date first: with one, the words would do as a time of the day as well.
+        None => match text.parse::<DateTime>() {
+            Ok(civil) => civil,
+            Err(_) => last_time(text.parse().ok()?, now)?,
         },
     };
     let then = civil.to_zoned(now.time_zone().clone()).ok()?;
@@ -109,8 +108,11 @@ fn through_second(text: &str, time: Timestamp) -> Timestamp {
     if text.contains('.') { time } else { Timestamp { nanoseconds: 999_999_999, ..time } }
 }
 
-fn date_time(date: Date, time: Time, now: &Zoned) -> Option<Zoned> {
-    date.to_datetime(time).to_zoned(now.time_zone().clone()).ok()
+/// When clocks here last showed `time`: what is still to come today was yesterday.
+fn last_time(time: Time, now: &Zoned) -> Option<DateTime> {
+    let today = now.date().to_datetime(time);
+    let is_to_come = today.to_zoned(now.time_zone().clone()).ok()? > *now;
+    if is_to_come { Some(now.date().yesterday().ok()?.to_datetime(time)) } else { Some(today) }
 }
 
 /// `30m`, `2h`, `3d`, `2w` before now.

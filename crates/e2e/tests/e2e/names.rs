@@ -56,7 +56,6 @@ fn odd_names() -> Vec<OsString> {
         "CON",
         "nul.txt",
         "COM1",
-        "desktop.ini",
         "Case",
         "case",
         "CASE",
