@@ -264,6 +264,8 @@ impl<F: Files> Batch<'_, F> {
         let is_near = now.mtime.as_nanoseconds().abs_diff(content.mtime.as_nanoseconds()) < COARSEST_CLOCK_NS;
         let is_ours = same_thing(&now, expected)
             && now.size == expected.size
+            // A disk may keep the bit that it has; another one was set by somebody else.
+            && [mode.executable, before.executable].contains(&now.executable)
             && (is_near || self.shown_mtime(content.mtime)? == Some(now.mtime));
         if is_ours { Ok(now) } else { Err(ApplyError::Changed) }
     }
