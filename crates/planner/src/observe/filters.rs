@@ -362,20 +362,20 @@ impl Observer {
         rules: &Rules,
         findings: &mut Findings,
     ) -> bool {
-        let existing = trees.local_child(dir, &sight.name);
         let Some(stat) = sight.stat else {
             self.filters.set_counting(dir, &sight.name);
             return false;
         };
         let is_ignored = rules.now.ignores(&sight.name, stat.kind);
         let will_be = || rules.next.as_ref().is_some_and(|next| next.ignores(&sight.name, stat.kind));
-        let is_out = is_ignored || (existing.is_none() && will_be());
+        // Nearly no entry is ignored: only for one that may be is it asked what stands there.
+        let is_out = is_ignored || (will_be() && trees.local_child(dir, &sight.name).is_none());
         if !is_out {
             self.filters.set_counting(dir, &sight.name);
             return false;
         }
         self.filters.set_ignored(dir, &sight.name, stat.kind);
-        if let Some(node) = existing {
+        if let Some(node) = trees.local_child(dir, &sight.name) {
             match trees.local(node).is_some_and(|local| Some(local.kind()) == stat.kind) {
                 true => self.let_go(trees, node, findings),
                 // What was here is gone; that something ignored took its place says nothing else.
