@@ -69,13 +69,7 @@ async fn write_to(talk: &Talk, file: &FileContent, to: &mut impl Write) -> Resul
 }
 
 fn out_of_safe(global: &Global, talk: &Talk, path: &[Name], number: usize, args: &GetArgs) -> Result<Exit, Complaint> {
-    let name = path.last().ok_or_else(|| past::nothing_there(path))?;
-    let entries = talk.safe_entries(name)?;
-    let chosen = entries.get(number - 1).ok_or_else(|| {
-        let what =
-            format!("The safe of this computer has no version safe{number} of `{}`.", names::display_names(path));
-        Complaint::new(Exit::NotFound, "E-NOT-FOUND", what).hint("See what it has:   skep trash ls --safe")
-    })?;
+    let chosen = talk.safe_entry(path, number)?;
     let reader = talk.safe()?.read(&chosen.entry);
     let mut reader = reader.map_err(|error| engine::disk_complaint(&talk.config, error))?;
     let failed = |error: std::io::Error| {

@@ -106,6 +106,17 @@ impl Talk {
         Ok(entries)
     }
 
+    /// The entry of the safe that is called `safe1`, `safe2` … of a path.
+    pub fn safe_entry(&self, path: &[Name], number: usize) -> Result<SafeEntry, Complaint> {
+        let name = path.last().ok_or_else(|| nothing_there(path))?;
+        let chosen = self.safe_entries(name)?.into_iter().nth(number - 1);
+        chosen.ok_or_else(|| {
+            let what =
+                format!("The safe of this computer has no version safe{number} of `{}`.", names::display_names(path));
+            Complaint::new(Exit::NotFound, "E-NOT-FOUND", what).hint("See what it has:   skep trash ls --safe")
+        })
+    }
+
     /// Why a call came to nothing.
     pub fn failed(&self, error: CallError) -> Complaint {
         remote::complaint_of_call(error, &self.address)

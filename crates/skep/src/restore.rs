@@ -135,13 +135,7 @@ async fn from_trash(talk: &Talk, path: &[Name]) -> Result<Restored, Complaint> {
 }
 
 fn out_of_safe(talk: &Talk, path: &[Name], number: usize, now: &Zoned) -> Result<Restored, Complaint> {
-    let name = path.last().ok_or_else(|| past::nothing_there(path))?;
-    let entries = talk.safe_entries(name)?;
-    let chosen = entries.get(number - 1).ok_or_else(|| {
-        let what =
-            format!("The safe of this computer has no version safe{number} of `{}`.", names::display_names(path));
-        Complaint::new(Exit::NotFound, "E-NOT-FOUND", what).hint("See what it has:   skep trash ls --safe")
-    })?;
+    let chosen = talk.safe_entry(path, number)?;
     let taken = talk.safe()?.take_out(&chosen.entry, path);
     let path = taken.map_err(|error| engine::disk_complaint(&talk.config, error))?;
     let of = format!("which gave way here {}", clock::full(chosen.displaced(), now));
