@@ -207,9 +207,11 @@ fn a_pipe_in_the_place_of_a_file_is_told() {
     let (laptop, desktop) = server.two_computers();
     laptop.write("file", "first");
     settle(&laptop, &desktop);
-    fs::remove_file(laptop.path("file")).unwrap();
+    // In one step: a file that is away even for a moment is deleted, and rightly so.
+    let pipe = laptop.path("../pipe");
     let mode = rustix::fs::Mode::from_raw_mode(0o600);
-    rustix::fs::mknodat(rustix::fs::CWD, laptop.path("file"), rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    fs::rename(&pipe, laptop.path("file")).unwrap();
     let problems = laptop.wait_with_problems();
     assert!(matches!(problems.as_slice(), [problem] if problem.ends_with(" file")), "{problems:?}");
     assert_eq!(desktop.read("file").unwrap(), b"first");
