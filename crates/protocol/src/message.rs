@@ -8,6 +8,9 @@ use skep_types::{
 use crate::past::{FoundNode, History, Pasts, Trash, TrashPlace};
 use crate::{ClassicId, JoinCode, Locator, Proof};
 
+/// Shortest password of an account, in characters.
+pub const PASSWORD_CHARS_MIN: usize = 8;
+
 /// Named features that both ends must know of; an end uses only what the other one names.
 pub type Features = Vec<String>;
 

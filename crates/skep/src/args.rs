@@ -1,11 +1,13 @@
 //! The command line.
 
+mod overview;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use skep_platform::talk::{Complaint, Exit, nearest};
 use skep_protocol::Fingerprint;
 use skep_types::product;
@@ -58,7 +60,7 @@ pub enum Command {
     /// Connect this computer to a server.
     #[command(after_help = JOIN_EXAMPLES)]
     Join(JoinArgs),
-    /// Connect this computer in the classic form, and keep the folder synced until it is stopped.
+    /// Connect this computer in the classic form, and keep the folder synced until it is stopped
     ///
     /// The first computer needs no ACCOUNT_ID: a server that was started with --open makes a new account for it, and the
     /// account's id is printed on standard output, once. Every other computer is given this id, and receives everything.
@@ -630,7 +632,8 @@ pub enum Asked {
 
 /// Understands a command line (with the program's name in front).
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, Complaint> {
-    match ClientArgs::try_parse_from(args) {
+    let matches = overview::command().try_get_matches_from(args);
+    match matches.and_then(|matches| ClientArgs::from_arg_matches(&matches)) {
         Ok(args) => Ok(Asked::Command(Box::new(args))),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(Asked::Text(error.to_string())),

@@ -11,6 +11,7 @@ use skep_types::{Limits, product};
 use tokio::time::{sleep, timeout};
 
 use crate::args::{self, Command, Global, SyncCommand};
+use crate::clock;
 use crate::control::{ControlAnswer, ControlRequest, DaemonConnection, Selecting, Waited};
 use crate::home::Home;
 use crate::link::HttpLink;
@@ -85,7 +86,7 @@ async fn status(global: &Global, check: bool) -> Result<Exit, Complaint> {
     } else if is_off && !check {
         return Err(daemon_off());
     } else if !check {
-        terminal::print(&answer.text())?;
+        terminal::print(&answer.text(&clock::now()))?;
     }
     Ok(if check || is_off { answer.check() } else { Exit::Done })
 }
