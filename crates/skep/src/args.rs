@@ -136,10 +136,14 @@ pub enum Command {
     /// What was deleted and can be brought back.
     ///
     /// Without a command: lists it, the last deleted first.
+    #[command(args_conflicts_with_subcommands = true)]
     Trash {
         /// What to do.
         #[command(subcommand)]
         command: Option<TrashCommand>,
+        /// What to list.
+        #[command(flatten)]
+        list: TrashLsArgs,
     },
     /// Set a directory back to how it was at some time, with all that is in it.
     ///
@@ -289,21 +293,25 @@ pub struct GetArgs {
     pub output: PathBuf,
 }
 
+/// What of the trash to list.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct TrashLsArgs {
+    /// Only what has this in its name; beneath deleted directories too.
+    #[arg(long, value_name = "TEXT")]
+    pub search: Option<String>,
+    /// So many at most.
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 100)]
+    pub lines: usize,
+    /// The safe of this computer instead: files that had to give way here (`.skep/trash`).
+    #[arg(long, conflicts_with = "search")]
+    pub safe: bool,
+}
+
 /// What to do with the trash.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum TrashCommand {
     /// List what was deleted, the last first.
-    Ls {
-        /// Only what has this in its name; beneath deleted directories too.
-        #[arg(long, value_name = "TEXT")]
-        search: Option<String>,
-        /// So many at most.
-        #[arg(long, short = 'n', value_name = "N", default_value_t = 100)]
-        lines: usize,
-        /// The safe of this computer instead: files that had to give way here (`.skep/trash`).
-        #[arg(long, conflicts_with = "search")]
-        safe: bool,
-    },
+    Ls(TrashLsArgs),
     /// Bring deleted files and directories back; the same as `skep restore --trash`.
     Restore {
         /// Where they were, as `skep trash ls` shows it.
@@ -770,6 +778,7 @@ mod tests {
             "skep restore --trash a",
             "skep get a --version 3 -o OUT",
             "skep trash",
+            "skep trash --search budget",
             "skep trash ls --search budget",
             "skep trash ls --safe",
             "skep trash restore a b",

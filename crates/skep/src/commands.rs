@@ -44,7 +44,7 @@ pub async fn carry_out(command: Command, global: &Global) -> Result<Exit, Compla
         Command::History(args) => history::history(global, &args).await,
         Command::Restore(args) => restore::restore(global, &args).await,
         Command::Get(args) => get::get(global, &args).await,
-        Command::Trash { command } => trash::trash(global, command).await,
+        Command::Trash { command, list } => trash::trash(global, command, list).await,
         Command::Rewind(args) => rewind::rewind(global, &args).await,
         Command::Pause(args) => pause::pause(global, &args).await,
         Command::Resume => pause::resume(global).await,
