@@ -7,15 +7,17 @@
 mod activity;
 mod connection;
 mod control;
+mod history;
 mod pause;
 mod questions;
 mod report;
 mod wait;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use skep_planner::{Engine, Event, Identity, Progress};
 use skep_platform::{Clock, Entropy, Files, Gone, Hint, Lane, Tasks, WatchError, Watcher, offload};
+use skep_protocol::Lineage;
 use skep_types::{Change, DeviceId, DriveId, Limits, Name, NodeId};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
@@ -27,6 +29,7 @@ use crate::safe;
 use crate::status::{Pause, Problem, Status, WaitOutcome};
 use crate::world::World;
 use crate::{SqliteTrees, StateError};
+use history::Renewal;
 
 pub use activity::{Activity, ActivityKind};
 
@@ -125,6 +128,7 @@ impl Client {
             Ok::<_, RootError>(root)
         });
         let root = root.await??;
+        let lineage = trees.lineage()?;
         let is_watching_own = watch_own_dir(&*world, &root.own);
         let server = Server::new(world.link().clone(), account.token, account.drive, account.client_version, limits);
         let identity = Identity { device: account.device, device_name: account.device_name, drive: account.drive };
@@ -148,6 +152,7 @@ impl Client {
             wake_at: watch::channel(None).0,
             pause: watch::channel(pause).0,
             activities: activities.clone(),
+            lineage: Mutex::new(lineage),
         });
         let engine = shared.new_engine();
         let control = control::Control::new(shared.clone(), engine, trees, progress, status);
@@ -203,6 +208,12 @@ enum Signal {
     Heartbeat,
     /// Nothing can be synced until a person does something.
     Halt(Problem),
+    /// The server cannot be used as it is, or can be again: it is asked from time to time.
+    Standstill(Option<Problem>),
+    /// Make a new engine: what the old one knew of the server is not so any more.
+    Renew(Renewal),
+    /// The server's history, to be remembered.
+    Lineage(Lineage),
     /// Make a new engine after the state failed.
     Restart,
     /// Answer when all earlier signals were taken.
@@ -252,6 +263,8 @@ struct Driver<M: World> {
     wake_at: watch::Sender<Option<u64>>,
     pause: watch::Sender<Option<Pause>>,
     activities: Arc<activity::Activities>,
+    /// The history that the server was last seen to have.
+    lineage: Mutex<Option<Lineage>>,
 }
 
 impl<M: World> Driver<M> {

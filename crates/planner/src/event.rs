@@ -191,6 +191,13 @@ pub enum Event {
         /// From where the journal follows.
         cursor: Cursor,
     },
+    /// A snapshot is begun beside Remote: what was taken of an earlier one is forgotten.
+    ShadowBegun,
+    /// A page of that snapshot. When it is complete, [`crate::take_shadow`] puts it in Remote's place, under a new engine.
+    ShadowRows {
+        /// Nodes.
+        rows: Vec<NodeState>,
+    },
     /// The journal's end is at least here (from a question or a heartbeat).
     Head(Seq),
     /// What failed is to be tried again now, however lately it was tried.

@@ -18,6 +18,7 @@ mod names;
 mod observe;
 mod plan;
 mod reconcile;
+mod shadow;
 mod shape;
 
 pub mod trees;
@@ -28,4 +29,5 @@ pub use event::{ApplyError, ApplyResult, CommitFailure, Event, Input, LookError,
 
 pub use memory::MemoryTrees;
 pub use names::{TwoVersions, conflict_name};
+pub use shadow::{Meeting, take_shadow};
 pub use trees::{CHAIN_MAX, Local, LocalContent, Synced, Trees};

@@ -19,6 +19,7 @@ pub struct MemoryTrees {
     resting: BTreeSet<NodeId>,
     offered: BTreeSet<NodeId>,
     applying: BTreeMap<NodeId, NodeState>,
+    shadow: BTreeMap<NodeId, NodeState>,
     last_step: Option<Timestamp>,
     cursor: Option<Cursor>,
 }
@@ -171,6 +172,32 @@ impl Trees for MemoryTrees {
             Some(state) => self.applying.insert(node, state),
             None => self.applying.remove(&node),
         };
+    }
+
+    fn applying_nodes(&self) -> Vec<NodeId> {
+        self.applying.keys().copied().collect()
+    }
+
+    fn known(&self, after: Option<NodeId>, limit: usize) -> Vec<NodeId> {
+        let nodes: BTreeSet<NodeId> = self.synced.keys().chain(self.remote.keys()).copied().collect();
+        nodes.into_iter().filter(|node| after.is_none_or(|after| *node > after)).take(limit).collect()
+    }
+
+    fn shadow(&self, node: NodeId) -> Option<NodeState> {
+        self.shadow.get(&node).cloned()
+    }
+
+    fn shadow_nodes(&self, after: Option<NodeId>, limit: usize) -> Vec<NodeId> {
+        let nodes = self.shadow.keys().filter(|node| after.is_none_or(|after| **node > after));
+        nodes.take(limit).copied().collect()
+    }
+
+    fn set_shadow(&mut self, state: NodeState) {
+        self.shadow.insert(state.node, state);
+    }
+
+    fn clear_shadow(&mut self) {
+        self.shadow.clear();
     }
 
     fn last_step(&self) -> Option<Timestamp> {

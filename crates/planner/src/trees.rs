@@ -134,6 +134,20 @@ pub trait Trees {
     /// Records that before an apply operation is asked for; forgets it when what the disk shows of the node is known.
     fn set_applying(&mut self, node: NodeId, state: Option<NodeState>);
 
+    /// Nodes that have an [`Trees::applying`] state.
+    fn applying_nodes(&self) -> Vec<NodeId>;
+
+    /// Nodes that are in Synced or in Remote, by id after `after`, at most `limit`.
+    fn known(&self, after: Option<NodeId>, limit: usize) -> Vec<NodeId>;
+    /// A node of the snapshot that is being taken.
+    fn shadow(&self, node: NodeId) -> Option<NodeState>;
+    /// The nodes of the snapshot that is being taken, by id after `after`, at most `limit`.
+    fn shadow_nodes(&self, after: Option<NodeId>, limit: usize) -> Vec<NodeId>;
+    /// Takes a node of a snapshot.
+    fn set_shadow(&mut self, state: NodeState);
+    /// Forgets what was taken of a snapshot.
+    fn clear_shadow(&mut self);
+
     /// When the trees were last written.
     fn last_step(&self) -> Option<Timestamp>;
     /// Records that.

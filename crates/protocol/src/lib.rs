@@ -19,7 +19,7 @@ pub use code::{Code, ErrorReply};
 pub use fingerprint::{Fingerprint, ParseFingerprintError};
 pub use frame::{Frame, FrameDecoder, FrameError, FrameKind};
 pub use message::{
-    Connected, DriveSummary, Entries, Features, FeedRequest, Introduction, Joined, ManifestFrame, Reply, Request,
-    SnapshotRows,
+    COMPARED_VERSIONS_MAX, Connected, DriveSummary, Entries, Features, FeedRequest, Introduction, Joined, Lineage,
+    ManifestFrame, Reply, Request, SnapshotRows,
 };
 pub use over_http::{CALL_PATH, FEED_PATH, FRAMES_TYPE};

@@ -23,6 +23,7 @@ mod feed;
 mod hello;
 mod join;
 mod journal;
+mod lineage;
 pub mod upkeep;
 
 mod answer;
@@ -39,5 +40,6 @@ mod session;
 pub use connections::connection_line;
 pub use counters::{Calls, Figures};
 pub use error::ServiceError;
+pub use lineage::mark_as_copy;
 pub use service::{Parts, Service};
 pub use skep_drive::Retention;

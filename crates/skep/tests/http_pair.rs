@@ -12,12 +12,15 @@ use skep_client::{Link, LinkError};
 use skep_platform::runtime::RuntimeTasks;
 use skep_protocol::{
     BodyError, ByteStream, ClassicId, Code, Connected, DriveSummary, Entries, ErrorReply, FeedRequest, Fingerprint,
-    Frame, FrameKind, FrameStream, Introduction, Joined, ManifestFrame, Reply, Request, SnapshotRows, body_of,
+    Frame, FrameKind, FrameStream, Introduction, Joined, Lineage, ManifestFrame, Reply, Request, SnapshotRows, body_of,
 };
 use skep_server::answers::Answers;
 use skep_server::listen::Door;
 use skep_server::{keys, listen, stop};
-use skep_types::{AccountId, ChunkId, CommitId, Cursor, DeviceId, DriveId, Generation, Limits, ListId, NodeId, Seq};
+use skep_types::{
+    AccountId, ChunkId, CommitId, Cursor, DeviceId, DriveId, Fork, Generation, Limits, ListId, NodeId, Seq, Standing,
+    Version,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -172,7 +175,7 @@ fn every_request() -> Vec<Request> {
             client_version: text("skep 0"),
         },
         Request::Hello { features: vec![text("x")], client_version: text("skep 0") },
-        Request::Commit { drive },
+        Request::Commit { drive, seen: Some(cursor()) },
         Request::Upload { drive },
         Request::Lacks { drive, chunks: chunks.clone() },
         Request::Fetch { drive, chunks },
@@ -184,7 +187,13 @@ fn every_request() -> Vec<Request> {
         Request::NewDevice { id: classic_id(), device: introduction(), drive: Some(drive) },
         Request::CheckId { id: classic_id() },
         Request::ReplaceId { id: classic_id() },
+        Request::Compare { drive, versions: vec![version()] },
+        Request::Departed { drive, seen: cursor(), held: Some(version()) },
     ]
+}
+
+fn version() -> Version {
+    Version { seq: Seq(7), commit: CommitId::from_bytes([8; 16]) }
 }
 
 fn classic_id() -> ClassicId {
@@ -216,6 +225,12 @@ fn every_reply() -> Vec<Reply> {
         },
         Reply::Lacks { chunks: vec![ChunkId::from_bytes([2; 32])] },
         Reply::Head { head: cursor() },
+        Reply::Lineage(Lineage {
+            head: cursor(),
+            floor: Seq(3),
+            forks: vec![Fork { parent: cursor().generation, at: Seq(5), generation: Generation::from_bytes([9; 16]) }],
+            standings: vec![Standing::Held, Standing::Other, Standing::Thinned],
+        }),
         Reply::Connected(Connected {
             joined,
             account_name: "account-7Q4K".to_owned(),

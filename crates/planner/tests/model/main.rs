@@ -9,6 +9,7 @@ mod check;
 mod disk;
 mod faults;
 mod large;
+mod meeting;
 mod problems;
 mod random;
 mod rules;

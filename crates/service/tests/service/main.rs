@@ -10,4 +10,5 @@ mod commits;
 mod content;
 mod feeds;
 mod joins;
+mod lineage;
 mod upkeep;
