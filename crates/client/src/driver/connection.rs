@@ -96,12 +96,13 @@ pub(super) async fn run<M: World>(driver: Arc<Driver<M>>, feed: Feed) {
 impl<M: World> Driver<M> {
     /// Follows the journal by feed until that fails; or, where there is no feed, takes it to its end once.
     async fn connect(&self, tries: &mut FeedTries) -> Result<(), CallError> {
+        // Asked before the server is: what it acknowledges meanwhile is no sign that it forgot something.
+        let heard_of = self.progress().await?.head;
         let summary = self.server.hello().await?;
         self.check_lineage(&summary).await?;
         self.tell(Signal::Standstill(None)).await;
-        let progress = self.progress().await?;
-        self.check_head(&summary, &progress).await?;
-        let after = match progress.cursor {
+        self.check_head(&summary, heard_of).await?;
+        let after = match self.progress().await?.cursor {
             Some(cursor) => cursor,
             None => self.snapshot().await?,
         };

@@ -177,13 +177,18 @@ impl<M: World> Control<M> {
         self.mind = Some(mind);
         match taken {
             Ok(()) => {
-                self.step(vec![Event::Started], false).await?;
+                self.start_engine().await?;
                 // If nobody waits for it any more, it was needed all the same.
                 let _ = renewal.done.send(());
             }
             Err(error) => self.state_failed(&error, self.driver.world.clock().now()),
         }
         Ok(())
+    }
+
+    /// The first that a new engine hears.
+    async fn start_engine(&mut self) -> Result<(), skep_platform::Gone> {
+        self.step(vec![self.driver.selected(), Event::Started], false).await
     }
 
     /// Answers to what the engine asked for so far are not for the next one.
@@ -346,7 +351,7 @@ impl<M: World> Control<M> {
             Signal::Renew(renewal) => self.renewal = Some(renewal),
             Signal::Lineage(lineage) => self.keep_lineage(lineage).await?,
             Signal::Restart => {
-                self.step(vec![self.driver.selected(), Event::Started], false).await?;
+                self.start_engine().await?;
                 self.driver.connect_again.notify_one();
                 self.driver.reconnect.notify_one();
             }

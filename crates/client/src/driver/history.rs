@@ -7,7 +7,7 @@
 use std::ops::Range;
 use std::sync::PoisonError;
 
-use skep_planner::{Event, Meeting, Progress};
+use skep_planner::{Event, Meeting};
 use skep_protocol::{COMPARED_VERSIONS_MAX, DriveSummary, Lineage};
 use skep_types::{Cursor, Generation, NodeId, Seq, Standing, Version};
 use tokio::sync::oneshot;
@@ -50,8 +50,8 @@ impl<M: World> Driver<M> {
     }
 
     /// If the server has forgotten what this device has heard of, what the engine waits for may never come: it begins anew.
-    pub(super) async fn check_head(&self, summary: &DriveSummary, progress: &Progress) -> Result<(), CallError> {
-        if progress.head <= summary.head.seq {
+    pub(super) async fn check_head(&self, summary: &DriveSummary, heard_of: Seq) -> Result<(), CallError> {
+        if heard_of <= summary.head.seq {
             return Ok(());
         }
         self.renew(None).await
