@@ -6,6 +6,7 @@
 //! Invariant: `local_diff` and `remote_diff` hold a node exactly if that tree differs from Synced in it.
 
 mod find;
+mod known;
 mod row;
 mod schema;
 
@@ -17,10 +18,8 @@ use skep_planner::{Local, Synced, Trees};
 use skep_protocol::Lineage;
 use skep_types::{ContentId, Cursor, ListId, Name, NodeId, NodeState, Timestamp};
 
-use row::{
-    from_cbor, from_inode, kept_name, kept_node, local_from_bytes, local_to_bytes, synced_from_bytes, synced_to_bytes,
-    to_cbor,
-};
+use known::KnownNodes;
+use row::{from_cbor, from_inode, kept_name, kept_node, local_to_bytes, synced_to_bytes, to_cbor};
 
 /// The state cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +58,7 @@ type CommitHook = Box<dyn FnMut(&mut SqliteTrees) + Send>;
 /// The three trees in an SQLite database.
 pub struct SqliteTrees {
     connection: Connection,
+    known: KnownNodes,
     totals: Totals,
     failure: RefCell<Option<StateError>>,
     after_commit: Option<CommitHook>,
@@ -151,6 +151,7 @@ impl SqliteTrees {
         if !self.connection.is_autocommit() {
             self.connection.execute_batch("ROLLBACK")?;
         }
+        self.known.forget_all();
         self.totals = schema::totals(&self.connection)?;
         Ok(())
     }
@@ -188,6 +189,7 @@ impl SqliteTrees {
                           DELETE FROM applying; DELETE FROM lists; DELETE FROM shadow; \
                           DELETE FROM meta WHERE key IN ('cursor', 'lineage')";
             state.note(state.connection.execute_batch(tables));
+            state.known.forget_all();
             state.totals = Totals::default();
         })
     }
@@ -201,7 +203,13 @@ impl SqliteTrees {
 
     fn around(connection: Connection) -> Result<SqliteTrees, StateError> {
         let totals = schema::totals(&connection)?;
-        Ok(SqliteTrees { connection, totals, failure: RefCell::new(None), after_commit: None })
+        Ok(SqliteTrees {
+            connection,
+            known: KnownNodes::default(),
+            totals,
+            failure: RefCell::new(None),
+            after_commit: None,
+        })
     }
 
     /// The value of `result`; keeps the first failure for the end of the step.
@@ -226,55 +234,68 @@ impl SqliteTrees {
         self.note(rows.and_then(|mut statement| statement.query_map(values, |row| read(row))?.collect()))
     }
 
-    /// The row of a node in `local_diff`: outer `None`, Local is as Synced says; inner `None`, it is not in Local.
-    fn local_row(&self, node: NodeId) -> Option<Option<Local>> {
-        self.one("SELECT local FROM local_diff WHERE node = ?1", params![node.as_bytes()], |row| {
-            row.get_ref(0)?.as_blob_or_null()?.map(local_from_bytes).transpose()
-        })
-    }
-
-    /// The row of a node in `remote_diff`, as [`SqliteTrees::local_row`], and whether it rests.
-    fn remote_row(&self, node: NodeId) -> Option<(Option<NodeState>, u8)> {
-        self.one("SELECT state, resting FROM remote_diff WHERE node = ?1", params![node.as_bytes()], |row| {
-            Ok((row.get_ref(0)?.as_blob_or_null()?.map(from_cbor).transpose()?, row.get(1)?))
-        })
-    }
-
-    fn put_local(&self, node: NodeId, local: Option<&Local>, base: Option<&Synced>) {
-        if local == base.map(Synced::as_local).as_ref() {
-            return self.write("DELETE FROM local_diff WHERE node = ?1", params![node.as_bytes()]);
+    /// Writes what Local says of a node, as far as it is not what Synced, `base`, says.
+    fn put_local(&self, node: NodeId, local: Option<Local>, base: Option<&Synced>) {
+        let row = (local != base.map(Synced::as_local)).then_some(local);
+        if self.of(node, |known| known.local == row) {
+            return;
         }
         let sql = "INSERT OR REPLACE INTO local_diff (node, parent, name, inode, local) VALUES (?1, ?2, ?3, ?4, ?5)";
-        let Some(local) = local else {
-            return self.write(sql, params![node.as_bytes(), None::<&[u8]>, None::<&[u8]>, None::<i64>, None::<&[u8]>]);
-        };
-        let inode = from_inode(local.stat.inode);
-        let bytes = local_to_bytes(local);
-        self.write(sql, params![node.as_bytes(), local.parent.as_bytes(), local.name.as_bytes(), inode, bytes]);
+        match &row {
+            None => self.write("DELETE FROM local_diff WHERE node = ?1", params![node.as_bytes()]),
+            Some(None) => {
+                self.write(sql, params![node.as_bytes(), None::<&[u8]>, None::<&[u8]>, None::<i64>, None::<&[u8]>]);
+            }
+            Some(Some(local)) => {
+                let (inode, bytes) = (from_inode(local.stat.inode), local_to_bytes(local));
+                self.write(sql, params![node.as_bytes(), local.parent.as_bytes(), local.name.as_bytes(), inode, bytes]);
+            }
+        }
+        self.know(node, |known| known.local = row);
     }
 
-    fn put_remote(&self, node: NodeId, state: Option<&NodeState>, base: Option<&Synced>, resting: u8) {
-        if state == base.map(|synced| &synced.state) {
-            return self.write("DELETE FROM remote_diff WHERE node = ?1", params![node.as_bytes()]);
+    /// Writes what Remote says of a node, as far as it is not what Synced, `base`, says.
+    fn put_remote(&self, node: NodeId, state: Option<NodeState>, base: Option<&Synced>, resting: u8) {
+        let is_as_synced = state.as_ref() == base.map(|synced| &synced.state);
+        let resting = if state.is_some() { resting } else { AWAKE };
+        let row = (!is_as_synced).then_some((state, resting));
+        if self.of(node, |known| known.remote == row) {
+            return;
         }
         let sql = "INSERT OR REPLACE INTO remote_diff (node, parent, name, trashed, resting, state) \
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        let Some(state) = state else {
-            let nothing = None::<&[u8]>;
-            return self.write(sql, params![node.as_bytes(), nothing, nothing, false, AWAKE, nothing]);
-        };
-        let place = &state.place;
-        self.write(
-            sql,
-            params![
-                node.as_bytes(),
-                place.parent.as_bytes(),
-                place.name.as_bytes(),
-                place.trashed,
-                resting,
-                to_cbor(state)
-            ],
-        );
+        let nothing = None::<&[u8]>;
+        match &row {
+            None => self.write("DELETE FROM remote_diff WHERE node = ?1", params![node.as_bytes()]),
+            Some((None, _)) => self.write(sql, params![node.as_bytes(), nothing, nothing, false, AWAKE, nothing]),
+            Some((Some(state), resting)) => {
+                let (parent, name) = (state.place.parent.as_bytes(), state.place.name.as_bytes());
+                self.write(sql, params![node.as_bytes(), parent, name, state.place.trashed, resting, to_cbor(state)]);
+            }
+        }
+        self.know(node, |known| known.remote = row);
+    }
+
+    fn set_resting(&self, node: NodeId, resting: u8) {
+        if self.of(node, |known| known.remote.as_ref().is_some_and(|(_, known)| *known != resting)) {
+            self.write("UPDATE remote_diff SET resting = ?2 WHERE node = ?1", params![node.as_bytes(), resting]);
+            self.know(node, |known| known.remote.iter_mut().for_each(|(_, known)| *known = resting));
+        }
+    }
+
+    fn put_synced(&self, node: NodeId, synced: Option<&Synced>) {
+        match synced {
+            None => self.write("DELETE FROM synced WHERE node = ?1", params![node.as_bytes()]),
+            Some(synced) => {
+                let (place, inode) = (&synced.state.place, from_inode(synced.shown.inode));
+                let (parent, name) = (place.parent.as_bytes(), place.name.as_bytes());
+                self.write(
+                    "INSERT OR REPLACE INTO synced (node, parent, name, trashed, inode, synced) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                    params![node.as_bytes(), parent, name, place.trashed, inode, synced_to_bytes(synced)],
+                );
+            }
+        }
+        self.know(node, |known| known.synced = synced.cloned());
     }
 
     fn count(&mut self, before: Option<&Synced>, after: Option<&Synced>) {
@@ -335,23 +356,21 @@ fn after_bytes(after: &Option<NodeId>) -> &[u8] {
 
 impl Trees for SqliteTrees {
     fn synced(&self, node: NodeId) -> Option<Synced> {
-        self.one("SELECT synced FROM synced WHERE node = ?1", params![node.as_bytes()], |row| {
-            synced_from_bytes(row.get_ref(0)?.as_blob()?)
-        })
+        self.of(node, |known| known.synced.clone())
     }
 
     fn local(&self, node: NodeId) -> Option<Local> {
-        match self.local_row(node) {
-            Some(local) => local,
-            None => self.synced(node).map(|synced| synced.as_local()),
-        }
+        self.of(node, |known| match &known.local {
+            Some(local) => local.clone(),
+            None => known.synced.as_ref().map(Synced::as_local),
+        })
     }
 
     fn remote(&self, node: NodeId) -> Option<NodeState> {
-        match self.remote_row(node) {
-            Some((state, _)) => state,
-            None => self.synced(node).map(|synced| synced.state),
-        }
+        self.of(node, |known| match &known.remote {
+            Some((state, _)) => state.clone(),
+            None => known.synced.as_ref().map(|synced| synced.state.clone()),
+        })
     }
 
     fn local_child(&self, parent: NodeId, name: &Name) -> Option<NodeId> {
@@ -412,61 +431,39 @@ impl Trees for SqliteTrees {
         if base.is_none() && local.is_some() {
             self.rest(node, false);
         }
-        self.put_local(node, local.as_ref(), base.as_ref());
+        self.put_local(node, local, base.as_ref());
     }
 
     fn set_remote(&mut self, node: NodeId, state: Option<NodeState>) {
         let base = self.synced(node);
-        self.put_remote(node, state.as_ref(), base.as_ref(), AWAKE);
+        self.put_remote(node, state, base.as_ref(), AWAKE);
     }
 
     fn set_synced(&mut self, node: NodeId, synced: Option<Synced>) {
-        let before = self.synced(node);
-        let local_row = self.local_row(node);
-        let remote_row = self.remote_row(node);
-        self.count(before.as_ref(), synced.as_ref());
-        self.note_list(node, before.as_ref(), synced.as_ref());
-        match &synced {
-            None => self.write("DELETE FROM synced WHERE node = ?1", params![node.as_bytes()]),
-            Some(synced) => {
-                let place = &synced.state.place;
-                self.write(
-                    "INSERT OR REPLACE INTO synced (node, parent, name, trashed, inode, synced) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                    params![
-                        node.as_bytes(),
-                        place.parent.as_bytes(),
-                        place.name.as_bytes(),
-                        place.trashed,
-                        from_inode(synced.shown.inode),
-                        synced_to_bytes(synced)
-                    ],
-                );
-            }
-        }
         // What the other two trees say stays: a row that now says the same as Synced goes, one that was not needed may be.
-        let local = local_row.unwrap_or_else(|| before.as_ref().map(Synced::as_local));
-        self.put_local(node, local.as_ref(), synced.as_ref());
-        let (remote, rests) = remote_row.unwrap_or_else(|| (before.map(|before| before.state), AWAKE));
+        let (local, remote) = (self.local(node), self.remote(node));
+        let (before, rests) =
+            self.of(node, |known| (known.synced.clone(), known.remote.as_ref().map_or(AWAKE, |(_, resting)| *resting)));
+        if before != synced {
+            self.count(before.as_ref(), synced.as_ref());
+            self.note_list(node, before.as_ref(), synced.as_ref());
+            self.put_synced(node, synced.as_ref());
+        }
         let rest = if synced.is_none() { rests } else { AWAKE };
-        self.put_remote(node, remote.as_ref(), synced.as_ref(), rest);
+        self.put_local(node, local, synced.as_ref());
+        self.put_remote(node, remote, synced.as_ref(), rest);
     }
 
     fn rest(&mut self, node: NodeId, resting: bool) {
-        self.write(
-            "UPDATE remote_diff SET resting = ?2 WHERE node = ?1 AND resting <> ?2",
-            params![node.as_bytes(), if resting { RESTING } else { AWAKE }],
-        );
+        self.set_resting(node, if resting { RESTING } else { AWAKE });
     }
 
     fn leave_out(&mut self, node: NodeId) {
-        self.write(
-            "UPDATE remote_diff SET resting = ?2 WHERE node = ?1 AND resting <> ?2",
-            params![node.as_bytes(), LEFT_OUT],
-        );
+        self.set_resting(node, LEFT_OUT);
     }
 
     fn rests(&self, node: NodeId) -> bool {
-        self.remote_row(node).is_some_and(|(_, rests)| rests != AWAKE)
+        self.of(node, |known| known.remote.as_ref().is_some_and(|(_, rests)| *rests != AWAKE))
     }
 
     fn left_out(&self) -> Vec<NodeId> {
@@ -474,22 +471,23 @@ impl Trees for SqliteTrees {
     }
 
     fn offered(&self, node: NodeId) -> bool {
-        let found = self.one("SELECT 1 FROM offered WHERE node = ?1", params![node.as_bytes()], |_| Ok(()));
-        found.is_some()
+        self.of(node, |known| known.offered)
     }
 
     fn set_offered(&mut self, node: NodeId, offered: bool) {
+        if self.offered(node) == offered {
+            return;
+        }
         let sql = match offered {
             true => "INSERT OR IGNORE INTO offered (node) VALUES (?1)",
             false => "DELETE FROM offered WHERE node = ?1",
         };
         self.write(sql, params![node.as_bytes()]);
+        self.know(node, |known| known.offered = offered);
     }
 
     fn applying(&self, node: NodeId) -> Option<NodeState> {
-        self.one("SELECT state FROM applying WHERE node = ?1", params![node.as_bytes()], |row| {
-            from_cbor(row.get_ref(0)?.as_blob()?)
-        })
+        self.of(node, |known| known.applying.clone())
     }
 
     fn applying_at(&self, parent: NodeId, name: &Name) -> Option<NodeId> {
@@ -498,14 +496,20 @@ impl Trees for SqliteTrees {
     }
 
     fn set_applying(&mut self, node: NodeId, state: Option<NodeState>) {
-        let Some(state) = state else {
-            return self.write("DELETE FROM applying WHERE node = ?1", params![node.as_bytes()]);
-        };
-        let (parent, name) = (state.place.parent, &state.place.name);
-        self.write(
-            "INSERT OR REPLACE INTO applying (node, parent, name, state) VALUES (?1, ?2, ?3, ?4)",
-            params![node.as_bytes(), parent.as_bytes(), name.as_bytes(), to_cbor(&state)],
-        );
+        if self.of(node, |known| known.applying == state) {
+            return;
+        }
+        match &state {
+            None => self.write("DELETE FROM applying WHERE node = ?1", params![node.as_bytes()]),
+            Some(state) => {
+                let (parent, name) = (state.place.parent, &state.place.name);
+                self.write(
+                    "INSERT OR REPLACE INTO applying (node, parent, name, state) VALUES (?1, ?2, ?3, ?4)",
+                    params![node.as_bytes(), parent.as_bytes(), name.as_bytes(), to_cbor(state)],
+                );
+            }
+        }
+        self.know(node, |known| known.applying = state);
     }
 
     fn selection_changes(&self) -> u64 {

@@ -12,6 +12,9 @@ use crate::{ClassicId, JoinCode, Locator, Proof};
 /// Versions that one [`Request::Compare`] asks about, at most.
 pub const COMPARED_VERSIONS_MAX: usize = 1024;
 
+/// Shortest password of an account, in characters.
+pub const PASSWORD_CHARS_MIN: usize = 8;
+
 /// Named features that both ends must know of; an end uses only what the other one names.
 pub type Features = Vec<String>;
 

@@ -147,6 +147,8 @@ async fn accept_all(
         };
         match accepted {
             Ok((stream, peer)) => {
+                // A socket for both families shows an IPv4 address in the dress of IPv6: in logs and for back-off it is the same address.
+                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                 let connection = Connection { peer, stopping: stopping.clone(), alive: alive.clone() };
                 tasks.spawn("connection", server.clone().connection(stream, connection, place));
             }

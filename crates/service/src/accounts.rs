@@ -3,6 +3,7 @@
 use skep_blobstore::BlobStore;
 use skep_metastore::{Account, Connection, Device, Drive, MetaStore, Quota, Read, StoreError};
 use skep_platform::{Clock, Entropy, Lane, Tasks, offload};
+use skep_protocol::PASSWORD_CHARS_MIN;
 use skep_types::{AccountId, DeviceId, DriveId, Seq};
 
 use crate::session::may_call;
@@ -10,8 +11,6 @@ use crate::{Service, ServiceError, password};
 
 /// Longest login name, in characters.
 const USER_NAME_CHARS_MAX: usize = 64;
-/// Shortest password, in characters.
-const PASSWORD_CHARS_MIN: usize = 8;
 /// Longest password, in bytes.
 const PASSWORD_BYTES_MAX: usize = 1024;
 /// The name of the first drive of every account.

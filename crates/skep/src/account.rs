@@ -6,6 +6,7 @@ use skep_protocol::{Code, Profile, Reply, Request};
 use skep_types::Limits;
 
 use crate::args::Global;
+use crate::clock;
 use crate::commands::print_json;
 use crate::home::{Config, DeviceConfig, Home};
 use crate::link::HttpLink;
@@ -70,7 +71,7 @@ pub async fn profile(global: &Global, new_name: Option<String>) -> Result<Exit, 
     terminal::print(&format!(
         "User name   {}\nAccount     {account}\nSince       {}\nPassword    {}\nAccount id  {}\nDevices     {devices}\n",
         printable(&user),
-        utc_text(created),
+        clock::full(created, &clock::now()),
         has(has_password),
         has(has_account_id)
     ))?;

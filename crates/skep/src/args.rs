@@ -1,11 +1,13 @@
 //! The command line.
 
+mod overview;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use skep_platform::talk::{Complaint, Exit, nearest};
 use skep_protocol::Fingerprint;
 use skep_types::product;
@@ -58,7 +60,7 @@ pub enum Command {
     /// Connect this computer to a server.
     #[command(after_help = JOIN_EXAMPLES)]
     Join(JoinArgs),
-    /// Connect this computer in the classic form, and keep the folder synced until it is stopped.
+    /// Connect this computer in the classic form, and keep the folder synced until it is stopped
     ///
     /// The first computer needs no ACCOUNT_ID: a server that was started with --open makes a new account for it, and the
     /// account's id is printed on standard output, once. Every other computer is given this id, and receives everything.
@@ -134,10 +136,14 @@ pub enum Command {
     /// What was deleted and can be brought back.
     ///
     /// Without a command: lists it, the last deleted first.
+    #[command(args_conflicts_with_subcommands = true)]
     Trash {
         /// What to do.
         #[command(subcommand)]
         command: Option<TrashCommand>,
+        /// What to list.
+        #[command(flatten)]
+        list: TrashLsArgs,
     },
     /// Set a directory back to how it was at some time, with all that is in it.
     ///
@@ -287,21 +293,25 @@ pub struct GetArgs {
     pub output: PathBuf,
 }
 
+/// What of the trash to list.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct TrashLsArgs {
+    /// Only what has this in its name; beneath deleted directories too.
+    #[arg(long, value_name = "TEXT")]
+    pub search: Option<String>,
+    /// So many at most.
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 100)]
+    pub lines: usize,
+    /// The safe of this computer instead: files that had to give way here (`.skep/trash`).
+    #[arg(long, conflicts_with = "search")]
+    pub safe: bool,
+}
+
 /// What to do with the trash.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum TrashCommand {
     /// List what was deleted, the last first.
-    Ls {
-        /// Only what has this in its name; beneath deleted directories too.
-        #[arg(long, value_name = "TEXT")]
-        search: Option<String>,
-        /// So many at most.
-        #[arg(long, short = 'n', value_name = "N", default_value_t = 100)]
-        lines: usize,
-        /// The safe of this computer instead: files that had to give way here (`.skep/trash`).
-        #[arg(long, conflicts_with = "search")]
-        safe: bool,
-    },
+    Ls(TrashLsArgs),
     /// Bring deleted files and directories back; the same as `skep restore --trash`.
     Restore {
         /// Where they were, as `skep trash ls` shows it.
@@ -630,7 +640,8 @@ pub enum Asked {
 
 /// Understands a command line (with the program's name in front).
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, Complaint> {
-    match ClientArgs::try_parse_from(args) {
+    let matches = overview::command().try_get_matches_from(args);
+    match matches.and_then(|matches| ClientArgs::from_arg_matches(&matches)) {
         Ok(args) => Ok(Asked::Command(Box::new(args))),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(Asked::Text(error.to_string())),
@@ -767,6 +778,7 @@ mod tests {
             "skep restore --trash a",
             "skep get a --version 3 -o OUT",
             "skep trash",
+            "skep trash --search budget",
             "skep trash ls --search budget",
             "skep trash ls --safe",
             "skep trash restore a b",

@@ -27,6 +27,16 @@ pub fn text(time: Timestamp, now: &Zoned) -> String {
     }
 }
 
+/// `just now`, `4 s ago`, `12 min ago`; from an hour on as [`text`].
+pub fn since_text(time: Timestamp, now: &Zoned) -> String {
+    match timestamp(now).seconds.saturating_sub(time.seconds) {
+        ..=1 => "just now".into(),
+        seconds @ ..60 => format!("{seconds} s ago"),
+        seconds @ ..3600 => format!("{} min ago", seconds / 60),
+        _ => text(time, now),
+    }
+}
+
 /// `14:02` for a time of today, `Sat 14:02` for one within six days, else the date with it.
 pub fn until_text(time: Timestamp, now: &Zoned) -> String {
     let Some(then) = zoned(time, now.time_zone()) else { return "a time far away".into() };
@@ -155,6 +165,10 @@ mod tests {
         assert_eq!(text(at("2026-11-19T08:05:00Z"), &now), "yesterday 09:05");
         assert_eq!(text(at("2026-10-03T12:00:00Z"), &now), "3 Oct");
         assert_eq!(text(at("2024-10-03T12:00:00Z"), &now), "3 Oct 2024");
+        assert_eq!(since_text(at("2026-11-20T14:00:07Z"), &now), "just now");
+        assert_eq!(since_text(at("2026-11-20T13:59:56Z"), &now), "4 s ago");
+        assert_eq!(since_text(at("2026-11-20T13:47:59Z"), &now), "12 min ago");
+        assert_eq!(since_text(at("2026-11-20T13:00:00Z"), &now), "today 14:00");
         assert_eq!(until_text(at("2026-11-20T17:00:00Z"), &now), "18:00");
         assert_eq!(until_text(at("2026-11-21T05:00:00Z"), &now), "Sat 06:00");
         assert_eq!(next(Time::constant(18, 0, 0, 0), &now), Some(at("2026-11-20T17:00:00Z")));

@@ -11,6 +11,7 @@ use skep_types::{Limits, product};
 use tokio::time::{sleep, timeout};
 
 use crate::args::{self, Command, Global, SyncCommand};
+use crate::clock;
 use crate::control::{ControlAnswer, ControlRequest, DaemonConnection, Selecting, Waited};
 use crate::home::Home;
 use crate::link::HttpLink;
@@ -43,7 +44,7 @@ pub async fn carry_out(command: Command, global: &Global) -> Result<Exit, Compla
         Command::History(args) => history::history(global, &args).await,
         Command::Restore(args) => restore::restore(global, &args).await,
         Command::Get(args) => get::get(global, &args).await,
-        Command::Trash { command } => trash::trash(global, command).await,
+        Command::Trash { command, list } => trash::trash(global, command, list).await,
         Command::Rewind(args) => rewind::rewind(global, &args).await,
         Command::Pause(args) => pause::pause(global, &args).await,
         Command::Resume => pause::resume(global).await,
@@ -85,7 +86,7 @@ async fn status(global: &Global, check: bool) -> Result<Exit, Complaint> {
     } else if is_off && !check {
         return Err(daemon_off());
     } else if !check {
-        terminal::print(&answer.text())?;
+        terminal::print(&answer.text(&clock::now()))?;
     }
     Ok(if check || is_off { answer.check() } else { Exit::Done })
 }

@@ -7,6 +7,7 @@ use skep_types::DeviceId;
 
 use crate::account::Asker;
 use crate::args::{DevicesCommand, Global};
+use crate::clock;
 use crate::commands::print_json;
 use crate::names::printable;
 use crate::status::SCHEMA;
@@ -41,6 +42,7 @@ async fn list(global: &Global) -> Result<Exit, Complaint> {
         print_json(&json!({ "schema": SCHEMA, "devices": rows.collect::<Vec<_>>() }))?;
         return Ok(Exit::Done);
     }
+    let now = clock::now();
     for device in &devices {
         let state = match (device.is_signed_out, device.id == own) {
             (true, _) => "signed out",
@@ -48,8 +50,8 @@ async fn list(global: &Global) -> Result<Exit, Complaint> {
             (false, false) => "active",
         };
         let (name, platform) = (printable(&device.name), printable(&device.platform));
-        let seen = utc_text(device.last_seen);
-        terminal::print(&format!("{}  {state:<10}  last seen {seen}  {platform:<16}  {name}\n", device.id))?;
+        let seen = clock::since_text(device.last_seen, &now);
+        terminal::print(&format!("{}  {state:<10}  last seen {seen:<15}  {platform:<16}  {name}\n", device.id))?;
     }
     Ok(Exit::Done)
 }

@@ -78,14 +78,31 @@ pub fn printable(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { char::REPLACEMENT_CHARACTER } else { letter }).collect()
 }
 
-/// A path of the synced folder, relative to it. The last name need not exist, nor be followed.
+/// What begins a path from the folder down, wherever the command runs.
+const FROM_FOLDER: &str = "skep:/";
+
+/// A path of the synced folder, relative to it: as files are named from where the command runs, or `skep:/Path`. A path that is not in the
+/// folder from here is one from the folder down, too: so commands write them. The last name need not exist, nor be followed.
 pub fn relative(path: &Path, config: &Config) -> Result<PathNames, Complaint> {
+    if let Ok(rest) = path.strip_prefix(FROM_FOLDER) {
+        return Ok(components(rest));
+    }
     let whole = resolved(path).or_else(|| std::path::absolute(path).ok()).unwrap_or_else(|| path.to_owned());
-    let inside = whole.strip_prefix(&config.folder.local).map_err(|_| {
-        let (path, folder) = (path.display(), config.folder.local.display());
-        Complaint::new(Exit::NotFound, "E-NOT-IN-FOLDER", format!("`{path}` is not in the synced folder `{folder}`."))
-    })?;
-    Ok(components(inside))
+    match whole.strip_prefix(&config.folder.local) {
+        Ok(inside) => Ok(components(inside)),
+        Err(_) if is_downward(path) => Ok(components(path)),
+        Err(_) => {
+            let (path, folder) = (path.display(), config.folder.local.display());
+            let what = format!("`{path}` is not in the synced folder `{folder}`.");
+            Err(Complaint::new(Exit::NotFound, "E-NOT-IN-FOLDER", what).hint("See what is in it:   skep ls skep:/"))
+        }
+    }
+}
+
+/// Whether a path names something below where it begins, wherever that is.
+fn is_downward(path: &Path) -> bool {
+    path.components().any(|component| matches!(component, Component::Normal(_)))
+        && path.components().all(|component| matches!(component, Component::Normal(_) | Component::CurDir))
 }
 
 /// The path without links above its last name. What is not there any more is taken as it is written.
@@ -101,20 +118,9 @@ fn resolved(path: &Path) -> Option<PathBuf> {
     })
 }
 
-/// What begins a path from the folder down, wherever the command runs.
-const FROM_FOLDER: &str = "skep:/";
-
-/// A path of the synced folder: as [`relative`], or `skep:/Path`. A path that is nowhere in the folder from here is one from the
-/// folder down, too: so `skep trash ls` writes them.
+/// [`relative`] in the words of the drive.
 pub fn in_drive(path: &Path, config: &Config) -> Result<Vec<Name>, Complaint> {
-    let names = match path.strip_prefix(FROM_FOLDER) {
-        Ok(rest) => components(rest),
-        Err(_) => match relative(path, config) {
-            Err(_) if path.is_relative() && !path.starts_with("..") => components(path),
-            found => found?,
-        },
-    };
-    parsed(&names).map_err(|error| {
+    parsed(&relative(path, config)?).map_err(|error| {
         let what = format!("`{}` is no path of the synced folder: {error}.", printable(&path.display().to_string()));
         Complaint::new(Exit::NotFound, "E-NOT-FOUND", what)
     })

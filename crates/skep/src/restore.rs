@@ -12,12 +12,15 @@ use skep_types::{Content, Entry, Name};
 use crate::args::{Global, RestoreArgs};
 use crate::clock;
 use crate::commands::print_json;
-use crate::control::DaemonConnection;
+use crate::control::{ControlAnswer, ControlRequest, DaemonConnection, Waited};
 use crate::engine;
 use crate::names;
 use crate::past::{self, Asked, Talk};
 use crate::status::SCHEMA;
 use crate::terminal;
+
+/// So long is waited for what was restored to be here.
+const ARRIVES_WITHIN_MS: u64 = 5_000;
 
 /// What came of it.
 pub struct Restored {
@@ -61,7 +64,8 @@ pub async fn restore(global: &Global, args: &RestoreArgs) -> Result<Exit, Compla
             from_trash(&talk, &path).await?
         }
     };
-    tell(global, &talk, &restored).await?;
+    tell(global, &restored)?;
+    arrive(global, &talk, restored.is_change).await?;
     Ok(Exit::Done)
 }
 
@@ -69,16 +73,21 @@ pub async fn restore(global: &Global, args: &RestoreArgs) -> Result<Exit, Compla
 pub async fn restore_deleted(global: &Global, paths: &[impl AsRef<Path>]) -> Result<Exit, Complaint> {
     let talk = Talk::open(global)?;
     let mut failed = Vec::new();
+    let mut is_change = false;
     for path in paths {
         let restored = match talk.path(path.as_ref()) {
             Ok(path) => from_trash(&talk, &path).await,
             Err(complaint) => Err(complaint),
         };
         match restored {
-            Ok(restored) => tell(global, &talk, &restored).await?,
+            Ok(restored) => {
+                is_change |= restored.is_change;
+                tell(global, &restored)?;
+            }
             Err(complaint) => failed.push(complaint),
         }
     }
+    arrive(global, &talk, is_change).await?;
     match failed.len() {
         0 => Ok(Exit::Done),
         1 if paths.len() == 1 => Err(failed.remove(0)),
@@ -156,7 +165,7 @@ fn which_one(path: &[Name], found: &FoundNode) -> Complaint {
 }
 
 /// Says what was restored.
-async fn tell(global: &Global, talk: &Talk, restored: &Restored) -> Result<(), Complaint> {
+fn tell(global: &Global, restored: &Restored) -> Result<(), Complaint> {
     let path = names::display_names(&restored.path);
     if global.json {
         let from = if restored.from == From::Safe { "safe" } else { "server" };
@@ -171,8 +180,24 @@ async fn tell(global: &Global, talk: &Talk, restored: &Restored) -> Result<(), C
         return Ok(());
     }
     terminal::say(&format!("Restored: {path}{of}."));
-    if DaemonConnection::open(&talk.home).await.is_none() {
-        terminal::say("The background service is off: the change is made when it runs.   skep daemon start");
+    Ok(())
+}
+
+/// Waits a little until what changed on the server is here as well: who restores a file opens it next.
+async fn arrive(global: &Global, talk: &Talk, is_change: bool) -> Result<(), Complaint> {
+    if !is_change {
+        return Ok(());
+    }
+    let arrival = ControlRequest::Wait { timeout_ms: ARRIVES_WITHIN_MS };
+    let said = match DaemonConnection::open(&talk.home).await {
+        None => "The background service is off: the change is made when it runs.   skep daemon start",
+        Some(mut daemon) => match daemon.ask(&arrival).await? {
+            ControlAnswer::Waited { outcome: Waited::Equal, .. } => return Ok(()),
+            _ => "It comes to this computer as soon as that can be.   skep status",
+        },
+    };
+    if !global.json && !global.quiet {
+        terminal::say(said);
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use skep_platform::talk::{Exit, utc_text};
 use crate::clock;
 use crate::home::{Config, PauseConfig};
 use crate::names::printable;
+use jiff::Zoned;
 
 /// The number of the shape; fields are only added within one.
 pub const SCHEMA: u32 = 1;
@@ -222,9 +223,9 @@ impl StatusAnswer {
         }
     }
 
-    /// As people read it.
-    pub fn text(&self) -> String {
-        let mut text = format!("{}{}\n", self.headline(), self.confirmed());
+    /// As people read it, now.
+    pub fn text(&self, now: &Zoned) -> String {
+        let mut text = format!("{}{}\n", self.headline(now), self.confirmed(now));
         for problem in &self.problems {
             let subject = problem.path.as_ref().map(|path| format!("{}   ", printable(path))).unwrap_or_default();
             line(&mut text, &format!("  {subject}{}   {}", printable(&problem.message), problem.code));
@@ -249,13 +250,13 @@ impl StatusAnswer {
         text
     }
 
-    fn headline(&self) -> String {
+    fn headline(&self, now: &Zoned) -> String {
         let count = self.problems.len();
         match self.state {
             Word::UpToDate => "● Up to date".into(),
             Word::Syncing => "↻ Syncing".into(),
             Word::Offline => format!("○ Offline: {} cannot be reached, changes wait here", self.server.url),
-            Word::Paused => format!("‖ Paused until {}: changes wait, here and on the server", self.pause_text()),
+            Word::Paused => format!("‖ Paused until {}: changes wait, here and on the server", self.pause_text(now)),
             Word::Attention if count == 1 => "▲ 1 thing needs you".into(),
             Word::Attention => format!("▲ {count} things need you"),
             Word::Stopped => "■ Stopped: nothing is synced until you do something".into(),
@@ -263,14 +264,14 @@ impl StatusAnswer {
         }
     }
 
-    fn pause_text(&self) -> String {
+    fn pause_text(&self, now: &Zoned) -> String {
         let end = self.paused.as_deref().and_then(clock::parse_utc);
-        end.map_or_else(|| "`skep resume`".into(), |end| clock::until_text(end, &clock::now()))
+        end.map_or_else(|| "`skep resume`".into(), |end| clock::until_text(end, now))
     }
 
-    fn confirmed(&self) -> String {
-        match &self.server.confirmed_at {
-            Some(at) => format!("   server confirmed {at}   {}", self.server.url),
+    fn confirmed(&self, now: &Zoned) -> String {
+        match self.server.confirmed_at.as_deref().and_then(clock::parse_utc) {
+            Some(at) => format!("   server confirmed {}   {}", clock::since_text(at, now), self.server.url),
             None => format!("   {}", self.server.url),
         }
     }

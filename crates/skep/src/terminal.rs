@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 
 use skep_platform::talk::{Complaint, Exit};
+use skep_protocol::PASSWORD_CHARS_MIN;
 
 /// Longest line that is taken from a person or a pipe.
 const LINE_BYTES_MAX: u64 = 4 << 10;
@@ -46,10 +47,14 @@ pub fn ask(question: &str) -> Result<String, Complaint> {
     Ok(read_line()?.trim().to_owned())
 }
 
-/// Asks twice for a password that is about to be set, until both are the same.
+/// Asks twice for a password that is about to be set, until it is long enough and both are the same.
 pub fn ask_new_password(user: &str) -> Result<String, Complaint> {
     for _ in 0..ASK_TIMES_MAX {
         let password = ask_password(&format!("Password for {user}: "))?;
+        if password.chars().count() < PASSWORD_CHARS_MIN {
+            say(&format!("That is too short: at least {PASSWORD_CHARS_MIN} characters."));
+            continue;
+        }
         if ask_password("The same again: ")? == password {
             return Ok(password);
         }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use skep_platform::talk::{Complaint, Exit};
 use skep_protocol::TrashItem;
 
-use crate::args::{Global, TrashCommand};
+use crate::args::{Global, TrashCommand, TrashLsArgs};
 use crate::clock;
 use crate::commands::print_json;
 use crate::engine;
@@ -17,16 +17,14 @@ use crate::restore;
 use crate::status::{SCHEMA, bytes_text};
 use crate::terminal;
 
-/// Lines without `-n`, as its default.
-const LINES: usize = 100;
 /// Found items that a search holds to sort them.
 const FOUND_MAX: usize = 100_000;
 
 /// Does what was asked about the trash.
-pub async fn trash(global: &Global, command: Option<TrashCommand>) -> Result<Exit, Complaint> {
-    match command.unwrap_or(TrashCommand::Ls { search: None, lines: LINES, safe: false }) {
-        TrashCommand::Ls { safe: true, lines, .. } => list_safe(global, lines),
-        TrashCommand::Ls { search, lines, .. } => list(global, search.as_deref(), lines).await,
+pub async fn trash(global: &Global, command: Option<TrashCommand>, ls: TrashLsArgs) -> Result<Exit, Complaint> {
+    match command.unwrap_or(TrashCommand::Ls(ls)) {
+        TrashCommand::Ls(TrashLsArgs { safe: true, lines, .. }) => list_safe(global, lines),
+        TrashCommand::Ls(TrashLsArgs { search, lines, .. }) => list(global, search.as_deref(), lines).await,
         TrashCommand::Restore { paths } => restore::restore_deleted(global, &paths).await,
     }
 }

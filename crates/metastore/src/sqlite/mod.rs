@@ -14,6 +14,7 @@ mod write;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use crate::{MetaStore, Read, StoreError, Write};
@@ -124,17 +125,23 @@ fn prepare_writer(connection: Connection) -> Result<Connection, StoreError> {
     if found < SQLITE_VERSION_MIN {
         return Err(StoreError::Failed(format!("SQLite {found} is too old, {SQLITE_VERSION_MIN} is needed")));
     }
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    keep_statements(&connection)?;
     connection.execute_batch(sql::PRAGMAS).map_err(row::failed)?;
     migrate(&connection, sql::MIGRATIONS)?;
     connection.execute_batch(sql::WRITER_PRAGMAS).map_err(row::failed)?;
     Ok(connection)
 }
 
+/// Statements are compiled once: not again for other values.
+fn keep_statements(connection: &Connection) -> Result<(), StoreError> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop).map_err(row::failed)
+}
+
 fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(row::failed)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    keep_statements(&connection)?;
     connection.execute_batch(sql::PRAGMAS).map_err(row::failed)?;
     connection.execute_batch(sql::READER_PRAGMAS).map_err(row::failed)?;
     Ok(connection)

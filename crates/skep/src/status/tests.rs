@@ -7,6 +7,10 @@ use skep_types::{AccountId, DeviceId, DriveId, Timestamp};
 use super::*;
 use crate::home::{DeviceConfig, FolderConfig, ServerConfig};
 
+fn now() -> Zoned {
+    "2026-11-20T14:10:08Z[UTC]".parse().unwrap()
+}
+
 fn config() -> Config {
     Config {
         server: ServerConfig { url: "attic.example.org:443".parse().unwrap(), fingerprint: Fingerprint([0; 32]) },
@@ -72,15 +76,15 @@ fn the_json_shape_is_what_scripts_rely_on() {
 fn people_read_what_is_well_and_what_is_not() {
     let well = StatusAnswer::of(&status(State::UpToDate, Vec::new()), &config());
     assert_eq!(
-        well.text(),
-        "● Up to date   server confirmed 2026-11-20T14:10:04Z   https://attic.example.org:443\n  \
+        well.text(&now()),
+        "● Up to date   server confirmed 4 s ago   https://attic.example.org:443\n  \
          /data/Skep   4,182 files, 13.5 GB\n"
     );
     let mut behind = status(State::Syncing, vec![two_versions()]);
     (behind.queue_files, behind.queue_bytes, behind.watch_degraded) = (1, 999, true);
     assert_eq!(
-        StatusAnswer::of(&behind, &config()).text(),
-        "▲ 1 thing needs you   server confirmed 2026-11-20T14:10:04Z   https://attic.example.org:443\n  \
+        StatusAnswer::of(&behind, &config()).text(&now()),
+        "▲ 1 thing needs you   server confirmed 4 s ago   https://attic.example.org:443\n  \
          Budget\u{fffd}2026.xlsx   Both you and Tom changed it.   E-TWO-VERSIONS\n      skep conflicts show 1\n  \
          /data/Skep   4,182 files, 13.5 GB\n      waiting: 1 change, 999 B\n      \
          not everything can be watched: changes are found by scans\n"
