@@ -15,6 +15,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use skep_planner::{Local, Synced, Trees};
+use skep_protocol::Lineage;
 use skep_types::{ContentId, Cursor, ListId, Name, NodeId, NodeState, Timestamp};
 
 use known::{Known, KnownNodes};
@@ -47,6 +48,9 @@ impl From<rusqlite::Error> for StateError {
         }
     }
 }
+
+/// Under which [`SqliteTrees::lineage`] is kept.
+const LINEAGE: &str = "lineage";
 
 /// Called after each commit, when what it wrote is in the database.
 type CommitHook = Box<dyn FnMut(&mut SqliteTrees) + Send>;
@@ -181,11 +185,23 @@ impl SqliteTrees {
         Ok(schema::put_meta(&self.connection, key, value)?)
     }
 
+    /// The server's history, as it was last seen.
+    pub(crate) fn lineage(&self) -> Result<Option<Lineage>, StateError> {
+        let Some(bytes) = self.meta(LINEAGE)? else { return Ok(None) };
+        Ok(Some(from_cbor(&bytes)?))
+    }
+
+    /// Remembers the server's history.
+    pub(crate) fn set_lineage(&mut self, lineage: &Lineage) -> Result<(), StateError> {
+        self.set_meta(LINEAGE, &to_cbor(lineage))
+    }
+
     /// Forgets all three trees and the cursor, in one step: the folder and the server rebuild them.
     pub fn forget_all(&mut self) -> Result<(), StateError> {
         self.with_step(|state| {
             let tables = "DELETE FROM synced; DELETE FROM local_diff; DELETE FROM remote_diff; DELETE FROM offered; \
-                          DELETE FROM applying; DELETE FROM lists; DELETE FROM meta WHERE key = 'cursor'";
+                          DELETE FROM applying; DELETE FROM lists; DELETE FROM shadow; \
+                          DELETE FROM meta WHERE key IN ('cursor', 'lineage')";
             state.note(state.connection.execute_batch(tables));
             state.known.forget_all();
             state.totals = Totals::default();
@@ -527,6 +543,36 @@ impl Trees for SqliteTrees {
 
     fn set_selection_changes(&mut self, changes: u64) {
         self.note(schema::put_meta(&self.connection, "selection", &to_cbor(&changes)));
+    }
+
+    fn applying_nodes(&self) -> Vec<NodeId> {
+        self.nodes("SELECT node FROM applying ORDER BY node", [])
+    }
+
+    fn known(&self, after: Option<NodeId>, limit: usize) -> Vec<NodeId> {
+        let sql = "SELECT node FROM synced WHERE node > ?1 UNION SELECT node FROM remote_diff WHERE node > ?1 \
+                   ORDER BY node LIMIT ?2";
+        self.nodes(sql, params![after_bytes(&after), limit_of(limit)])
+    }
+
+    fn shadow(&self, node: NodeId) -> Option<NodeState> {
+        self.one("SELECT state FROM shadow WHERE node = ?1", params![node.as_bytes()], |row| {
+            from_cbor(row.get_ref(0)?.as_blob()?)
+        })
+    }
+
+    fn shadow_nodes(&self, after: Option<NodeId>, limit: usize) -> Vec<NodeId> {
+        let sql = "SELECT node FROM shadow WHERE node > ?1 ORDER BY node LIMIT ?2";
+        self.nodes(sql, params![after_bytes(&after), limit_of(limit)])
+    }
+
+    fn set_shadow(&mut self, state: NodeState) {
+        let sql = "INSERT OR REPLACE INTO shadow (node, state) VALUES (?1, ?2)";
+        self.write(sql, params![state.node.as_bytes(), to_cbor(&state)]);
+    }
+
+    fn clear_shadow(&mut self) {
+        self.write("DELETE FROM shadow", []);
     }
 
     fn last_step(&self) -> Option<Timestamp> {

@@ -19,6 +19,7 @@ struct Model {
     offered: BTreeSet<NodeId>,
     applying: BTreeMap<NodeId, NodeState>,
     selection_changes: u64,
+    shadow: BTreeMap<NodeId, NodeState>,
     last_step: Option<Timestamp>,
     cursor: Option<Cursor>,
 }
@@ -136,6 +137,25 @@ impl Trees for Model {
     fn set_selection_changes(&mut self, changes: u64) {
         self.selection_changes = changes;
     }
+    fn applying_nodes(&self) -> Vec<NodeId> {
+        self.applying.keys().copied().collect()
+    }
+    fn known(&self, after: Option<NodeId>, limit: usize) -> Vec<NodeId> {
+        let is_known = |node: &NodeId| self.synced.contains_key(node) || self.remote.contains_key(node);
+        self.all().into_iter().filter(|node| Some(*node) > after).filter(is_known).take(limit).collect()
+    }
+    fn shadow(&self, node: NodeId) -> Option<NodeState> {
+        self.shadow.get(&node).cloned()
+    }
+    fn shadow_nodes(&self, after: Option<NodeId>, limit: usize) -> Vec<NodeId> {
+        self.shadow.keys().filter(|node| Some(**node) > after).take(limit).copied().collect()
+    }
+    fn set_shadow(&mut self, state: NodeState) {
+        self.shadow.insert(state.node, state);
+    }
+    fn clear_shadow(&mut self) {
+        self.shadow.clear();
+    }
     fn last_step(&self) -> Option<Timestamp> {
         self.last_step
     }
@@ -199,6 +219,8 @@ enum Set {
     LeaveOut(NodeId),
     Offered(NodeId, bool),
     Applying(NodeId, Option<NodeState>),
+    Shadow(NodeState),
+    ClearShadow,
     LastStep(u32),
     SelectionChanges(u64),
     Cursor(Option<u64>),
@@ -271,6 +293,8 @@ fn any_set() -> impl Strategy<Value = Set> {
         any_node()
             .prop_flat_map(|node| (Just(node), proptest::option::of(any_state(node))))
             .prop_map(|(node, state)| Set::Applying(node, state)),
+        any_node().prop_flat_map(any_state).prop_map(Set::Shadow),
+        Just(Set::ClearShadow),
         any::<u32>().prop_map(Set::LastStep),
         any::<u64>().prop_map(Set::SelectionChanges),
         proptest::option::of(any::<u64>()).prop_map(Set::Cursor),
@@ -295,6 +319,8 @@ fn carry_out(trees: &mut dyn Trees, set: &Set) {
         Set::Offered(node, offered) => trees.set_offered(node, offered),
         Set::Applying(node, state) => trees.set_applying(node, state),
         Set::SelectionChanges(changes) => trees.set_selection_changes(changes),
+        Set::Shadow(state) => trees.set_shadow(state),
+        Set::ClearShadow => trees.clear_shadow(),
         Set::LastStep(ms) => trees.set_last_step(Timestamp::default().plus_milliseconds(u64::from(ms))),
         Set::Cursor(seq) => trees.set_cursor(seq.map(|seq| Cursor {
             generation: Generation::from_bytes([3; 16]),
@@ -312,6 +338,7 @@ fn assert_same(state: &SqliteTrees, model: &Model) {
         assert_eq!(state.remote(at), model.remote(at));
         assert_eq!(state.offered(at), model.offered(at));
         assert_eq!(state.applying(at), model.applying(at));
+        assert_eq!(state.shadow(at), model.shadow(at));
         assert_eq!(state.local_children(at), model.local_children(at));
         assert_eq!(state.remote_children(at), model.remote_children(at));
         for name_index in 0..2 {
@@ -323,11 +350,14 @@ fn assert_same(state: &SqliteTrees, model: &Model) {
             assert_eq!(state.differing(after, 2), model.differing(after, 2));
             assert_eq!(state.differing(after, 100), model.differing(after, 100));
             assert_eq!(state.differing_remotely(after, 100), model.differing_remotely(after, 100));
+            assert_eq!(state.known(after, 2), model.known(after, 2));
+            assert_eq!(state.shadow_nodes(after, 2), model.shadow_nodes(after, 2));
         }
         assert_eq!(state.local_by_inode(stat(index).inode), model.local_by_inode(stat(index).inode));
     }
     (0..5).for_each(|index| assert_eq!(state.rests(node(index)), model.rests(node(index))));
     assert_eq!(state.left_out(), model.left_out());
+    assert_eq!(state.applying_nodes(), model.applying_nodes());
     assert_eq!(state.cursor(), model.cursor());
     assert_eq!(state.last_step(), model.last_step());
     assert_eq!(state.selection_changes(), model.selection_changes());

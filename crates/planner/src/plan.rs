@@ -21,6 +21,7 @@ use crate::ignore::Filter;
 use crate::names::swap_name;
 use crate::observe::Observer;
 use crate::reconcile::{Merge, Verdict, merge};
+use crate::shadow::is_purged;
 use crate::shape::Shape;
 use crate::trees::{CHAIN_MAX, LIMBO, Local, LocalContent, Synced, Trees};
 use crate::{ApplyKind, ApplyOperation, Effect, Location, ReadRequest, Source};
@@ -276,7 +277,14 @@ impl<'a> Plan<'a> {
             (None, Some(remote), Standing::Live) => self.absent_here(node, synced, remote),
             (_, Some(_), Standing::Unknown) => Outcome::Waits,
             (Some(local), None, _) => self.send_new(node, local),
-            (Some(local), Some(remote), Standing::Trashed { .. }) => self.trashed_there(node, synced, local, remote),
+            (Some(local), Some(remote), Standing::Trashed { top, .. }) => {
+                if top != node && self.outlives_trash(top) {
+                    // It comes out of the trash there with its directory.
+                    self.consider(top);
+                    return Outcome::Waits;
+                }
+                self.trashed_there(node, synced, local, remote)
+            }
             (Some(local), Some(remote), Standing::Live) => self.on_both_sides(node, synced, local, remote),
         }
     }
@@ -365,7 +373,15 @@ impl<'a> Plan<'a> {
         if moved && self.is_residue(node, synced.as_ref(), &remote) {
             return self.become_new(node, &local, &remote);
         }
-        if moved || edited { self.send_restored(node, &local, &remote) } else { self.remove_here(node, &local, remote) }
+        let lives = moved || edited || self.outlives_trash(node);
+        if lives { self.send_restored(node, &local, &remote) } else { self.remove_here(node, &local, remote) }
+    }
+
+    /// Whether the node, itself in the trash there, was agreed on to live after it went there, by a history that the server has lost.
+    fn outlives_trash(&self, node: NodeId) -> bool {
+        let (Some(synced), Some(remote)) = (self.trees.synced(node), self.trees.remote(node)) else { return false };
+        let is_newer = synced.state.place_version.seq > remote.place_version.seq;
+        remote.place.trashed && is_newer && !is_purged(&remote) && self.trees.local(node).is_some()
     }
 
     /// On both sides: field group by field group.

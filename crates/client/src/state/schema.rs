@@ -40,6 +40,7 @@ CREATE TABLE IF NOT EXISTS applying (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS applying_place ON applying (parent, name);
 CREATE TABLE IF NOT EXISTS lists (list BLOB NOT NULL, node BLOB NOT NULL, PRIMARY KEY (list, node)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS shadow (node BLOB PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS remote_awake ON remote_diff (node) WHERE resting = 0;
 CREATE INDEX IF NOT EXISTS remote_left_out ON remote_diff (node) WHERE resting = 2;
 ";

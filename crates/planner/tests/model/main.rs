@@ -10,6 +10,7 @@ mod disk;
 mod faults;
 mod ignored;
 mod large;
+mod meeting;
 mod problems;
 mod random;
 mod rules;
