@@ -336,10 +336,18 @@ impl<'a> Plan<'a> {
         let moved = !stands_at(place) && !stands_at(&remote.place) && local.name != swap_name(node);
         let holds = |content: &Content| local.content.known().is_none_or(|known| known.same_bytes(content));
         let edited = !holds(content) && !holds(&remote.content);
-        if moved && self.is_residue(node, synced.as_ref(), &remote) {
+        let is_residue = self.is_residue(node, synced.as_ref(), &remote);
+        if moved && is_residue {
             return self.become_new(node, &local, &remote);
         }
-        if moved || edited { self.send_restored(node, &local, &remote) } else { self.remove_here(node, &local, remote) }
+        // This device put it there because it was gone from here: a power cut brought it back.
+        let mine = |by: Version| by.commit.device() == self.scene.who.device;
+        let came_back = matches!(self.standing(node), Standing::Trashed { by, .. } if mine(by)) && !is_residue;
+        if moved || edited || came_back {
+            self.send_restored(node, &local, &remote)
+        } else {
+            self.remove_here(node, &local, remote)
+        }
     }
 
     /// On both sides: field group by field group.
