@@ -15,6 +15,14 @@ const ENDLESS_BATCH: u64 = 500;
 /// Processes at once when nothing is said.
 const JOBS: u64 = 2;
 
+/// Which worlds the seeds make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Worlds {
+    Usual,
+    /// In which servers are brought back from copies, clients lose their state, and the past goes.
+    Meetings,
+}
+
 /// Runs the task.
 pub fn run(mut arguments: Arguments) -> Result<ExitCode> {
     let seeds = arguments.option::<u64>("--seeds")?;
@@ -22,6 +30,7 @@ pub fn run(mut arguments: Arguments) -> Result<ExitCode> {
     let jobs = arguments.option::<u64>("--jobs")?.unwrap_or(JOBS).max(1);
     let forever = arguments.switch("--forever");
     let built = arguments.switch("--no-build");
+    let worlds = if arguments.switch("--meetings") { Worlds::Meetings } else { Worlds::Usual };
     let one = arguments.word().map(|seed| seed.parse::<u64>().with_context(|| format!("`{seed}` is no seed")));
     arguments.finish()?;
     interrupt::listen()?;
@@ -29,24 +38,24 @@ pub fn run(mut arguments: Arguments) -> Result<ExitCode> {
         cargo::build(&["skep-sim"], Profile::Dev)?;
     }
     match one.transpose()? {
-        Some(seed) => batch(seed, 1, 1)?,
+        Some(seed) => batch(worlds, seed, 1, 1)?,
         None if forever => {
             let mut start = start.map_or_else(seed_from_clock, Ok)?;
             loop {
-                batch(start, ENDLESS_BATCH.saturating_mul(jobs), jobs)?;
+                batch(worlds, start, ENDLESS_BATCH.saturating_mul(jobs), jobs)?;
                 start = start.wrapping_add(ENDLESS_BATCH.saturating_mul(jobs));
             }
         }
         None => {
             let seeds = seeds.context("say which worlds: a SEED, or `--seeds N --start S`")?;
-            batch(start.unwrap_or(1), seeds, jobs)?;
+            batch(worlds, start.unwrap_or(1), seeds, jobs)?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Runs `seeds` worlds from `start`, shared out among `jobs` processes. Fails as soon as one of them does.
-fn batch(start: u64, seeds: u64, jobs: u64) -> Result<()> {
+fn batch(worlds: Worlds, start: u64, seeds: u64, jobs: u64) -> Result<()> {
     let program = cargo::programs(Profile::Dev)?.join("skep-sim");
     if !program.is_file() {
         bail!("`{}` is not built", program.display());
@@ -55,6 +64,9 @@ fn batch(start: u64, seeds: u64, jobs: u64) -> Result<()> {
     for (start, seeds) in shares(start, seeds, jobs) {
         let mut command = process::command(&program)?;
         command.args(["--seeds", &seeds.to_string(), "--start", &start.to_string()]).current_dir(cargo::root());
+        if worlds == Worlds::Meetings {
+            command.arg("--meetings");
+        }
         running.push(Process::start_in_view(&format!("worlds {start} to {}", start + (seeds - 1)), command)?);
     }
     while !running.is_empty() {

@@ -5,9 +5,9 @@ use futures_util::{StreamExt, stream};
 use skep_content::{Block, Manifest};
 use skep_protocol::{
     BodyError, ByteStream, DriveSummary, Entries, ErrorReply, FeedRequest, Frame, FrameKind, FrameStream, Joined,
-    ManifestFrame, Needs, Reply, Request, SnapshotRows,
+    Lineage, ManifestFrame, Needs, Reply, Request, SnapshotRows,
 };
-use skep_types::{ChunkId, Cursor, DriveId, Limits, ListId, NodeId};
+use skep_types::{ChunkId, Cursor, DriveId, Limits, ListId, NodeId, Version};
 
 use crate::throttle::{Throttle, Way};
 use crate::{Link, LinkError};
@@ -26,6 +26,9 @@ pub enum CallError {
     /// The server's key is not the one that this device knows.
     #[error("the server's key is not the one that this device knows: {0}")]
     WrongKey(String),
+    /// The server's history ends in the past of the one that this device has followed.
+    #[error("the server is older than the one that this device has followed")]
+    Older,
     /// The server refused.
     #[error(transparent)]
     Refused(#[from] ErrorReply),
@@ -114,14 +117,6 @@ impl<L: Link> Server<L> {
         }
     }
 
-    /// Where the journal ends.
-    pub(crate) async fn head(&self) -> Result<Cursor, CallError> {
-        match self.ask(&Request::Head { drive: self.drive }).await? {
-            (Reply::Head { head }, _) => Ok(head),
-            (other, _) => Err(unexpected(&other)),
-        }
-    }
-
     /// The next page of the journal.
     pub(crate) async fn entries(&self, after: Cursor) -> Result<Entries, CallError> {
         let (_, mut frames) = self.ask(&Request::Entries { drive: self.drive, after }).await?;
@@ -177,9 +172,30 @@ impl<L: Link> Server<L> {
         Ok(())
     }
 
-    /// Sends a commit.
-    pub(crate) async fn commit(&self, body: ByteStream) -> Result<skep_types::CommitReply, CallError> {
-        let request = Request::Commit { drive: self.drive };
+    /// Which history the drive has, and whether these versions are in it.
+    pub(crate) async fn compare(&self, versions: Vec<Version>) -> Result<Lineage, CallError> {
+        let count = versions.len();
+        match self.ask(&Request::Compare { drive: self.drive, versions }).await? {
+            (Reply::Lineage(lineage), _) if lineage.standings.len() == count => Ok(lineage),
+            (other, _) => Err(unexpected(&other)),
+        }
+    }
+
+    /// Tells that the drive had another history, of which `held` is the last that it still has.
+    pub(crate) async fn departed(&self, seen: Cursor, held: Option<Version>) -> Result<Lineage, CallError> {
+        match self.ask(&Request::Departed { drive: self.drive, seen, held }).await? {
+            (Reply::Lineage(lineage), _) => Ok(lineage),
+            (other, _) => Err(unexpected(&other)),
+        }
+    }
+
+    /// Sends a commit that rests on the history up to `seen`.
+    pub(crate) async fn commit(
+        &self,
+        seen: Option<Cursor>,
+        body: ByteStream,
+    ) -> Result<skep_types::CommitReply, CallError> {
+        let request = Request::Commit { drive: self.drive, seen };
         let (_, mut frames) = self.call(&request, body).await?;
         Ok(expect_frame(&mut frames, FrameKind::Result).await?.read().map_err(BodyError::from)?)
     }

@@ -7,15 +7,17 @@
 mod activity;
 mod connection;
 mod control;
+mod history;
 mod pause;
 mod questions;
 mod report;
 mod wait;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use skep_planner::{Engine, Event, Identity, Progress};
 use skep_platform::{Clock, Entropy, Files, Gone, Hint, Lane, Tasks, WatchError, Watcher, offload};
+use skep_protocol::Lineage;
 use skep_types::{Change, DeviceId, DriveId, Limits, Name, NodeId};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
@@ -28,6 +30,7 @@ use crate::status::{Pause, Problem, Selection, Status, WaitOutcome, Wishes};
 use crate::throttle::{Rates, Throttle, WorldClock};
 use crate::world::World;
 use crate::{SqliteTrees, StateError};
+use history::Renewal;
 
 pub use activity::{Activity, ActivityKind};
 
@@ -127,6 +130,7 @@ impl Client {
             Ok::<_, RootError>(root)
         });
         let root = root.await??;
+        let lineage = trees.lineage()?;
         let is_watching_own = watch_own_dir(&*world, &root.own);
         let server = Server::new(world.link().clone(), account.token, account.drive, account.client_version, limits);
         let throttle = Throttle::new(WorldClock(world.clone()), wishes.rates);
@@ -153,6 +157,7 @@ impl Client {
             pause: watch::channel(wishes.pause).0,
             selection: watch::channel(wishes.selection).0,
             activities: activities.clone(),
+            lineage: Mutex::new(lineage),
         });
         let engine = shared.new_engine();
         let control = control::Control::new(shared.clone(), engine, trees, progress, status);
@@ -213,6 +218,12 @@ enum Signal {
     Heartbeat,
     /// Nothing can be synced until a person does something.
     Halt(Problem),
+    /// The server cannot be used as it is, or can be again: it is asked from time to time.
+    Standstill(Option<Problem>),
+    /// Make a new engine: what the old one knew of the server is not so any more.
+    Renew(Renewal),
+    /// The server's history, to be remembered.
+    Lineage(Lineage),
     /// Make a new engine after the state failed.
     Restart,
     /// Answer when all earlier signals were taken.
@@ -264,6 +275,8 @@ struct Driver<M: World> {
     pause: watch::Sender<Option<Pause>>,
     selection: watch::Sender<Selection>,
     activities: Arc<activity::Activities>,
+    /// The history that the server was last seen to have.
+    lineage: Mutex<Option<Lineage>>,
 }
 
 impl<M: World> Driver<M> {

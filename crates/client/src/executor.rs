@@ -16,9 +16,10 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream;
 use skep_content::{Block, ChunkRef, Chunker, Manifest};
-use skep_planner::{ApplyError, ApplyOperation, ApplyResult, Effect, Event};
+use skep_planner::{ApplyError, ApplyOperation, ApplyResult, CommitFailure, Effect, Event};
 use skep_platform::{Clock, Entropy, FileError, Files, Lane, offload};
-use skep_types::{ChunkId, ContentId, Cursor, Limits, Name, Stat};
+use skep_protocol::{Code, ErrorReply};
+use skep_types::{ChunkId, CommitId, CommitReply, ContentId, Cursor, Limits, Name, Stat};
 
 use crate::bounded::Bounded;
 use crate::call::{CallError, Server};
@@ -97,7 +98,8 @@ impl<M: World> Executor<M> {
             }
             Effect::Commit { commit, sources } => {
                 let id = commit.id;
-                Event::Committed { commit: id, result: self.shared.commit(commit, sources).await }
+                let result = self.shared.commit(commit, sources, cursor).await;
+                return committed(id, result, answers).await;
             }
             Effect::Apply { batch, operations } => Event::Applied { batch, results: self.apply(operations).await },
             Effect::CheckDisplaced { expected, content } => {
@@ -222,6 +224,24 @@ impl<M: World> Executor<M> {
             }
         }
     }
+}
+
+/// Answers with what came of a commit. One that rests on a history which the server does not have was not done: the connection must
+/// find out about that.
+async fn committed(
+    commit: CommitId,
+    result: Result<CommitReply, CommitFailure>,
+    answers: &Answers,
+) -> Result<(), CallError> {
+    let other_history = match &result {
+        Err(CommitFailure::Refused { code, message, .. }) if *code == Code::History.as_str() => {
+            Some(CallError::Refused(ErrorReply::new(Code::History, message.clone())))
+        }
+        _ => None,
+    };
+    let result = if other_history.is_some() { Err(CommitFailure::Unreachable) } else { result };
+    answers.send(Event::Committed { commit, result }).await;
+    other_history.map_or(Ok(()), Err)
 }
 
 impl<M: World> Shared<M> {

@@ -162,7 +162,7 @@ impl<L: Link> Past<L> {
         let id = CommitId::new(self.device.by_hand(), random);
         let commit = Commit { id, drive: self.drive, groups, evidence: Evidence::Approved };
         let body = body_of(vec![Frame::cbor(FrameKind::Operations, &commit)]);
-        match self.server.commit(body).await? {
+        match self.server.commit(None, body).await? {
             CommitReply::Decided { results, .. } => Ok(results),
             CommitReply::Missing { .. } => Err(ContentError::Missing),
         }

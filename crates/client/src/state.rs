@@ -15,9 +15,10 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use skep_planner::{Local, Synced, Trees};
+use skep_protocol::Lineage;
 use skep_types::{ContentId, Cursor, ListId, Name, NodeId, NodeState, Timestamp};
 
-use known::KnownNodes;
+use known::{Known, KnownNodes};
 use row::{from_cbor, from_inode, kept_name, kept_node, local_to_bytes, synced_to_bytes, to_cbor};
 
 /// The state cannot be used.
@@ -48,6 +49,9 @@ impl From<rusqlite::Error> for StateError {
     }
 }
 
+/// Under which [`SqliteTrees::lineage`] is kept.
+const LINEAGE: &str = "lineage";
+
 /// Called after each commit, when what it wrote is in the database.
 type CommitHook = Box<dyn FnMut(&mut SqliteTrees) + Send>;
 
@@ -60,11 +64,15 @@ pub struct SqliteTrees {
     after_commit: Option<CommitHook>,
 }
 
-/// Files in Synced, and their bytes.
+/// Files in Synced, and bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Totals {
-    files: u64,
-    bytes: u64,
+pub(crate) struct Totals {
+    /// Files in Synced.
+    pub(crate) files: u64,
+    /// Their bytes.
+    pub(crate) bytes: u64,
+    /// Bytes of the files that are to be sent or fetched, as far as known.
+    pub(crate) waiting: u64,
 }
 
 impl SqliteTrees {
@@ -108,6 +116,16 @@ impl SqliteTrees {
         self
     }
 
+    /// Bytes of the files that are to be sent or fetched, as far as known.
+    pub fn waiting_bytes(&self) -> u64 {
+        self.totals.waiting
+    }
+
+    /// What is synced, and what waits.
+    pub(crate) fn counted(&self) -> Totals {
+        self.totals
+    }
+
     /// Runs `work` as one step: all that it sets is stored when this returns, or nothing of it.
     pub fn with_step<T>(&mut self, work: impl FnOnce(&mut SqliteTrees) -> T) -> Result<T, StateError> {
         self.begin()?;
@@ -126,7 +144,7 @@ impl SqliteTrees {
     pub fn commit(&mut self) -> Result<(), StateError> {
         if self.failure.borrow().is_none() {
             let totals = self.totals;
-            self.note(schema::put_meta(&self.connection, "totals", &to_cbor(&(totals.files, totals.bytes))));
+            self.note(schema::put_totals(&self.connection, totals));
         }
         let committed = match self.take_failure() {
             Some(failure) => Err(failure),
@@ -167,11 +185,23 @@ impl SqliteTrees {
         Ok(schema::put_meta(&self.connection, key, value)?)
     }
 
+    /// The server's history, as it was last seen.
+    pub(crate) fn lineage(&self) -> Result<Option<Lineage>, StateError> {
+        let Some(bytes) = self.meta(LINEAGE)? else { return Ok(None) };
+        Ok(Some(from_cbor(&bytes)?))
+    }
+
+    /// Remembers the server's history.
+    pub(crate) fn set_lineage(&mut self, lineage: &Lineage) -> Result<(), StateError> {
+        self.set_meta(LINEAGE, &to_cbor(lineage))
+    }
+
     /// Forgets all three trees and the cursor, in one step: the folder and the server rebuild them.
     pub fn forget_all(&mut self) -> Result<(), StateError> {
         self.with_step(|state| {
             let tables = "DELETE FROM synced; DELETE FROM local_diff; DELETE FROM remote_diff; DELETE FROM offered; \
-                          DELETE FROM applying; DELETE FROM lists; DELETE FROM meta WHERE key = 'cursor'";
+                          DELETE FROM applying; DELETE FROM lists; DELETE FROM shadow; \
+                          DELETE FROM meta WHERE key IN ('cursor', 'lineage')";
             state.note(state.connection.execute_batch(tables));
             state.known.forget_all();
             state.totals = Totals::default();
@@ -280,6 +310,14 @@ impl SqliteTrees {
             }
         }
         self.know(node, |known| known.synced = synced.cloned());
+    }
+
+    /// Makes a change of a node's rows, and counts what waits for it before and after.
+    fn changing(&mut self, node: NodeId, change: impl FnOnce(&mut SqliteTrees)) {
+        let before = self.of(node, Known::waiting_bytes);
+        change(self);
+        let after = self.of(node, Known::waiting_bytes);
+        self.totals.waiting = self.totals.waiting.saturating_add(after).saturating_sub(before);
     }
 
     fn count(&mut self, before: Option<&Synced>, after: Option<&Synced>) {
@@ -415,12 +453,12 @@ impl Trees for SqliteTrees {
         if base.is_none() && local.is_some() {
             self.rest(node, false);
         }
-        self.put_local(node, local, base.as_ref());
+        self.changing(node, |trees| trees.put_local(node, local, base.as_ref()));
     }
 
     fn set_remote(&mut self, node: NodeId, state: Option<NodeState>) {
         let base = self.synced(node);
-        self.put_remote(node, state, base.as_ref(), AWAKE);
+        self.changing(node, |trees| trees.put_remote(node, state, base.as_ref(), AWAKE));
     }
 
     fn set_synced(&mut self, node: NodeId, synced: Option<Synced>) {
@@ -428,22 +466,24 @@ impl Trees for SqliteTrees {
         let (local, remote) = (self.local(node), self.remote(node));
         let (before, rests) =
             self.of(node, |known| (known.synced.clone(), known.remote.as_ref().map_or(AWAKE, |(_, resting)| *resting)));
-        if before != synced {
-            self.count(before.as_ref(), synced.as_ref());
-            self.note_list(node, before.as_ref(), synced.as_ref());
-            self.put_synced(node, synced.as_ref());
-        }
+        self.count(before.as_ref(), synced.as_ref());
         let rest = if synced.is_none() { rests } else { AWAKE };
-        self.put_local(node, local, synced.as_ref());
-        self.put_remote(node, remote, synced.as_ref(), rest);
+        self.changing(node, |trees| {
+            if before != synced {
+                trees.note_list(node, before.as_ref(), synced.as_ref());
+                trees.put_synced(node, synced.as_ref());
+            }
+            trees.put_local(node, local, synced.as_ref());
+            trees.put_remote(node, remote, synced.as_ref(), rest);
+        });
     }
 
     fn rest(&mut self, node: NodeId, resting: bool) {
-        self.set_resting(node, if resting { RESTING } else { AWAKE });
+        self.changing(node, |trees| trees.set_resting(node, if resting { RESTING } else { AWAKE }));
     }
 
     fn leave_out(&mut self, node: NodeId) {
-        self.set_resting(node, LEFT_OUT);
+        self.changing(node, |trees| trees.set_resting(node, LEFT_OUT));
     }
 
     fn rests(&self, node: NodeId) -> bool {
@@ -503,6 +543,36 @@ impl Trees for SqliteTrees {
 
     fn set_selection_changes(&mut self, changes: u64) {
         self.note(schema::put_meta(&self.connection, "selection", &to_cbor(&changes)));
+    }
+
+    fn applying_nodes(&self) -> Vec<NodeId> {
+        self.nodes("SELECT node FROM applying ORDER BY node", [])
+    }
+
+    fn known(&self, after: Option<NodeId>, limit: usize) -> Vec<NodeId> {
+        let sql = "SELECT node FROM synced WHERE node > ?1 UNION SELECT node FROM remote_diff WHERE node > ?1 \
+                   ORDER BY node LIMIT ?2";
+        self.nodes(sql, params![after_bytes(&after), limit_of(limit)])
+    }
+
+    fn shadow(&self, node: NodeId) -> Option<NodeState> {
+        self.one("SELECT state FROM shadow WHERE node = ?1", params![node.as_bytes()], |row| {
+            from_cbor(row.get_ref(0)?.as_blob()?)
+        })
+    }
+
+    fn shadow_nodes(&self, after: Option<NodeId>, limit: usize) -> Vec<NodeId> {
+        let sql = "SELECT node FROM shadow WHERE node > ?1 ORDER BY node LIMIT ?2";
+        self.nodes(sql, params![after_bytes(&after), limit_of(limit)])
+    }
+
+    fn set_shadow(&mut self, state: NodeState) {
+        let sql = "INSERT OR REPLACE INTO shadow (node, state) VALUES (?1, ?2)";
+        self.write(sql, params![state.node.as_bytes(), to_cbor(&state)]);
+    }
+
+    fn clear_shadow(&mut self) {
+        self.write("DELETE FROM shadow", []);
     }
 
     fn last_step(&self) -> Option<Timestamp> {

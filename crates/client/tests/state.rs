@@ -19,6 +19,7 @@ struct Model {
     offered: BTreeSet<NodeId>,
     applying: BTreeMap<NodeId, NodeState>,
     selection_changes: u64,
+    shadow: BTreeMap<NodeId, NodeState>,
     last_step: Option<Timestamp>,
     cursor: Option<Cursor>,
 }
@@ -136,6 +137,25 @@ impl Trees for Model {
     fn set_selection_changes(&mut self, changes: u64) {
         self.selection_changes = changes;
     }
+    fn applying_nodes(&self) -> Vec<NodeId> {
+        self.applying.keys().copied().collect()
+    }
+    fn known(&self, after: Option<NodeId>, limit: usize) -> Vec<NodeId> {
+        let is_known = |node: &NodeId| self.synced.contains_key(node) || self.remote.contains_key(node);
+        self.all().into_iter().filter(|node| Some(*node) > after).filter(is_known).take(limit).collect()
+    }
+    fn shadow(&self, node: NodeId) -> Option<NodeState> {
+        self.shadow.get(&node).cloned()
+    }
+    fn shadow_nodes(&self, after: Option<NodeId>, limit: usize) -> Vec<NodeId> {
+        self.shadow.keys().filter(|node| Some(**node) > after).take(limit).copied().collect()
+    }
+    fn set_shadow(&mut self, state: NodeState) {
+        self.shadow.insert(state.node, state);
+    }
+    fn clear_shadow(&mut self) {
+        self.shadow.clear();
+    }
     fn last_step(&self) -> Option<Timestamp> {
         self.last_step
     }
@@ -151,6 +171,31 @@ impl Trees for Model {
     fn totals(&self) -> (u64, u64) {
         let files = self.synced.values().filter_map(|synced| synced.state.content.file());
         files.fold((0, 0), |(count, bytes), file| (count + 1, bytes + file.size))
+    }
+}
+
+impl Model {
+    /// Sizes of the files whose content is on one side only.
+    fn waiting_bytes(&self) -> u64 {
+        let waiting = |node: NodeId| {
+            let synced = self.synced(node).and_then(|synced| synced.state.content.file().cloned());
+            let local = self.local(node);
+            let here = local.as_ref().and_then(|local| local.file().cloned());
+            let there = self.remote(node);
+            let is_awake = there.as_ref().is_some_and(|state| !state.place.trashed) && !self.rests(node);
+            let there = there.and_then(|state| state.content.file().cloned());
+            let id = |file: &Option<FileContent>| file.as_ref().map(|file| file.id);
+            let size = |file: &Option<FileContent>, other: &Option<FileContent>| match file {
+                Some(file) if ![id(&synced), id(other)].contains(&Some(file.id)) => file.size,
+                _ => 0,
+            };
+            let sent = match &local {
+                Some(Local { content: LocalContent::Unread, stat, .. }) => stat.size,
+                _ => size(&here, &there),
+            };
+            sent + if is_awake { size(&there, &here) } else { 0 }
+        };
+        self.all().into_iter().map(waiting).sum()
     }
 }
 
@@ -174,6 +219,8 @@ enum Set {
     LeaveOut(NodeId),
     Offered(NodeId, bool),
     Applying(NodeId, Option<NodeState>),
+    Shadow(NodeState),
+    ClearShadow,
     LastStep(u32),
     SelectionChanges(u64),
     Cursor(Option<u64>),
@@ -197,7 +244,11 @@ fn content(index: u8) -> Content {
     match index {
         0 => Content::Directory,
         1 => Content::Symlink { target: b"x".to_vec() },
-        _ => Content::File(FileContent { id: ContentId::Empty, size: u64::from(index), mtime: Timestamp::default() }),
+        _ => Content::File(FileContent {
+            id: ContentId::Chunk(ChunkId::from_bytes([index; 32])),
+            size: u64::from(index),
+            mtime: Timestamp::default(),
+        }),
     }
 }
 
@@ -242,6 +293,8 @@ fn any_set() -> impl Strategy<Value = Set> {
         any_node()
             .prop_flat_map(|node| (Just(node), proptest::option::of(any_state(node))))
             .prop_map(|(node, state)| Set::Applying(node, state)),
+        any_node().prop_flat_map(any_state).prop_map(Set::Shadow),
+        Just(Set::ClearShadow),
         any::<u32>().prop_map(Set::LastStep),
         any::<u64>().prop_map(Set::SelectionChanges),
         proptest::option::of(any::<u64>()).prop_map(Set::Cursor),
@@ -266,6 +319,8 @@ fn carry_out(trees: &mut dyn Trees, set: &Set) {
         Set::Offered(node, offered) => trees.set_offered(node, offered),
         Set::Applying(node, state) => trees.set_applying(node, state),
         Set::SelectionChanges(changes) => trees.set_selection_changes(changes),
+        Set::Shadow(state) => trees.set_shadow(state),
+        Set::ClearShadow => trees.clear_shadow(),
         Set::LastStep(ms) => trees.set_last_step(Timestamp::default().plus_milliseconds(u64::from(ms))),
         Set::Cursor(seq) => trees.set_cursor(seq.map(|seq| Cursor {
             generation: Generation::from_bytes([3; 16]),
@@ -283,6 +338,7 @@ fn assert_same(state: &SqliteTrees, model: &Model) {
         assert_eq!(state.remote(at), model.remote(at));
         assert_eq!(state.offered(at), model.offered(at));
         assert_eq!(state.applying(at), model.applying(at));
+        assert_eq!(state.shadow(at), model.shadow(at));
         assert_eq!(state.local_children(at), model.local_children(at));
         assert_eq!(state.remote_children(at), model.remote_children(at));
         for name_index in 0..2 {
@@ -294,15 +350,19 @@ fn assert_same(state: &SqliteTrees, model: &Model) {
             assert_eq!(state.differing(after, 2), model.differing(after, 2));
             assert_eq!(state.differing(after, 100), model.differing(after, 100));
             assert_eq!(state.differing_remotely(after, 100), model.differing_remotely(after, 100));
+            assert_eq!(state.known(after, 2), model.known(after, 2));
+            assert_eq!(state.shadow_nodes(after, 2), model.shadow_nodes(after, 2));
         }
         assert_eq!(state.local_by_inode(stat(index).inode), model.local_by_inode(stat(index).inode));
     }
     (0..5).for_each(|index| assert_eq!(state.rests(node(index)), model.rests(node(index))));
     assert_eq!(state.left_out(), model.left_out());
+    assert_eq!(state.applying_nodes(), model.applying_nodes());
     assert_eq!(state.cursor(), model.cursor());
     assert_eq!(state.last_step(), model.last_step());
     assert_eq!(state.selection_changes(), model.selection_changes());
     assert_eq!(state.totals(), model.totals());
+    assert_eq!(state.waiting_bytes(), model.waiting_bytes());
     assert_eq!(state.take_failure(), None);
 }
 

@@ -51,6 +51,18 @@ impl MemoryDrive {
         }
     }
 
+    /// Forgets nodes for good, with nothing left that tells of them but the journal.
+    pub fn forget(&mut self, nodes: &[NodeId]) {
+        for node in nodes {
+            if let Some(state) = self.nodes.remove(node)
+                && let Some(named) =
+                    self.names.get_mut(&state.place.parent).and_then(|names| names.get_mut(&state.place.name))
+            {
+                named.remove(node);
+            }
+        }
+    }
+
     /// From now on the drive does not hold this content.
     pub fn lack(&mut self, content: ContentId) {
         self.lacking.insert(content);

@@ -17,6 +17,7 @@ use skep_types::{
 use crate::ids::IdSource;
 use crate::observe::{Findings, Observer};
 use crate::plan::{Applying, Outcome, Plan, Purpose, Room, Scene, Sending, Traffic, read_effects};
+use crate::shadow::is_purged;
 use crate::trees::{CHAIN_MAX, LocalContent, Synced, Trees};
 use crate::{ApplyKind, ApplyOperation, BatchId, Effect, Event, Input};
 
@@ -240,6 +241,8 @@ impl Engine {
                     self.head = self.head.max(cursor.seq);
                 }
             }
+            Event::ShadowBegun => trees.clear_shadow(),
+            Event::ShadowRows { rows } => rows.into_iter().for_each(|row| trees.set_shadow(row)),
             Event::Head(head) => {
                 self.head = self.head.max(head);
                 self.pull_if_behind(trees, effects);
@@ -312,7 +315,10 @@ impl Engine {
             return;
         }
         for entry in entries.into_iter().filter(|entry| entry.seq > cursor.seq) {
-            self.take_entry(trees, entry);
+            // A snapshot is newer in places than the cursor that comes with it.
+            if trees.remote(entry.state.node).is_none_or(|known| known.newest().seq < entry.seq || is_purged(&known)) {
+                self.take_entry(trees, entry);
+            }
         }
         trees.set_cursor(Some(to));
         self.release(to.seq);

@@ -196,6 +196,13 @@ pub enum Event {
         /// From where the journal follows.
         cursor: Cursor,
     },
+    /// A snapshot is begun beside Remote: what was taken of an earlier one is forgotten.
+    ShadowBegun,
+    /// A page of that snapshot. When it is complete, [`crate::take_shadow`] puts it in Remote's place, under a new engine.
+    ShadowRows {
+        /// Nodes.
+        rows: Vec<NodeState>,
+    },
     /// The journal's end is at least here (from a question or a heartbeat).
     Head(Seq),
     /// Which directories a person wants not to be on this disk. Told before [`Event::Started`], and whenever it changes.

@@ -19,6 +19,7 @@ mod names;
 mod observe;
 mod plan;
 mod reconcile;
+mod shadow;
 mod shape;
 
 pub mod trees;
@@ -32,4 +33,5 @@ pub use ignore::{IGNORE_BYTES_MAX, IgnoreFault, IgnoreReason, IgnoreRules, is_ig
 
 pub use memory::MemoryTrees;
 pub use names::{TwoVersions, conflict_name};
+pub use shadow::{Meeting, take_shadow};
 pub use trees::{CHAIN_MAX, Local, LocalContent, Synced, Trees};

@@ -21,6 +21,7 @@ pub struct MemoryTrees {
     offered: BTreeSet<NodeId>,
     applying: BTreeMap<NodeId, NodeState>,
     selection_changes: u64,
+    shadow: BTreeMap<NodeId, NodeState>,
     last_step: Option<Timestamp>,
     cursor: Option<Cursor>,
 }
@@ -195,6 +196,32 @@ impl Trees for MemoryTrees {
 
     fn set_selection_changes(&mut self, changes: u64) {
         self.selection_changes = changes;
+    }
+
+    fn applying_nodes(&self) -> Vec<NodeId> {
+        self.applying.keys().copied().collect()
+    }
+
+    fn known(&self, after: Option<NodeId>, limit: usize) -> Vec<NodeId> {
+        let nodes: BTreeSet<NodeId> = self.synced.keys().chain(self.remote.keys()).copied().collect();
+        nodes.into_iter().filter(|node| after.is_none_or(|after| *node > after)).take(limit).collect()
+    }
+
+    fn shadow(&self, node: NodeId) -> Option<NodeState> {
+        self.shadow.get(&node).cloned()
+    }
+
+    fn shadow_nodes(&self, after: Option<NodeId>, limit: usize) -> Vec<NodeId> {
+        let nodes = self.shadow.keys().filter(|node| after.is_none_or(|after| **node > after));
+        nodes.take(limit).copied().collect()
+    }
+
+    fn set_shadow(&mut self, state: NodeState) {
+        self.shadow.insert(state.node, state);
+    }
+
+    fn clear_shadow(&mut self) {
+        self.shadow.clear();
     }
 
     fn last_step(&self) -> Option<Timestamp> {

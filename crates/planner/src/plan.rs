@@ -19,6 +19,7 @@ use crate::ignore::Filter;
 use crate::names::swap_name;
 use crate::observe::Observer;
 use crate::reconcile::{Merge, Verdict, merge};
+use crate::shadow::is_purged;
 use crate::shape::Shape;
 use crate::trees::{CHAIN_MAX, LIMBO, Local, LocalContent, Synced, Trees};
 use crate::{ApplyKind, ApplyOperation, Effect, Location, ReadRequest, Source};
@@ -282,7 +283,14 @@ impl<'a> Plan<'a> {
             (None, Some(remote), Standing::Live) => self.absent_here(node, synced, remote),
             (_, Some(_), Standing::Unknown) => Outcome::Waits,
             (Some(local), None, _) => self.send_new(node, local),
-            (Some(local), Some(remote), Standing::Trashed { .. }) => self.trashed_there(node, synced, local, remote),
+            (Some(local), Some(remote), Standing::Trashed { top, .. }) => {
+                if top != node && self.outlives_trash(top) {
+                    // It comes out of the trash there with its directory.
+                    self.consider(top);
+                    return Outcome::Waits;
+                }
+                self.trashed_there(node, synced, local, remote)
+            }
             (Some(local), Some(remote), Standing::Live) => self.on_both_sides(node, synced, local, remote),
         }
     }
@@ -340,14 +348,22 @@ impl<'a> Plan<'a> {
         if moved && is_residue {
             return self.become_new(node, &local, &remote);
         }
-        // This device put it there because it was gone from here: a power cut brought it back.
+        let came_back = !is_residue && !is_purged(&remote) && self.came_back(node);
+        let lives = moved || edited || came_back || self.outlives_trash(node);
+        if lives { self.send_restored(node, &local, &remote) } else { self.remove_here(node, &local, remote) }
+    }
+
+    /// Whether this device put it in the trash, because it was gone from here: then a power cut brought it back.
+    fn came_back(&mut self, node: NodeId) -> bool {
         let mine = |by: Version| by.commit.device() == self.scene.who.device;
-        let came_back = matches!(self.standing(node), Standing::Trashed { by, .. } if mine(by)) && !is_residue;
-        if moved || edited || came_back {
-            self.send_restored(node, &local, &remote)
-        } else {
-            self.remove_here(node, &local, remote)
-        }
+        matches!(self.standing(node), Standing::Trashed { by, .. } if mine(by))
+    }
+
+    /// Whether the node, itself in the trash there, was agreed on to live after it went there, by a history that the server has lost.
+    fn outlives_trash(&self, node: NodeId) -> bool {
+        let (Some(synced), Some(remote)) = (self.trees.synced(node), self.trees.remote(node)) else { return false };
+        let is_newer = synced.state.place_version.seq > remote.place_version.seq;
+        remote.place.trashed && is_newer && !is_purged(&remote) && self.trees.local(node).is_some()
     }
 
     /// On both sides: field group by field group.

@@ -146,6 +146,20 @@ pub trait Trees {
     /// Records that.
     fn set_selection_changes(&mut self, changes: u64);
 
+    /// Nodes that have an [`Trees::applying`] state.
+    fn applying_nodes(&self) -> Vec<NodeId>;
+
+    /// Nodes that are in Synced or in Remote, by id after `after`, at most `limit`.
+    fn known(&self, after: Option<NodeId>, limit: usize) -> Vec<NodeId>;
+    /// A node of the snapshot that is being taken.
+    fn shadow(&self, node: NodeId) -> Option<NodeState>;
+    /// The nodes of the snapshot that is being taken, by id after `after`, at most `limit`.
+    fn shadow_nodes(&self, after: Option<NodeId>, limit: usize) -> Vec<NodeId>;
+    /// Takes a node of a snapshot.
+    fn set_shadow(&mut self, state: NodeState);
+    /// Forgets what was taken of a snapshot.
+    fn clear_shadow(&mut self);
+
     /// When the trees were last written.
     fn last_step(&self) -> Option<Timestamp>;
     /// Records that.

@@ -25,8 +25,9 @@ pub use fingerprint::{Fingerprint, ParseFingerprintError};
 pub use frame::{Frame, FrameDecoder, FrameError, FrameKind};
 pub use join_code::{JoinCode, Locator, ParseJoinCodeError};
 pub use message::{
-    CodeTask, Connected, DeviceSummary, DriveSummary, Entries, ExchangeId, Features, FeedRequest, Introduction, Joined,
-    ManifestFrame, Needs, NewCode, PASSWORD_CHARS_MIN, Profile, Reply, Request, SnapshotRows,
+    COMPARED_VERSIONS_MAX, CodeTask, Connected, DeviceSummary, DriveSummary, Entries, ExchangeId, Features,
+    FeedRequest, Introduction, Joined, Lineage, ManifestFrame, Needs, NewCode, PASSWORD_CHARS_MIN, Profile, Reply,
+    Request, SnapshotRows,
 };
 pub use on_network::{DISCOVERY_NAME, DISCOVERY_TYPE};
 pub use over_http::{CALL_PATH, FEED_PATH, FRAMES_TYPE, JOIN_PATH};

@@ -2,11 +2,15 @@
 
 use minicbor::{Decode, Encode};
 use skep_types::{
-    AccountId, ChunkId, Cursor, DeviceId, DriveId, Entry, ListId, Name, NodeId, NodeState, Seq, Timestamp,
+    AccountId, ChunkId, Cursor, DeviceId, DriveId, Entry, Fork, ListId, Name, NodeId, NodeState, Seq, Standing,
+    Timestamp, Version,
 };
 
 use crate::past::{FoundNode, History, Pasts, Trash, TrashPlace};
 use crate::{ClassicId, JoinCode, Locator, Proof};
+
+/// Versions that one [`Request::Compare`] asks about, at most.
+pub const COMPARED_VERSIONS_MAX: usize = 1024;
 
 /// Shortest password of an account, in characters.
 pub const PASSWORD_CHARS_MIN: usize = 8;
@@ -47,12 +51,15 @@ pub enum Request {
         client_version: String,
     },
     /// Changes a drive. Followed by `block`s and `manifest`s that the commit may need, then one `operations`.
-    /// → [`Reply::Done`], one `result`.
+    /// → [`Reply::Done`], one `result`; [`crate::Code::History`] if `seen` is not in the drive's history.
     #[n(2)]
     Commit {
         /// Which drive.
         #[n(0)]
         drive: DriveId,
+        /// How far the device has followed the drive: what it asks for rests on that history, and on no other.
+        #[n(1)]
+        seen: Option<Cursor>,
     },
     /// Sends content ahead of a commit. Followed by `block`s and `manifest`s. → [`Reply::Done`] once all of it is durable.
     #[n(3)]
@@ -295,6 +302,30 @@ pub enum Request {
         #[n(0)]
         device: DeviceId,
     },
+    /// Which history is this, and how much of what the device has seen is in it? → [`Reply::Lineage`].
+    #[n(30)]
+    Compare {
+        /// Which drive.
+        #[n(0)]
+        drive: DriveId,
+        /// What the device knows of; at most [`COMPARED_VERSIONS_MAX`].
+        #[n(1)]
+        versions: Vec<Version>,
+    },
+    /// The drive's history has not always been this one: the device has followed it to `seen`, and `held` is the last of what it saw
+    /// that is still in it. If that is true and was not known, the history gets a new generation. → [`Reply::Lineage`].
+    #[n(31)]
+    Departed {
+        /// Which drive.
+        #[n(0)]
+        drive: DriveId,
+        /// Where the device stands.
+        #[n(1)]
+        seen: Cursor,
+        /// `None`: nothing of what it saw is left.
+        #[n(2)]
+        held: Option<Version>,
+    },
 }
 
 /// The room that contents take.
@@ -516,6 +547,9 @@ pub enum Reply {
     /// To [`Request::NewAccount`] and [`Request::NewDevice`].
     #[n(5)]
     Connected(#[n(0)] Connected),
+    /// To [`Request::Compare`] and [`Request::Departed`].
+    #[n(20)]
+    Lineage(#[n(0)] Lineage),
     /// To [`Request::Find`]: the one that stands there first, then those in the trash, the last deleted first; at most a few dozen.
     #[n(6)]
     Found(#[n(0)] Vec<FoundNode>),
@@ -564,6 +598,23 @@ pub enum Reply {
         #[n(0)]
         devices: Vec<DeviceSummary>,
     },
+}
+
+/// Which history a drive has.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Lineage {
+    /// Where its journal ends, and in which generation.
+    #[n(0)]
+    pub head: Cursor,
+    /// From here on its journal is whole.
+    #[n(1)]
+    pub floor: Seq,
+    /// How it came to its generation, oldest fork first.
+    #[n(2)]
+    pub forks: Vec<Fork>,
+    /// One for each version that was asked about, in order.
+    #[n(3)]
+    pub standings: Vec<Standing>,
 }
 
 /// Consecutive entries of one drive's journal, whole commits.

@@ -340,6 +340,12 @@ pub enum BackupCommand {
         #[command(flatten)]
         data: DataArgs,
     },
+    /// Say that the data here was brought back from a copy that was made by other means.
+    Restored {
+        /// Of which server, which must not run.
+        #[command(flatten)]
+        data: DataArgs,
+    },
 }
 
 /// Which log, and how.

@@ -11,10 +11,11 @@ use skep_metastore::{MetaStore, Sqlite, StoreError};
 use skep_platform::talk::{Complaint, Exit};
 use skep_platform::{FileError, FileErrorKind, Files, NativeFiles, own_files};
 use skep_service::check::check;
+use skep_service::mark_as_copy;
 use skep_types::{Limits, Name};
 
 use crate::admin::say;
-use crate::args::BackupCommand;
+use crate::args::{BackupCommand, DataArgs};
 use crate::config::{self, FILE_NAME, Settings, Site};
 use crate::fsck::open_stores;
 
@@ -37,19 +38,47 @@ enum BackupError {
     Copy(#[from] io::Error),
 }
 
-/// Makes a backup.
+/// Makes a backup, or takes note that one was brought back.
 pub fn backup(command: BackupCommand) -> Result<(), Complaint> {
-    let BackupCommand::Create { dir, data } = command;
-    let Settings { site, .. } = config::of(&data)?;
+    match command {
+        BackupCommand::Create { dir, data } => create(&dir, &data),
+        BackupCommand::Restored { data } => restored(&data),
+    }
+}
+
+/// Says that the data was brought back from a copy. What devices know of a later history does not make them refuse it then.
+fn restored(data: &DataArgs) -> Result<(), Complaint> {
+    let site = config::of(data)?.site;
+    require_source(&site.data_dir)?;
+    let stores = open_stores(&site)?;
+    if stores.lock.is_none() {
+        let what = format!("A server is running on `{}`. Nothing was changed.", site.data_dir.display());
+        return Err(Complaint::new(Exit::Guard, "E-DATA-IN-USE", what).hint("Stop it, say it again, and start it."));
+    }
+    stores.meta.write(mark_as_copy).map_err(|error| complaint_of_store(&site.data_dir, &error))?;
+    say(
+        "When the server is started, its history goes its own way from where this data ends. Devices send again what they have more.",
+    );
+    Ok(())
+}
+
+fn complaint_of_store(dir: &Path, error: &StoreError) -> Complaint {
+    let what = format!("The metadata in `{}` cannot be changed: {error}.", dir.display());
+    Complaint::new(Exit::Failed, "E-DATA", what).hint("See what is wrong with it: skep-server fsck")
+}
+
+/// Makes a backup.
+fn create(dir: &Path, data: &DataArgs) -> Result<(), Complaint> {
+    let Settings { site, .. } = config::of(data)?;
     let source = &site.data_dir;
     require_source(source)?;
-    make_target(&dir)?;
-    let copied = copy(source, &dir).map_err(|error| broken(&dir, &error))?;
+    make_target(dir)?;
+    let copied = copy(source, dir).map_err(|error| broken(dir, &error))?;
     let own_key = site.master_key == Site::at(source).master_key;
-    let copied_site = if own_key { Site::at(&dir) } else { Site { data_dir: dir.clone(), ..site.clone() } };
+    let copied_site = if own_key { Site::at(dir) } else { Site { data_dir: dir.to_owned(), ..site.clone() } };
     let copy = open_stores(&copied_site)?;
     let report =
-        check(&copy.meta, &copy.packs, &Limits::SHIPPED).map_err(|error| broken(&dir, &BackupError::Store(error)))?;
+        check(&copy.meta, &copy.packs, &Limits::SHIPPED).map_err(|error| broken(dir, &BackupError::Store(error)))?;
     if !report.is_fine() {
         let what = format!(
             "The backup in `{}` is not whole: something is damaged, here or where it came from.",
@@ -113,7 +142,11 @@ fn copy(source: &Path, target: &Path) -> Result<usize, BackupError> {
     let database = target.join("skep.db");
     meta.copy_to(&database)?;
     drop(meta);
-    let packs = packs_of(&Sqlite::open(&database)?)?;
+    let copied_meta = Sqlite::open(&database)?;
+    // Whoever brings it back begins a history that goes its own way.
+    copied_meta.write(mark_as_copy)?;
+    let packs = packs_of(&copied_meta)?;
+    drop(copied_meta);
     let (from, to) = (NativeFiles::open(source)?, NativeFiles::open(target)?);
     let mut copied = copy_all(&from, &to, "packs", packs.iter().map(|pack| pack_file_name(*pack)))?;
     copied.extend(copy_all(&from, &to, "keys", KEY_FILES.map(word))?);

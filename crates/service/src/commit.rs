@@ -8,7 +8,7 @@ use skep_drive::decide;
 use skep_metastore::{MetaStore, StoreError, Write};
 use skep_platform::{Clock, Entropy, Lane, Tasks, offload};
 use skep_protocol::{Code, ErrorReply, Frame, FrameKind, FrameStream};
-use skep_types::{ChunkId, Commit, CommitReply, ContentId, Entry, Limits, ListId, Seq, Timestamp};
+use skep_types::{ChunkId, Commit, CommitReply, ContentId, Cursor, Entry, Limits, ListId, Seq, Standing, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::Service;
@@ -17,6 +17,8 @@ use crate::counters::Counters;
 use crate::error::{gone_refusal, signed_out, store_refusal};
 use crate::hub::{Hub, Published};
 use crate::intake::{Complete, Purpose, Received, SmallBlock, put_manifest, put_rows};
+use crate::journal::{drive_row, other_history};
+use crate::lineage::standing_of;
 use crate::room;
 use crate::session::{Session, may_call};
 
@@ -29,6 +31,8 @@ const COMMITS_TOGETHER_MAX: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Queued {
     commit: Commit,
+    /// How far its device has followed the drive.
+    seen: Option<Cursor>,
     session: Arc<Session>,
     hub: Arc<Hub>,
     received: Received,
@@ -50,6 +54,7 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         &self,
         session: &Arc<Session>,
         hub: Arc<Hub>,
+        seen: Option<Cursor>,
         body: &mut FrameStream,
     ) -> Result<Frames, ErrorReply> {
         let mut received = self.receive(session, &hub, body, Purpose::Commit).await?;
@@ -63,7 +68,7 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         }
         self.make_durable(&mut received).await?;
         let (answer, answered) = oneshot::channel();
-        let queued = Queued { commit, session: Arc::clone(session), hub, received, answer };
+        let queued = Queued { commit, seen, session: Arc::clone(session), hub, received, answer };
         let stopping = || ErrorReply::new(Code::Busy, "the server is stopping");
         self.inner.commits.send(queued).await.map_err(|_| stopping())?;
         let reply = answered.await.map_err(|_| stopping())??;
@@ -118,6 +123,12 @@ fn apply(tx: &mut dyn Write, queued: &Queued, now: Timestamp, limits: &Limits) -
     // Decided anew here: a revocation that another process made must not be overtaken.
     if !may_call(tx, device)? {
         return Ok(Outcome::Refused(signed_out()));
+    }
+    // What was planned on another history must not be done to this one: its positions mean other things here.
+    if let Some(seen) = &queued.seen
+        && standing_of(tx, &drive_row(tx, drive)?, seen)? == Standing::Other
+    {
+        return Ok(Outcome::Refused(other_history()));
     }
     if let Err(refusal) = check_sizes(&queued.commit, &queued.received) {
         return Ok(Outcome::Refused(refusal));

@@ -66,8 +66,8 @@ pub(crate) struct Hub {
     pub(crate) drive: DriveId,
     /// Whose it is.
     pub(crate) owner: AccountId,
-    /// Of its history.
-    pub(crate) generation: Generation,
+    /// Of its history: changes when a device tells that the history was another one before.
+    generation: Mutex<Generation>,
     ring: Mutex<Ring>,
     head: watch::Sender<Seq>,
 }
@@ -86,7 +86,7 @@ impl Hub {
         Hub {
             drive: drive.id,
             owner: drive.owner,
-            generation: drive.generation,
+            generation: Mutex::new(drive.generation),
             ring: Mutex::new(ring),
             head: watch::Sender::new(drive.head),
         }
@@ -99,7 +99,12 @@ impl Hub {
 
     /// The cursor of a device that has taken `entry`.
     pub(crate) fn cursor(&self, entry: &Entry) -> Cursor {
-        Cursor { generation: self.generation, seq: entry.seq, commit: Some(entry.commit) }
+        Cursor { generation: *lock(&self.generation), seq: entry.seq, commit: Some(entry.commit) }
+    }
+
+    /// The history has a new generation.
+    pub(crate) fn set_generation(&self, generation: Generation) {
+        *lock(&self.generation) = generation;
     }
 
     /// Takes a commit that is durable. Called by the one writer, in the order of the journal.

@@ -7,11 +7,12 @@ use skep_blobstore::BlobStore;
 use skep_metastore::{Drive, MetaStore, Read, StoreError};
 use skep_platform::{Clock, Entropy, Tasks};
 use skep_protocol::{Code, DriveSummary, Entries, ErrorReply, Frame, FrameKind, FrameStream, Reply, SnapshotRows};
-use skep_types::{Cursor, DriveId, NodeId, Seq};
+use skep_types::{Cursor, DriveId, NodeId, Seq, Standing};
 
 use crate::Service;
 use crate::answer::{Frames, done_with, no_more, reply};
 use crate::hub::Hub;
+use crate::lineage::standing_of;
 
 /// So soon after one page of a snapshot a device asks for the next one, or begins anew. Meanwhile no node goes for good: the pages
 /// would not fit together, and no entry tells of it.
@@ -78,17 +79,10 @@ pub(crate) fn drive_row(read: &(impl Read + ?Sized), drive: DriveId) -> Result<D
     read.drive(drive)?.ok_or_else(|| StoreError::Damaged(format!("drive {drive} is gone")))
 }
 
-/// Whether `cursor` is a position of the drive's history from which its journal can be read on: of its generation, not past its end,
-/// not before the floor, below which the journal is thinned, and made by that commit.
+/// Whether `cursor` is a position of the drive's history from which its journal can be read on: not before the floor, below which the
+/// journal is thinned, and made by that commit. Of which generation it is does not matter: up to a fork, histories are one.
 pub(crate) fn holds_cursor(read: &(impl Read + ?Sized), drive: &Drive, cursor: &Cursor) -> Result<bool, StoreError> {
-    if cursor.generation != drive.generation || cursor.seq > drive.head || cursor.seq < read.thinned(drive.id)?.floor {
-        return Ok(false);
-    }
-    if cursor.seq == Seq::START {
-        return Ok(true);
-    }
-    let entry = read.entry(drive.id, cursor.seq)?;
-    Ok(entry.is_some_and(|entry| Some(entry.commit) == cursor.commit))
+    Ok(cursor.seq >= read.thinned(drive.id)?.floor && standing_of(read, drive, cursor)? == Standing::Held)
 }
 
 /// The entries after a cursor that the drive holds; whole commits.

@@ -19,6 +19,7 @@ use crate::counters::Figures;
 use crate::error::{body_refusal, signed_out};
 use crate::hub::{Hub, Hubs};
 use crate::join::JoinGate;
+use crate::lineage::fork_if_copied;
 use crate::pins::Pins;
 use crate::session::{Lookup, Session, Sessions, may_call, token_hash};
 
@@ -77,9 +78,14 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
     /// Opens the service on its stores; the first time, gives the server's history its generation.
     pub async fn open(parts: Parts<M, B, C, E, T>) -> Result<Self, ServiceError> {
         let fresh = Generation::from_bytes(parts.entropy.bytes());
-        let meta = Arc::clone(&parts.meta);
-        let generation =
-            offload(&parts.tasks, Lane::Database, move || meta.write(|tx| generation_of(tx, fresh))).await??;
+        let (meta, entropy) = (Arc::clone(&parts.meta), Arc::clone(&parts.entropy));
+        let opening = move || {
+            meta.write(|tx| {
+                fork_if_copied(tx, || Generation::from_bytes(entropy.bytes()))?;
+                generation_of(tx, fresh)
+            })
+        };
+        let generation = offload(&parts.tasks, Lane::Database, opening).await??;
         let log = Arc::new(ConnectionLog::new());
         let (commits, queue) = mpsc::channel(COMMITS_WAITING_MAX);
         let writer =
@@ -180,7 +186,9 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
             Request::CheckId { id } => self.check_id(session, &id, body).await,
             Request::ReplaceId { id } => self.replace_id(session, &id, body).await,
             Request::Hello { client_version, .. } => self.hello(session, client_version, body).await,
-            Request::Commit { drive } => self.commit(session, self.drive_of(session, drive).await?, &mut body).await,
+            Request::Commit { drive, seen } => {
+                self.commit(session, self.drive_of(session, drive).await?, seen, &mut body).await
+            }
             Request::Upload { drive } => self.upload(session, self.drive_of(session, drive).await?, &mut body).await,
             Request::Lacks { drive, chunks, needs } => {
                 self.lacks(session, self.drive_of(session, drive).await?, (chunks, needs), body).await
@@ -203,6 +211,12 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
             }
             Request::Pasts { drive, directory, at, then, after } => {
                 self.pasts(self.drive_of(session, drive).await?, directory, at, (then, after), body).await
+            }
+            Request::Compare { drive, versions } => {
+                self.compare(self.drive_of(session, drive).await?, versions, body).await
+            }
+            Request::Departed { drive, seen, held } => {
+                self.departed(self.drive_of(session, drive).await?, seen, held, body).await
             }
         }
     }
@@ -343,5 +357,7 @@ fn name_of(request: &Request) -> (&'static str, WorthALine) {
         Request::History { .. } => ("history", WorthALine::WhenItFails),
         Request::Trash { .. } => ("trash", WorthALine::WhenItFails),
         Request::Pasts { .. } => ("pasts", WorthALine::WhenItFails),
+        Request::Compare { .. } => ("compare", WorthALine::WhenItFails),
+        Request::Departed { .. } => ("departed", WorthALine::Always),
     }
 }

@@ -14,4 +14,4 @@ pub use network::{Host, Network, NetworkConfig, SimLink};
 pub use random::Random;
 pub use run::{Figures, Outcome, Violation, run_all, run_many, run_seed, run_world};
 pub use workload::{Acted, Action, Contents, Habits, Person, name_of};
-pub use world::{Faults, Listener, Options};
+pub use world::{Faults, Listener, Meetings, Options, Swarm};

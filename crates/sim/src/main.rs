@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use skep_sim::{Listener, Options, Outcome, Random, Violation, run_all, run_many, run_world, running_here};
+use skep_sim::{Listener, Options, Outcome, Swarm, Violation, run_all, run_many, run_world, running_here};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
@@ -22,17 +22,21 @@ struct Arguments {
     /// Goes on after a violation and tells of each in a line.
     #[arg(long)]
     keep_going: bool,
+    /// Servers are brought back from copies, clients lose their state, and the past goes.
+    #[arg(long)]
+    meetings: bool,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let swarm = if arguments.meetings { Swarm::Meetings } else { Swarm::Usual };
     if arguments.keep_going {
-        return list(arguments.start, arguments.seeds);
+        return list(arguments.start, arguments.seeds, swarm);
     }
     let result = match arguments.seed {
-        Some(seed) => run_told(seed, Options::draw(&mut Random::new(seed)), Listener::Stderr)
+        Some(seed) => run_told(seed, Options::drawn(seed, swarm), Listener::Stderr)
             .map(|outcome| println!("{outcome:?}\n1 seed without a violation")),
-        None => run_many(arguments.start, arguments.seeds)
+        None => run_many(arguments.start, arguments.seeds, swarm)
             .map(|figures| println!("{figures}\n{} seeds without a violation", figures.seeds)),
     };
     match result {
@@ -54,9 +58,9 @@ impl FormatTime for Running {
     }
 }
 
-fn list(start: u64, seeds: u64) -> ExitCode {
+fn list(start: u64, seeds: u64, swarm: Swarm) -> ExitCode {
     let mut count = 0u64;
-    for violation in run_all(start, seeds) {
+    for violation in run_all(start, seeds, swarm) {
         count += 1;
         println!("seed {}: {}", violation.seed, violation.what);
     }

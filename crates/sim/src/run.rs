@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use skep_client::WaitOutcome;
 use skep_types::Seq;
 
+use crate::RunError;
 use crate::oracle::{Tree, difference};
-use crate::world::{End, Listener, Options, World};
-use crate::{Random, RunError};
+use crate::world::{End, Listener, Options, Swarm, World};
 
 /// More steps than any seed needs by far.
 const STEPS_MAX: u64 = 400_000;
@@ -41,6 +41,8 @@ pub struct Violation {
     pub seed: u64,
     /// What happened.
     pub what: String,
+    /// Of which worlds.
+    pub swarm: Swarm,
     /// The last events before it.
     pub history: Vec<String>,
 }
@@ -49,13 +51,14 @@ impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.history.iter().try_for_each(|line| writeln!(f, "{line}"))?;
         writeln!(f, "seed {}: {}", self.seed, self.what)?;
-        write!(f, "replay: cargo xtask sim {}", self.seed)
+        let flag = if self.swarm == Swarm::Meetings { " --meetings" } else { "" };
+        write!(f, "replay: cargo xtask sim {}{flag}", self.seed)
     }
 }
 
 /// Runs the world of a seed to its end.
-pub fn run_seed(seed: u64) -> Result<Outcome, Violation> {
-    run_world(seed, Options::draw(&mut Random::new(seed)), Listener::Report)
+pub fn run_seed(seed: u64, swarm: Swarm) -> Result<Outcome, Violation> {
+    run_world(seed, Options::drawn(seed, swarm), Listener::Report)
 }
 
 /// Sums over many seeds.
@@ -85,10 +88,10 @@ impl fmt::Display for Figures {
 }
 
 /// Runs so many seeds from `start` on, up to the first violation.
-pub fn run_many(start: u64, seeds: u64) -> Result<Figures, Violation> {
+pub fn run_many(start: u64, seeds: u64, swarm: Swarm) -> Result<Figures, Violation> {
     let mut figures = Figures::default();
     for seed in start..start.saturating_add(seeds) {
-        let outcome = run_seed(seed)?;
+        let outcome = run_seed(seed, swarm)?;
         figures.seeds += 1;
         figures.steps += outcome.steps;
         figures.virtual_ms += outcome.virtual_ms;
@@ -99,12 +102,13 @@ pub fn run_many(start: u64, seeds: u64) -> Result<Figures, Violation> {
 }
 
 /// Runs so many seeds from `start` on, all of them, and gives those in which something was violated.
-pub fn run_all(start: u64, seeds: u64) -> impl Iterator<Item = Violation> {
-    (start..start.saturating_add(seeds)).filter_map(|seed| run_seed(seed).err())
+pub fn run_all(start: u64, seeds: u64, swarm: Swarm) -> impl Iterator<Item = Violation> {
+    (start..start.saturating_add(seeds)).filter_map(move |seed| run_seed(seed, swarm).err())
 }
 
 /// Runs a world with these options; the rest follows from the seed.
 pub fn run_world(seed: u64, options: Options, listener: Listener) -> Result<Outcome, Violation> {
+    let swarm = if options.meetings.backup_every_ms > 0 { Swarm::Meetings } else { Swarm::Usual };
     let world = World::new(seed, options, listener);
     let verdict: Arc<Mutex<Option<Result<(), String>>>> = Arc::default();
     let (told, judged) = (Arc::clone(&verdict), Arc::clone(&world));
@@ -132,7 +136,7 @@ pub fn run_world(seed: u64, options: Options, listener: Listener) -> Result<Outc
     let history = world.history();
     world.shut_down();
     match failure {
-        Some(what) => Err(Violation { seed, what, history }),
+        Some(what) => Err(Violation { seed, what, swarm, history }),
         None => Ok(outcome),
     }
 }
@@ -143,6 +147,11 @@ async fn play(world: &Arc<World>) -> Result<(), String> {
     let executor = &world.executor;
     executor.spawn(world.process, "take care", Arc::clone(world).take_care());
     executor.spawn(world.process, "strike", Arc::clone(world).strike());
+    if world.options.meetings.backup_every_ms > 0 {
+        executor.spawn(world.process, "back up", Arc::clone(world).back_up());
+        executor.spawn(world.process, "restore", Arc::clone(world).restore());
+        executor.spawn(world.process, "lose states", Arc::clone(world).lose_states());
+    }
     executor.spawn(world.process, "audit", Arc::clone(world).audit());
     let people = (0..world.options.machines).map(|machine| live(world, machine));
     futures_util::future::join_all(people).await;

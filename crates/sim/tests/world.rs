@@ -1,6 +1,6 @@
 //! Worlds from seeds.
 
-use skep_sim::{Action, Listener, Options, run_many, run_seed, run_world};
+use skep_sim::{Action, Listener, Options, Swarm, run_many, run_seed, run_world};
 
 #[test]
 fn a_world_without_clients_runs() {
@@ -27,13 +27,13 @@ fn files_come_to_the_other_machine() {
 #[test]
 fn a_seed_gives_the_same_trace_each_time() {
     for seed in 1..=4 {
-        assert_eq!(run_seed(seed), run_seed(seed), "seed {seed}");
+        assert_eq!(run_seed(seed, Swarm::Usual), run_seed(seed, Swarm::Usual), "seed {seed}");
     }
 }
 
 #[test]
 fn nothing_is_violated() {
-    let figures = run_many(9, 20).unwrap_or_else(|violation| panic!("{violation}"));
+    let figures = run_many(9, 20, Swarm::Usual).unwrap_or_else(|violation| panic!("{violation}"));
     assert_eq!(figures.seeds, 20);
     assert!(figures.contents > 50 && figures.entries > 100, "worlds in which little happens prove little: {figures}");
 }

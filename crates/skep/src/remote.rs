@@ -61,6 +61,11 @@ pub fn complaint_of_call(error: CallError, address: &ServerAddress) -> Complaint
         CallError::Unreachable(reason) => complaint_of(LinkError::Unreachable(reason), address),
         CallError::WrongKey(keys) => complaint_of(LinkError::WrongKey(keys), address),
         CallError::Refused(refused) => complaint_of(LinkError::Refused(refused), address),
+        CallError::Older => {
+            let what = "The server is older than the one that this computer has followed: it may be a copy that was brought back.";
+            Complaint::new(Exit::Guard, "E-SERVER-OLDER", what)
+                .hint("skep status   says what the background service does about it.")
+        }
         CallError::Malformed(what) => {
             Complaint::new(Exit::Failed, "E-PROTOCOL", format!("The server's answer makes no sense here: {what}."))
                 .hint("Server and client may be of different versions.")

@@ -12,15 +12,15 @@ use skep_client::{Link, LinkError};
 use skep_platform::runtime::RuntimeTasks;
 use skep_protocol::{
     Author, BodyError, ByteStream, ClassicId, Code, Connected, DriveSummary, Entries, ErrorReply, FeedRequest,
-    Fingerprint, FoundNode, Frame, FrameKind, FrameStream, History, Introduction, Joined, ManifestFrame, Needs, Past,
-    Pasts, Reply, Request, SnapshotRows, Trash, TrashItem, TrashPlace, body_of,
+    Fingerprint, FoundNode, Frame, FrameKind, FrameStream, History, Introduction, Joined, Lineage, ManifestFrame,
+    Needs, Past, Pasts, Reply, Request, SnapshotRows, Trash, TrashItem, TrashPlace, body_of,
 };
 use skep_server::answers::Answers;
 use skep_server::listen::Door;
 use skep_server::{keys, listen, stop};
 use skep_types::{
-    AccountId, ChunkId, CommitId, Content, Cursor, DeviceId, DriveId, Entry, FieldGroups, Generation, Limits, ListId,
-    Mode, Name, NodeId, NodeState, Place, Seq, Timestamp, Version,
+    AccountId, ChunkId, CommitId, Content, Cursor, DeviceId, DriveId, Entry, FieldGroups, Fork, Generation, Limits,
+    ListId, Mode, Name, NodeId, NodeState, Place, Seq, Standing, Timestamp, Version,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -176,7 +176,7 @@ fn every_request() -> Vec<Request> {
             client_version: text("skep 0"),
         },
         Request::Hello { features: vec![text("x")], client_version: text("skep 0") },
-        Request::Commit { drive },
+        Request::Commit { drive, seen: Some(cursor()) },
         Request::Upload { drive },
         Request::Lacks { drive, chunks: chunks.clone(), needs: Some(Needs { lengths: vec![7], besides: 9 }) },
         Request::Fetch { drive, chunks },
@@ -198,7 +198,13 @@ fn every_request() -> Vec<Request> {
         Request::NewDevice { id: classic_id(), device: introduction(), drive: Some(drive) },
         Request::CheckId { id: classic_id() },
         Request::ReplaceId { id: classic_id() },
+        Request::Compare { drive, versions: vec![version()] },
+        Request::Departed { drive, seen: cursor(), held: Some(version()) },
     ]
+}
+
+fn version() -> Version {
+    Version { seq: Seq(7), commit: CommitId::from_bytes([8; 16]) }
 }
 
 fn classic_id() -> ClassicId {
@@ -258,6 +264,12 @@ fn every_reply() -> Vec<Reply> {
         },
         Reply::Lacks { chunks: vec![ChunkId::from_bytes([2; 32])] },
         Reply::Head { head: cursor() },
+        Reply::Lineage(Lineage {
+            head: cursor(),
+            floor: Seq(3),
+            forks: vec![Fork { parent: cursor().generation, at: Seq(5), generation: Generation::from_bytes([9; 16]) }],
+            standings: vec![Standing::Held, Standing::Other, Standing::Thinned],
+        }),
         Reply::Connected(Connected {
             joined,
             account_name: "account-7Q4K".to_owned(),

@@ -47,3 +47,34 @@ pub struct Cursor {
     #[n(2)]
     pub commit: Option<CommitId>,
 }
+
+/// A generation of a drive's history that began at some point of another one: the server was brought back from a copy.
+///
+/// The forks of a drive, oldest first, are its *lineage*. Up to `at` both histories are one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct Fork {
+    /// The history that it continues.
+    #[n(0)]
+    pub parent: Generation,
+    /// The last position that it shares with its parent.
+    #[n(1)]
+    pub at: Seq,
+    /// What it is called from there on.
+    #[n(2)]
+    pub generation: Generation,
+}
+
+/// Whether a commit is in a drive's history, at the position at which somebody saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Standing {
+    /// It is: all before it is common as well.
+    #[n(0)]
+    Held,
+    /// It is not: another commit has that position, or the journal ends before.
+    #[n(1)]
+    Other,
+    /// The journal was thinned there.
+    #[n(2)]
+    Thinned,
+}

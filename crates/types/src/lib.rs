@@ -15,7 +15,7 @@ mod stat;
 mod time;
 
 pub use commit::{Commit, CommitReply, Evidence, Group, GroupResult, Operation, Reject};
-pub use cursor::{Cursor, Seq};
+pub use cursor::{Cursor, Fork, Seq, Standing};
 pub use id::{AccountId, ChunkId, CommitId, ContentId, DeviceId, DriveId, Generation, ListId, NodeId, ParseIdError};
 pub use limits::Limits;
 pub use name::{Name, NameError};

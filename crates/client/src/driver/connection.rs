@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use futures_util::future::{Either, select};
 use skep_content::Block;
-use skep_planner::Event;
+use skep_planner::{Event, Progress};
 use skep_platform::{Clock, Entropy};
-use skep_protocol::{BodyError, Entries, ErrorReply, Frame, FrameKind};
-use skep_types::{Cursor, NodeId};
+use skep_protocol::{BodyError, Code, Entries, ErrorReply, Frame, FrameKind};
+use skep_types::{Cursor, Timestamp};
 use tokio::sync::oneshot;
 
-use super::report::halt_by_call;
+use super::report::{halt_by_call, standstill_by_call};
 use super::{Driver, Feed, Signal};
 use crate::CallError;
 use crate::world::World;
@@ -77,6 +77,9 @@ pub(super) async fn run<M: World>(driver: Arc<Driver<M>>, feed: Feed) {
                 if let Some(problem) = halt_by_call(&error, driver.world.clock().now()) {
                     return driver.tell(Signal::Halt(problem)).await;
                 }
+                if let Some(problem) = standstill_by_call(&error, driver.world.clock().now()) {
+                    driver.tell(Signal::Standstill(Some(problem))).await;
+                }
                 tracing::info!(%error, failures, "no connection");
                 // A connection that lasted was a good one.
                 let lasted_ms = driver.world.clock().monotonic_ms().saturating_sub(began_ms);
@@ -93,12 +96,30 @@ pub(super) async fn run<M: World>(driver: Arc<Driver<M>>, feed: Feed) {
 impl<M: World> Driver<M> {
     /// Follows the journal by feed until that fails; or, where there is no feed, takes it to its end once.
     async fn connect(&self, tries: &mut FeedTries) -> Result<(), CallError> {
+        // Asked before the server is: what it acknowledges meanwhile is no sign that it forgot something.
+        let heard_of = self.progress().await?.head;
         let summary = self.server.hello().await?;
-        let mut after = match self.cursor().await? {
+        self.check_lineage(&summary).await?;
+        self.tell(Signal::Standstill(None)).await;
+        self.check_head(&summary, heard_of).await?;
+        let after = match self.progress().await?.cursor {
             Some(cursor) => cursor,
             None => self.snapshot().await?,
         };
         self.tell(Signal::Event(Event::Head(summary.head.seq))).await;
+        match self.follow(after, tries).await {
+            Err(CallError::Refused(reply)) if reply.code == Code::History => {
+                // Nothing is sent meanwhile, for what would be sent rests on another history.
+                self.tell(Signal::Event(Event::Disconnected)).await;
+                self.meet(after).await?;
+                Err(CallError::Unreachable("the server was met anew".into()))
+            }
+            followed => followed,
+        }
+    }
+
+    /// Follows the journal from `after`.
+    async fn follow(&self, mut after: Cursor, tries: &mut FeedTries) -> Result<(), CallError> {
         if tries.is_due() {
             match self.server.feed(after).await {
                 Ok(mut frames) => {
@@ -116,7 +137,7 @@ impl<M: World> Driver<M> {
                         }
                     }
                 }
-                Err(error) if halt_by_call(&error, self.world.clock().now()).is_some() => return Err(error),
+                Err(error) if is_final(&error, self.world.clock().now()) => return Err(error),
                 Err(error) => {
                     tries.failed();
                     tracing::info!(%error, every_ms = self.limits.poll_ms, "no feed: the server is asked from time to time");
@@ -135,32 +156,18 @@ impl<M: World> Driver<M> {
         }
     }
 
-    /// Where the journal goes on; asked in the order of inputs, so that nothing that was passed on is asked for again.
-    async fn cursor(&self) -> Result<Option<Cursor>, CallError> {
+    /// How far everything is; asked in the order of inputs, so that nothing that was passed on is asked for again.
+    async fn progress(&self) -> Result<Progress, CallError> {
         let (flush, flushed) = oneshot::channel();
         self.tell(Signal::Flush(flush)).await;
-        let progress = flushed.await.map_err(|_| CallError::Unreachable("the state is not ready".into()))?;
-        Ok(progress.cursor)
+        flushed.await.map_err(|_| CallError::Unreachable("the state is not ready".into()))
     }
 
-    /// Takes all nodes, page by page; the journal follows from the head at the first page.
+    /// Takes all nodes, for a device that knows nothing.
     async fn snapshot(&self) -> Result<Cursor, CallError> {
-        let mut first_head = None;
-        let mut after: Option<NodeId> = None;
-        loop {
-            let page = self.server.snapshot(after).await?;
-            let cursor = *first_head.get_or_insert(page.head);
-            let last = page.rows.last().map(|row| row.node);
-            if last.is_some() && last <= after {
-                return Err(CallError::Malformed("the pages of a snapshot do not go on".into()));
-            }
-            self.tell(Signal::Event(Event::SnapshotRows { rows: page.rows })).await;
-            if !page.more || last.is_none() {
-                self.tell(Signal::Event(Event::SnapshotDone { cursor })).await;
-                return Ok(cursor);
-            }
-            after = last;
-        }
+        let cursor = self.take_pages(|rows| Event::SnapshotRows { rows }).await?;
+        self.tell(Signal::Event(Event::SnapshotDone { cursor })).await;
+        Ok(cursor)
     }
 
     async fn take(&self, frame: Frame) -> Result<(), CallError> {
@@ -203,6 +210,12 @@ impl<M: World> Driver<M> {
         let rest = Box::pin(self.sleep(wait_ms - first_ms));
         select(Box::pin(self.reconnect.notified()), rest).await;
     }
+}
+
+/// Whether trying again would not help: a person is needed, or the server is to be met anew.
+fn is_final(error: &CallError, now: Timestamp) -> bool {
+    let is_other_history = matches!(error, CallError::Refused(reply) if reply.code == Code::History);
+    is_other_history || halt_by_call(error, now).is_some()
 }
 
 #[cfg(test)]

@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use skep_planner::{CommitFailure, Effect, Engine, Event, Input, Progress};
+use skep_planner::{CommitFailure, Effect, Engine, Event, Input, Progress, take_shadow};
 use skep_platform::{Clock, Lane, Tasks, offload};
+use skep_protocol::{Code, Lineage};
 use skep_types::{Cursor, Name, Timestamp};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::activity::Ledger;
+use super::history::Renewal;
 use super::questions::Question;
 use super::{Answers, Driver, STOP_WAIT_MS, Signal, report, wait};
 use crate::call::CallError;
+use crate::state::Totals;
 use crate::status::{Problem, Status};
 use crate::world::World;
 use crate::{SqliteTrees, StateError};
@@ -57,6 +60,12 @@ pub(super) struct Control<M: World> {
     confirmed: Option<Timestamp>,
     halted: Option<Problem>,
     state_failed: Option<Problem>,
+    /// Why the server cannot be used as it is.
+    standstill: Option<Problem>,
+    /// The engine begins anew as soon as nothing is being carried out.
+    renewal: Option<Renewal>,
+    /// Every page of the snapshot that was begun last has been stored so far.
+    is_shadow_whole: bool,
     cookies: BTreeMap<Name, oneshot::Sender<()>>,
     stopping: Vec<oneshot::Sender<()>>,
     stop_is_due: bool,
@@ -66,7 +75,7 @@ pub(super) struct Control<M: World> {
 struct Turn {
     effects: Vec<Effect>,
     progress: Progress,
-    totals: (u64, u64),
+    totals: Totals,
 }
 
 impl<M: World> Control<M> {
@@ -94,6 +103,9 @@ impl<M: World> Control<M> {
             confirmed: None,
             halted: None,
             state_failed: None,
+            standstill: None,
+            renewal: None,
+            is_shadow_whole: false,
             cookies: BTreeMap::new(),
             stopping: Vec::new(),
             stop_is_due: false,
@@ -136,12 +148,56 @@ impl<M: World> Control<M> {
             }
         }
         if self.state_failed.is_none() {
+            let begins_shadow = events.iter().any(|event| matches!(event, Event::ShadowBegun));
+            self.is_shadow_whole |= begins_shadow;
             self.step(events, heartbeat).await?;
         }
         for signal in after {
             self.answer(signal).await?;
         }
+        if self.active == 0
+            && self.state_failed.is_none()
+            && let Some(renewal) = self.renewal.take()
+        {
+            self.renew(renewal).await?;
+        }
         Ok(())
+    }
+
+    /// Makes a new engine, of which everything is as it was stored.
+    async fn renew(&mut self, renewal: Renewal) -> Result<(), skep_platform::Gone> {
+        let mut mind = self.mind.take().ok_or(skep_platform::Gone)?;
+        self.new_incarnation(&mut mind);
+        // Whoever asked may have been interrupted: then what was taken is not complete, or not of now.
+        let met = renewal.met.filter(|_| self.is_shadow_whole && !renewal.done.is_closed());
+        let (mind, taken) = offload(self.driver.world.tasks(), Lane::Database, move || {
+            let taken = met.map_or(Ok(()), |met| mind.trees.with_step(|trees| take_shadow(trees, &met)));
+            (mind, taken)
+        })
+        .await?;
+        self.mind = Some(mind);
+        match taken {
+            Ok(()) => {
+                self.start_engine().await?;
+                // If nobody waits for it any more, it was needed all the same.
+                let _ = renewal.done.send(());
+            }
+            Err(error) => self.state_failed(&error, self.driver.world.clock().now()),
+        }
+        Ok(())
+    }
+
+    /// The first that a new engine hears.
+    async fn start_engine(&mut self) -> Result<(), skep_platform::Gone> {
+        self.step(vec![self.driver.selected(), Event::Started], false).await
+    }
+
+    /// Answers to what the engine asked for so far are not for the next one.
+    fn new_incarnation(&mut self, mind: &mut Mind) {
+        self.incarnation += 1;
+        self.active = 0;
+        mind.engine = self.driver.new_engine();
+        mind.ledger = Ledger::default();
     }
 
     async fn step(&mut self, events: Vec<Event>, heartbeat: bool) -> Result<(), skep_platform::Gone> {
@@ -189,12 +245,11 @@ impl<M: World> Control<M> {
     fn state_failed(&mut self, error: &StateError, now: Timestamp) {
         tracing::warn!(%error, "the state cannot be written: trying again later");
         self.state_failed = Some(report::state_failed(error, now));
-        self.incarnation += 1;
-        self.active = 0;
+        self.is_shadow_whole = false;
         self.status.send_modify(|status| status.problems.extend(self.state_failed.clone()));
-        if let Some(mind) = &mut self.mind {
-            mind.engine = self.driver.new_engine();
-            mind.ledger = Ledger::default();
+        if let Some(mut mind) = self.mind.take() {
+            self.new_incarnation(&mut mind);
+            self.mind = Some(mind);
         }
         let driver = self.driver.clone();
         self.driver.world.tasks().spawn("restart", async move {
@@ -205,15 +260,16 @@ impl<M: World> Control<M> {
         });
     }
 
-    fn publish(&mut self, progress: Progress, totals: (u64, u64)) {
-        let problems = self.halted.iter().chain(&self.state_failed).cloned();
+    fn publish(&mut self, progress: Progress, totals: Totals) {
+        let problems = self.halted.iter().chain(&self.state_failed).chain(&self.standstill).cloned();
+        let is_stopped = self.halted.is_some() || self.standstill.is_some();
         let status = Status {
-            state: report::state_of(&progress, self.halted.is_some(), self.driver.pause_now()),
+            state: report::state_of(&progress, is_stopped, self.driver.pause_now()),
             confirmed: self.confirmed,
-            files: totals.0,
-            bytes: totals.1,
+            files: totals.files,
+            bytes: totals.bytes,
             queue_files: progress.queue_files,
-            queue_bytes: 0,
+            queue_bytes: totals.waiting,
             ignored: progress.ignored,
             problems: problems.chain(progress.problems.iter().cloned().map(report::problem_of)).collect(),
             watch_degraded: self.driver.executor.watch_degraded(),
@@ -237,7 +293,7 @@ impl<M: World> Control<M> {
             self.driver.wake_at.send_replace(Some(at_ms));
             return;
         }
-        if self.halted.is_some() || !self.stopping.is_empty() {
+        if self.halted.is_some() || self.renewal.is_some() || !self.stopping.is_empty() {
             return;
         }
         let permits = match &effect {
@@ -292,8 +348,11 @@ impl<M: World> Control<M> {
                     self.halted = Some(problem);
                 }
             }
+            Signal::Standstill(problem) => self.stand_still(problem).await?,
+            Signal::Renew(renewal) => self.renewal = Some(renewal),
+            Signal::Lineage(lineage) => self.keep_lineage(lineage).await?,
             Signal::Restart => {
-                self.step(vec![self.driver.selected(), Event::Started], false).await?;
+                self.start_engine().await?;
                 self.driver.connect_again.notify_one();
                 self.driver.reconnect.notify_one();
             }
@@ -340,6 +399,34 @@ impl<M: World> Control<M> {
         Ok(())
     }
 
+    /// The server cannot be used as it is, or can be again.
+    async fn stand_still(&mut self, problem: Option<Problem>) -> Result<(), skep_platform::Gone> {
+        if self.standstill.as_ref().map(|problem| problem.code) == problem.as_ref().map(|problem| problem.code) {
+            return Ok(());
+        }
+        if let Some(problem) = &problem {
+            tracing::warn!(code = problem.code, "{}", problem.message);
+        }
+        self.standstill = problem;
+        // What the engine knows did not change; what is said of it does.
+        if self.state_failed.is_none() { self.step(Vec::new(), false).await } else { Ok(()) }
+    }
+
+    /// Remembers the server's history. If that fails, it is asked for again after the next start.
+    async fn keep_lineage(&mut self, lineage: Lineage) -> Result<(), skep_platform::Gone> {
+        let mut mind = self.mind.take().ok_or(skep_platform::Gone)?;
+        let kept = offload(self.driver.world.tasks(), Lane::Database, move || {
+            let kept = mind.trees.with_step(|trees| trees.set_lineage(&lineage)).and_then(|kept| kept);
+            (mind, kept)
+        });
+        let (mind, kept) = kept.await?;
+        self.mind = Some(mind);
+        if let Err(error) = kept {
+            tracing::warn!(%error, "the server's history is not remembered");
+        }
+        Ok(())
+    }
+
     async fn question(&mut self, question: Question) -> Result<(), skep_platform::Gone> {
         let mind = self.mind.take().ok_or(skep_platform::Gone)?;
         let answered = offload(self.driver.world.tasks(), Lane::Database, move || {
@@ -351,7 +438,11 @@ impl<M: World> Control<M> {
     }
 
     fn wait(&mut self, timeout_ms: u64, answer: oneshot::Sender<crate::status::WaitOutcome>) {
-        if self.halted.is_some() {
+        if self.standstill.is_some() {
+            // Whoever asks may have mended it.
+            self.driver.reconnect.notify_one();
+        }
+        if self.halted.is_some() || self.standstill.is_some() {
             let _ = answer.send(crate::status::WaitOutcome::NeedsPerson);
             return;
         }
@@ -409,7 +500,7 @@ impl Mind {
         }
         let progress = engine.progress(trees);
         ledger.follow(&effects, &progress, trees, now);
-        let totals = skep_planner::Trees::totals(trees);
+        let totals = trees.counted();
         match trees.take_failure() {
             Some(error) => Err(error),
             None => Ok(Turn { effects, progress, totals }),
@@ -420,6 +511,11 @@ impl Mind {
 impl<M: World> Driver<M> {
     /// Stops syncing if a call was refused for good.
     async fn halt_if_final(&self, error: &CallError) {
+        if matches!(error, CallError::Refused(reply) if reply.code == Code::History) {
+            // Connecting finds out what the server's history is.
+            self.connect_again.notify_one();
+            self.reconnect.notify_one();
+        }
         if let Some(problem) = report::halt_by_call(error, self.world.clock().now()) {
             self.tell(Signal::Halt(problem)).await;
         }

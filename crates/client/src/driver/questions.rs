@@ -2,7 +2,7 @@
 
 use skep_planner::{Engine, IgnoreCheck, Ignored, Listed, Listing, Selectable, TwoVersions, path_here};
 use skep_platform::{Entropy, Lane, offload};
-use skep_types::{Kind, Name};
+use skep_types::{Kind, Name, Version};
 use tokio::sync::oneshot;
 
 use super::{Client, Driver, Ended, Signal};
@@ -23,6 +23,14 @@ type Look = Box<dyn FnOnce(&Engine, &SqliteTrees) + Send>;
 pub(super) struct Question(Look);
 
 impl Question {
+    /// Which commits set anything of what was agreed on.
+    pub(super) fn agreed_commits(answer: oneshot::Sender<Vec<Version>>) -> Question {
+        Question(Box::new(move |_, trees| {
+            // Whoever asked may have gone away.
+            let _ = answer.send(trees.agreed_commits());
+        }))
+    }
+
     pub(super) fn answer(self, engine: &Engine, trees: &SqliteTrees) {
         (self.0)(engine, trees);
     }

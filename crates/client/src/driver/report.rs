@@ -1,6 +1,6 @@
 //! Status: what the client says of itself.
 
-use skep_planner::{EngineProblem, Progress, Trees};
+use skep_planner::{EngineProblem, Progress};
 use skep_types::Timestamp;
 
 use crate::root::RootError;
@@ -9,14 +9,14 @@ use crate::{CallError, SqliteTrees, StateError};
 
 /// Before the engine has said anything.
 pub(super) fn at_start(trees: &SqliteTrees) -> Status {
-    let (files, bytes) = trees.totals();
+    let totals = trees.counted();
     Status {
         state: State::Syncing,
         confirmed: None,
-        files,
-        bytes,
+        files: totals.files,
+        bytes: totals.bytes,
         queue_files: 0,
-        queue_bytes: 0,
+        queue_bytes: totals.waiting,
         ignored: 0,
         problems: Vec::new(),
         watch_degraded: false,
@@ -65,11 +65,6 @@ pub(super) fn halt_by_call(error: &CallError, now: Timestamp) -> Option<Problem>
                 "This device is signed out: the server does not take its token any more.",
                 "Your files stay here. To go on syncing:   skep logout   and then   skep join SERVER CODE",
             ),
-            Code::History => (
-                "E-HISTORY",
-                "The server's history is not the one that this device has followed.",
-                "Was the server restored from a backup? Nothing was changed here. Join again: all contents are kept.",
-            ),
             Code::NotFound | Code::NotAllowed => (
                 "E-NOT-FOUND",
                 "This account has no such drive any more.",
@@ -77,9 +72,17 @@ pub(super) fn halt_by_call(error: &CallError, now: Timestamp) -> Option<Problem>
             ),
             _ => return None,
         },
-        CallError::Unreachable(_) | CallError::Malformed(_) => return None,
+        CallError::Unreachable(_) | CallError::Malformed(_) | CallError::Older => return None,
     };
     Some(everything(code, message.into(), hint.into(), now))
+}
+
+/// The problem of a server that cannot be used as it is, though nothing is wrong here; `None`: there is none.
+pub(super) fn standstill_by_call(error: &CallError, now: Timestamp) -> Option<Problem> {
+    let CallError::Older = error else { return None };
+    let message = "This server is older than the one that this device has followed: what came after its data was brought back is not in it.";
+    let hint = "Start the newer server again, and this device goes on by itself. If the older data is to count, stop it and run there: skep-server backup restored.";
+    Some(everything("E-SERVER-OLDER", message.into(), hint.into(), now))
 }
 
 pub(super) fn halt_by_root(error: &RootError, now: Timestamp) -> Problem {

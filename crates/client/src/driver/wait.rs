@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures_util::future::{Either, select};
 use skep_planner::Event;
 use skep_platform::{Clock, Entropy, Lane, offload};
-use skep_types::{Name, Seq};
+use skep_types::{Name, Seq, Standing, Version};
 use tokio::sync::oneshot;
 
 use super::report::{halt_by_root, is_equal};
@@ -72,14 +72,19 @@ impl<M: World> Driver<M> {
         }
     }
 
-    /// Asks for the head until there is an answer.
+    /// Asks for the head until there is an answer from a server that has the history which this device follows.
     async fn server_head(&self) -> Seq {
         loop {
-            let asked_again = match self.server.head().await {
-                Ok(head) => return head.seq,
-                Err(error) => error,
-            };
-            tracing::debug!(error = %asked_again, "the server's head is not known");
+            let cursor = self.progress.borrow().as_ref().and_then(|progress| progress.cursor);
+            let stands_at = cursor.and_then(|at| at.commit.map(|commit| Version { seq: at.seq, commit }));
+            match self.server.compare(stands_at.into_iter().collect()).await {
+                Ok(lineage) if !lineage.standings.contains(&Standing::Other) => return lineage.head.seq,
+                Ok(_) => {
+                    tracing::debug!("the server has another history");
+                    self.connect_again.notify_one();
+                }
+                Err(error) => tracing::debug!(%error, "the server's head is not known"),
+            }
             self.reconnect.notify_one();
             self.sleep(self.limits.retry_first_ms).await;
         }

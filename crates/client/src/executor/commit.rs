@@ -13,7 +13,7 @@ use skep_content::{Block, ChunkRef, Manifest, chunk_id};
 use skep_planner::{CommitFailure, Location, Source};
 use skep_platform::{Files, Lane, offload};
 use skep_protocol::{BodyError, ByteStream, Code, Frame, FrameKind, ManifestFrame, Needs};
-use skep_types::{ChunkId, Commit, CommitReply, ContentId, ListId, NodeId};
+use skep_types::{ChunkId, Commit, CommitReply, ContentId, Cursor, ListId, NodeId};
 use tokio::sync::mpsc;
 
 use super::Shared;
@@ -67,7 +67,9 @@ impl From<Stop> for CommitFailure {
     fn from(stop: Stop) -> CommitFailure {
         match stop {
             Stop::Changed(nodes) => CommitFailure::SourcesChanged(nodes),
-            Stop::Ending | Stop::Call(CallError::Unreachable(_) | CallError::WrongKey(_)) => CommitFailure::Unreachable,
+            Stop::Ending | Stop::Call(CallError::Unreachable(_) | CallError::WrongKey(_) | CallError::Older) => {
+                CommitFailure::Unreachable
+            }
             Stop::Call(CallError::Refused(reply)) => CommitFailure::Refused {
                 code: reply.code.as_str(),
                 temporary: reply.code.is_temporary(),
@@ -85,9 +87,10 @@ impl<M: World> Shared<M> {
         self: &Arc<Self>,
         commit: Commit,
         sources: BTreeMap<NodeId, Source>,
+        seen: Option<Cursor>,
     ) -> Result<CommitReply, CommitFailure> {
         let sources = Arc::new(sources);
-        let reply = self.send_commit(&commit, &sources).await?;
+        let reply = self.send_commit(&commit, &sources, seen).await?;
         let mut cache = self.cache();
         for source in sources.values() {
             if let Some(manifest) = cache.manifests.get(&source.content.id) {
@@ -102,6 +105,7 @@ impl<M: World> Shared<M> {
         self: &Arc<Self>,
         commit: &Commit,
         sources: &Arc<BTreeMap<NodeId, Source>>,
+        seen: Option<Cursor>,
     ) -> Result<CommitReply, Stop> {
         let mut contents = self.contents(sources).await?;
         let lacking = self.lacking(&contents).await?;
@@ -117,7 +121,7 @@ impl<M: World> Shared<M> {
             let pieces = contents.pieces_of(&chunks);
             let manifests = contents.manifests_of(&lists);
             let last = Some((commit.clone(), sources.clone()));
-            let reply = self.send_body(pieces, manifests, last, |body| self.server.commit(body)).await?;
+            let reply = self.send_body(pieces, manifests, last, |body| self.server.commit(seen, body)).await?;
             let CommitReply::Missing { chunks: missing, lists: missing_lists } = reply else { return Ok(reply) };
             if missing.iter().any(|id| !contents.pieces.contains_key(id))
                 || missing_lists.iter().any(|list| !contents.lists.contains_key(list))

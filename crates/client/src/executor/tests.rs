@@ -147,7 +147,7 @@ async fn a_file_that_changes_while_it_is_sent_is_not_committed() {
         let drive = DriveId::from_bytes([1; 16]);
         let commit = Commit { id, drive, groups: Vec::new(), evidence: Evidence::Events };
         write_at_call(&disk, call, noise(2, 60));
-        let failure = executor.shared.commit(commit, sources).await.unwrap_err();
+        let failure = executor.shared.commit(commit, sources, None).await.unwrap_err();
         disk.set_hook(None);
         let bodies = sink.0.load(Ordering::Relaxed);
         if disk.user().read("f").unwrap().as_slice() == noise(1, 60) {

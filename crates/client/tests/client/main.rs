@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use skep_client::{Feed, SqliteTrees, StartError, State, WaitOutcome};
+use skep_client::{Feed, Selection, SqliteTrees, StartError, State, WaitOutcome};
 use skep_platform::FileErrorKind;
 use skep_types::Limits;
 
@@ -346,4 +346,32 @@ async fn what_cannot_be_read_here_is_fetched() {
     a.equal().await;
     b.equal().await;
     assert_eq!(b.disk.user().read("copy").unwrap().as_slice(), noise(1, 20_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_selected_stays_away_when_a_server_is_met_anew() {
+    let rig = Rig::new(tiny()).await;
+    let (a, b) = (rig.device("a").await, rig.device("b").await);
+    a.disk.user().make_dir("d").unwrap();
+    a.equal().await;
+    b.equal().await;
+    let directory = b.client().selectable(vec![skep_types::Name::try_from("d").unwrap()]).await.unwrap().unwrap();
+    b.client().select(Selection { outside: BTreeSet::from([directory.node]), changes: 1 }).await.unwrap();
+    a.write("d/f", b"one");
+    a.equal().await;
+    b.equal().await;
+    let copy = rig.copy();
+    a.write("g", b"two");
+    a.equal().await;
+    b.equal().await;
+
+    a.cut(true);
+    b.cut(true);
+    rig.bring_back(&copy).await;
+    a.cut(false);
+    b.cut(false);
+    a.equal().await;
+    b.equal().await;
+    assert_eq!(a.tree().len(), 3);
+    assert_eq!(b.tree().into_keys().collect::<Vec<_>>(), ["g"]);
 }

@@ -72,7 +72,7 @@ impl Tasks for InlineTasks {
 /// Calls the service of the same process, unless the cable is out.
 #[derive(Clone)]
 pub struct LocalLink {
-    server: Server,
+    server: Arc<Mutex<Server>>,
     is_cut: Arc<AtomicBool>,
     /// Whether feeds can be had.
     has_feed: bool,
@@ -81,6 +81,10 @@ pub struct LocalLink {
 }
 
 impl LocalLink {
+    fn server(&self) -> Server {
+        self.server.lock().unwrap().clone()
+    }
+
     fn check(&self) -> Result<(), LinkError> {
         match self.is_cut.load(Ordering::Relaxed) {
             true => Err(LinkError::Unreachable("the cable is out".into())),
@@ -100,7 +104,7 @@ impl LocalLink {
 impl Link for LocalLink {
     async fn call(&self, token: Option<&str>, body: ByteStream) -> Result<ByteStream, LinkError> {
         self.check()?;
-        let answer = self.server.call(token, "192.0.2.7:5000", body).await;
+        let answer = self.server().call(token, "192.0.2.7:5000", body).await;
         self.check()?;
         Ok(self.counted(answer))
     }
@@ -110,13 +114,17 @@ impl Link for LocalLink {
         if !self.has_feed {
             return Err(LinkError::Unreachable("a proxy is in the way".into()));
         }
-        Ok(self.counted(self.server.feed(token, "192.0.2.7:5000", request).await?))
+        Ok(self.counted(self.server().feed(token, "192.0.2.7:5000", request).await?))
     }
 }
 
 /// A server and what its devices share.
 pub struct Rig {
     pub server: Server,
+    /// The one that devices reach.
+    reached: Arc<Mutex<Server>>,
+    meta: Arc<Sqlite>,
+    blobs: Arc<MemoryBlobs>,
     pub clock: VirtualClock,
     entropy: Arc<AtomicU64>,
     limits: Limits,
@@ -126,18 +134,22 @@ impl Rig {
     pub async fn new(limits: Limits) -> Rig {
         let clock = VirtualClock(tokio::time::Instant::now());
         let entropy = Arc::new(AtomicU64::new(0));
-        let parts = Parts {
-            meta: Arc::new(Sqlite::in_memory().unwrap()),
-            blobs: Arc::new(MemoryBlobs::new()),
-            clock: Arc::new(clock),
-            entropy: Arc::new(CountingEntropy(entropy.clone())),
-            tasks: InlineTasks,
-            limits,
-            server_version: "skep-server test".to_owned(),
-        };
-        let server = Service::open(parts).await.unwrap();
+        let (meta, blobs) = (Arc::new(Sqlite::in_memory().unwrap()), Arc::new(MemoryBlobs::new()));
+        let server = open(meta.clone(), blobs.clone(), clock, entropy.clone(), limits).await;
         server.add_user("maya", "correct horse").await.unwrap();
-        Rig { server, clock, entropy, limits }
+        Rig { reached: Arc::new(Mutex::new(server.clone())), server, meta, blobs, clock, entropy, limits }
+    }
+
+    /// A copy of what the server knows.
+    pub fn copy(&self) -> Vec<u8> {
+        self.meta.image().unwrap()
+    }
+
+    /// Another server, with what the first one knew when it was copied, takes its place.
+    pub async fn bring_back(&self, copy: &[u8]) {
+        let meta = Arc::new(Sqlite::from_image(copy).unwrap());
+        let server = open(meta, self.blobs.clone(), self.clock, self.entropy.clone(), self.limits).await;
+        *self.reached.lock().unwrap() = server;
     }
 
     /// A device with an empty folder, joined and started.
@@ -149,7 +161,7 @@ impl Rig {
         let clock = self.clock;
         let disk = SimDisk::new(DiskConfig::default(), Arc::new(move || clock.now()));
         let link =
-            LocalLink { server: self.server.clone(), is_cut: Arc::default(), has_feed, received: Arc::default() };
+            LocalLink { server: self.reached.clone(), is_cut: Arc::default(), has_feed, received: Arc::default() };
         let joined = skep_client::join(&link, "maya", "correct horse", name, "test", "skep test").await.unwrap();
         let id = RootId::from_bytes(CountingEntropy(self.entropy.clone()).bytes());
         prepare_root(&disk, Marker { id, drive: joined.drives[0].drive, device: joined.device }).unwrap();
@@ -169,6 +181,25 @@ impl Rig {
         device.start(SqliteTrees::in_memory().unwrap()).await.unwrap();
         device
     }
+}
+
+async fn open(
+    meta: Arc<Sqlite>,
+    blobs: Arc<MemoryBlobs>,
+    clock: VirtualClock,
+    entropy: Arc<AtomicU64>,
+    limits: Limits,
+) -> Server {
+    let parts = Parts {
+        meta,
+        blobs,
+        clock: Arc::new(clock),
+        entropy: Arc::new(CountingEntropy(entropy)),
+        tasks: InlineTasks,
+        limits,
+        server_version: "skep-server test".to_owned(),
+    };
+    Service::open(parts).await.unwrap()
 }
 
 /// A device and its folder.

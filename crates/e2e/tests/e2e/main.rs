@@ -20,6 +20,7 @@ mod meeting;
 mod names;
 mod operations;
 mod programs;
+mod restoring;
 mod rig;
 mod rights;
 mod room;

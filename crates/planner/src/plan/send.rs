@@ -5,6 +5,7 @@ use skep_types::{Content, Kind, Name, NodeId, NodeState, Operation};
 use super::meet::Meeting;
 use super::{Outcome, Plan, Standing};
 use crate::reconcile::{Merge, Verdict};
+use crate::shadow::{forget_purged, is_purged};
 use crate::trees::{CHAIN_MAX, Local, LocalContent, Trees};
 use crate::{Source, ids};
 
@@ -102,6 +103,13 @@ impl Plan<'_> {
 
     /// A node that is in the trash there and lives on here: it comes out, where it stands here.
     pub(super) fn send_restored(&mut self, node: NodeId, local: &Local, remote: &NodeState) -> Outcome {
+        if is_purged(remote) {
+            for forgotten in forget_purged(self.trees, node) {
+                self.standings.remove(&forgotten);
+                self.touched.insert(forgotten);
+            }
+            return self.send_new(node, local.clone());
+        }
         if let Some(no) = self.lacks_room_to_send(local) {
             return no;
         }

@@ -11,6 +11,7 @@ mod faults;
 mod ignored;
 mod interrupted;
 mod large;
+mod meeting;
 mod problems;
 mod random;
 mod rules;

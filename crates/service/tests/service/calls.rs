@@ -15,7 +15,7 @@ fn requests(caller: &Caller, drive: DriveId) -> Vec<(Request, Vec<Frame>)> {
     commit.drive = drive;
     let content = block(&[b"asked"], &caller.limits);
     vec![
-        (Request::Commit { drive }, vec![content.clone(), Frame::cbor(FrameKind::Operations, &commit)]),
+        (Request::Commit { drive, seen: None }, vec![content.clone(), Frame::cbor(FrameKind::Operations, &commit)]),
         (Request::Upload { drive }, vec![content]),
         (Request::Lacks { drive, chunks: vec![chunk_id(b"asked")], needs: None }, vec![]),
         (Request::Fetch { drive, chunks: vec![chunk_id(b"asked")] }, vec![]),
@@ -114,11 +114,11 @@ async fn frames_that_do_not_belong_are_refused() {
         (Request::Upload { drive }, vec![operations.clone()]),
         (Request::Upload { drive }, vec![garbage.clone()]),
         (Request::Upload { drive }, vec![Frame::new(FrameKind::Manifest, vec![7; 100])]),
-        (Request::Commit { drive }, vec![content.clone()]),
-        (Request::Commit { drive }, vec![content.clone(), Frame::new(FrameKind::Operations, vec![7; 100])]),
-        (Request::Commit { drive }, vec![operations.clone(), content.clone()]),
-        (Request::Commit { drive }, vec![content.clone(), operations.clone(), operations.clone()]),
-        (Request::Commit { drive }, vec![content, operations, Frame::new(FrameKind::Heartbeat, vec![])]),
+        (Request::Commit { drive, seen: None }, vec![content.clone()]),
+        (Request::Commit { drive, seen: None }, vec![content.clone(), Frame::new(FrameKind::Operations, vec![7; 100])]),
+        (Request::Commit { drive, seen: None }, vec![operations.clone(), content.clone()]),
+        (Request::Commit { drive, seen: None }, vec![content.clone(), operations.clone(), operations.clone()]),
+        (Request::Commit { drive, seen: None }, vec![content, operations, Frame::new(FrameKind::Heartbeat, vec![])]),
     ];
     for (request, frames) in cases {
         assert_eq!(ada.call(&request, frames).await.code(), Code::BadRequest, "{request:?}");
@@ -200,7 +200,7 @@ async fn rich_call(ada: &Caller) -> Vec<u8> {
         Frame::cbor(FrameKind::Manifest, &ManifestFrame { list, bytes: manifest.to_bytes() }),
         Frame::cbor(FrameKind::Operations, &commit),
     ];
-    call_bytes(&Request::Commit { drive: ada.drive }, frames).await
+    call_bytes(&Request::Commit { drive: ada.drive, seen: None }, frames).await
 }
 
 proptest! {

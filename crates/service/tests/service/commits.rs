@@ -111,7 +111,7 @@ async fn a_commit_whose_answer_nobody_takes_is_done_whole() {
     let ada = rig.device(rig.account(1), 1);
     let commit = ada.commit_of(vec![create("a", b"a")]);
     let frames = vec![block(&[b"a"], &ada.limits), Frame::cbor(FrameKind::Operations, &commit)];
-    let bytes = crate::rig::call_bytes(&Request::Commit { drive: ada.drive }, frames.clone()).await;
+    let bytes = crate::rig::call_bytes(&Request::Commit { drive: ada.drive, seen: None }, frames.clone()).await;
     drop(rig.server.call(Some(&ada.token), crate::rig::PEER, crate::rig::body(&bytes)).await);
     assert_eq!(ada.head().await.seq, Seq(1));
     assert_eq!(
@@ -132,7 +132,7 @@ async fn a_commit_that_lies_is_refused_whole() {
     let commit = ada.commit_of(vec![create("a", b"a")]);
     let other_drive = skep_types::Commit { drive: DriveId::from_bytes([9; 16]), ..commit.clone() };
     let frames = [content(), vec![Frame::cbor(FrameKind::Operations, &other_drive)]].concat();
-    assert_eq!(ada.call(&Request::Commit { drive: ada.drive }, frames).await.code(), Code::BadRequest);
+    assert_eq!(ada.call(&Request::Commit { drive: ada.drive, seen: None }, frames).await.code(), Code::BadRequest);
 
     let wrong_size = ada.commit_of(vec![create_with("a", ContentId::Chunk(chunk_id(b"a")), 2)]);
     assert_eq!(ada.send(&wrong_size, content()).await.code(), Code::BadRequest);

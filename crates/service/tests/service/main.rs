@@ -11,6 +11,7 @@ mod commits;
 mod content;
 mod feeds;
 mod joins;
+mod lineage;
 mod past;
 mod people;
 mod room;

@@ -225,6 +225,12 @@ impl Rig {
         Rig::serve(&self.meta, &self.blobs, self.limits).await
     }
 
+    /// A server on metadata that were brought back, with the packs as they are.
+    pub async fn bring_back(&mut self, stored: Sqlite) {
+        self.meta = Arc::new(Store { stored, failing: AtomicU64::new(0) });
+        self.server = self.another_process().await;
+    }
+
     async fn serve(meta: &Arc<Store>, blobs: &Arc<Blobs>, limits: Limits) -> Server {
         let parts = Parts {
             meta: Arc::clone(meta),
@@ -303,6 +309,11 @@ impl Caller {
         call(&self.server, Some(&self.token), request, frames).await
     }
 
+    /// The same device, at another server.
+    pub fn at(self, server: Server) -> Caller {
+        Caller { server, ..self }
+    }
+
     /// A new commit id of this device.
     pub fn commit_id(&self) -> CommitId {
         CommitId::new(self.id, self.made.fetch_add(1, Ordering::Relaxed).to_le_bytes())
@@ -315,7 +326,7 @@ impl Caller {
 
     pub async fn send(&self, commit: &Commit, mut frames: Vec<Frame>) -> Answer {
         frames.push(Frame::cbor(FrameKind::Operations, commit));
-        self.call(&Request::Commit { drive: commit.drive }, frames).await
+        self.call(&Request::Commit { drive: commit.drive, seen: None }, frames).await
     }
 
     /// Commits a new file and requires that it is taken.

@@ -39,10 +39,14 @@ pub(crate) struct Ledger {
     handled: BTreeSet<ContentId>,
     history: BTreeSet<ContentId>,
     history_to: Seq,
+    /// The server lets go of the past.
+    is_thinned: bool,
+    /// What was in its history, and is no more.
+    let_go: BTreeSet<ContentId>,
 }
 
 impl Ledger {
-    pub(crate) fn new(limits: &Limits) -> Ledger {
+    pub(crate) fn new(limits: &Limits, is_thinned: bool) -> Ledger {
         Ledger {
             chunker: Chunker::new(limits),
             saved: BTreeMap::new(),
@@ -50,6 +54,8 @@ impl Ledger {
             handled: BTreeSet::new(),
             history: BTreeSet::new(),
             history_to: Seq::START,
+            is_thinned,
+            let_go: BTreeSet::new(),
         }
     }
 
@@ -76,8 +82,40 @@ impl Ledger {
         holding
     }
 
-    /// Takes in what came to the journal.
+    /// Takes in what came to the journal, and what went.
     pub(crate) fn read_history(&mut self, meta: &impl MetaStore, drive: DriveId) -> Result<(), StoreError> {
+        if self.is_thinned {
+            self.read_anew(meta, drive)?;
+        }
+        self.read_on(meta, drive)
+    }
+
+    /// The server has only what `meta` says: its data was brought back from a copy. What was nowhere but there, or was there only because
+    /// a person had removed it, need not be kept any more; all that machines still hold must.
+    pub(crate) fn went_back(
+        &mut self,
+        meta: &impl MetaStore,
+        drive: DriveId,
+        held: &BTreeSet<ContentId>,
+    ) -> Result<(), StoreError> {
+        let gone = self.read_anew(meta, drive)?;
+        let may_go = |id: &&ContentId| !held.contains(id) || self.removed.contains(id);
+        let may_go: Vec<ContentId> = gone.iter().filter(may_go).copied().collect();
+        may_go.iter().for_each(|id| _ = self.saved.remove(id));
+        Ok(())
+    }
+
+    /// Reads all of the journal; what is not in it any more.
+    fn read_anew(&mut self, meta: &impl MetaStore, drive: DriveId) -> Result<BTreeSet<ContentId>, StoreError> {
+        let before = std::mem::take(&mut self.history);
+        self.history_to = Seq::START;
+        self.read_on(meta, drive)?;
+        let gone: BTreeSet<ContentId> = before.difference(&self.history).copied().collect();
+        self.let_go.extend(&gone);
+        Ok(gone)
+    }
+
+    fn read_on(&mut self, meta: &impl MetaStore, drive: DriveId) -> Result<(), StoreError> {
         loop {
             let after = self.history_to;
             let entries = meta.read(|read| read.entries(drive, after, ENTRIES_READ_MAX))?;
@@ -120,9 +158,8 @@ impl Ledger {
     /// What was saved and is not kept: it must stand in one of the `folders`, and may lie in the history or in one of the `safes`
     /// only once a person has removed it. So whoever loses a race with another machine still finds what he wrote.
     pub(crate) fn lost(&self, folders: &BTreeSet<ContentId>, safes: &BTreeSet<ContentId>) -> Vec<String> {
-        let is_kept = |id: &ContentId| {
-            folders.contains(id) || (self.removed.contains(id) && (self.history.contains(id) || safes.contains(id)))
-        };
+        let was_kept = |id: &ContentId| self.history.contains(id) || self.let_go.contains(id) || safes.contains(id);
+        let is_kept = |id: &ContentId| folders.contains(id) || (self.removed.contains(id) && was_kept(id));
         let lost = self.saved.iter().filter(|(id, _)| !is_kept(id));
         lost.map(|(_, words)| words.clone()).collect()
     }

@@ -68,6 +68,13 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// The database of its client is gone; the folder and its marker stay.
+    pub(super) fn forget_state(&self) {
+        self.images.lock().clear();
+    }
+}
+
 impl World {
     /// Starts a client if it is down.
     pub(crate) fn start_client(self: &Arc<World>, machine: usize) {

@@ -6,6 +6,7 @@
 mod ledger;
 mod log;
 mod machine;
+mod meeting;
 mod selection;
 mod server;
 mod swarm;
@@ -26,7 +27,7 @@ pub use log::Listener;
 use log::Log;
 use machine::Machine;
 use server::{Server, ServerState};
-pub use swarm::{Faults, Options};
+pub use swarm::{Faults, Meetings, Options, Swarm};
 
 /// How a process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +85,7 @@ impl World {
             random,
             server,
             machines,
-            ledger: Ledger::new(&options.limits),
+            ledger: Ledger::new(&options.limits, options.meetings.collect_every_ms > 0),
             is_calm: false,
             are_people_still: false,
             meddled: 0,

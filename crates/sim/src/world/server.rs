@@ -5,14 +5,15 @@ use std::sync::Arc;
 use skep_blobstore::{BlobError, LocalPacks};
 use skep_content::MasterKey;
 use skep_metastore::{Account, Device, Drive, MetaStore, Sqlite, StoreError};
-use skep_platform::{Clock, Entropy};
-use skep_service::{Parts, Service};
+use skep_platform::{Clock, Entropy, Tasks};
+use skep_service::{Parts, Retention, Service};
 use skep_types::{AccountId, DeviceId, DriveId, Generation, Seq};
 
 use crate::disk::SimDisk;
 use crate::{Executor, Host, ProcessId, Random, SimClock, SimEntropy, SimTasks};
 
 use super::Options;
+use super::meeting::Backup;
 
 pub(crate) type SimService = Service<Sqlite, LocalPacks<SimDisk>, SimClock, SimEntropy, SimTasks>;
 
@@ -31,6 +32,10 @@ pub(crate) struct Server {
     pub(crate) drive: DriveId,
     pub(crate) devices: Vec<Credentials>,
     pub(crate) state: ServerState,
+    /// Copies of its data, oldest first.
+    pub(crate) backups: Vec<Backup>,
+    /// Generations of its history, in the order in which they came up.
+    pub(crate) generations: Vec<Generation>,
 }
 
 pub(crate) enum ServerState {
@@ -86,7 +91,7 @@ impl Server {
             })
         })?;
         let state = ServerState::Down { image: meta.image()?, reader: Arc::new(meta) };
-        Ok(Server { disk, clock, drive, devices, state })
+        Ok(Server { disk, clock, drive, devices, state, backups: Vec::new(), generations: Vec::new() })
     }
 
     pub(crate) fn process(&self) -> Option<ProcessId> {
@@ -137,6 +142,9 @@ pub(crate) async fn open_service(
         server_version: "simulated".to_owned(),
     };
     let service: SimService = Service::open(parts).await.map_err(|error| error.to_string())?;
+    if options.meetings.collect_every_ms > 0 {
+        SimTasks::new(&executor, process).spawn("upkeep", keep_up(service.clone(), executor.clone(), options));
+    }
     let caller = service.clone();
     Ok(Host {
         process,
@@ -149,4 +157,16 @@ pub(crate) async fn open_service(
             Box::pin(async move { service.feed(&token, "10.0.0.1:7537", request).await })
         }),
     })
+}
+
+/// Lets go of the past, again and again. Bytes stay: a copy of the metadata that is brought back may name them.
+async fn keep_up(service: SimService, executor: Executor, options: Arc<Options>) {
+    let kept_ms = options.meetings.retention_ms;
+    let retention =
+        Retention { versions_ms: kept_ms, trash_ms: kept_ms, freed_after_ms: u64::MAX, ..Retention::SHIPPED };
+    loop {
+        executor.sleep_ms(options.meetings.collect_every_ms).await;
+        // If a disk fails, the next round does it.
+        drop(service.collect_garbage(retention).await);
+    }
 }

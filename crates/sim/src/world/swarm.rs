@@ -32,6 +32,31 @@ pub struct Faults {
     pub strikes_every_ms: u64,
 }
 
+/// How often folder and server meet in another way than before.
+#[derive(Debug, Clone, Default)]
+pub struct Meetings {
+    /// Mean time between copies of the server's data; 0: none are made.
+    pub backup_every_ms: u64,
+    /// Mean time between two times that a copy is brought back; 0: none is.
+    pub restore_every_ms: u64,
+    /// Mean time between two times that a client loses its state; 0: none does.
+    pub state_loss_every_ms: u64,
+    /// Mean time between rounds of garbage collection; 0: there are none.
+    pub collect_every_ms: u64,
+    /// How long the past is kept.
+    pub retention_ms: u64,
+}
+
+/// What worlds are drawn from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Swarm {
+    /// Everything but the troubles below.
+    #[default]
+    Usual,
+    /// The same worlds, in which servers are brought back from copies, clients lose their state, and the past goes.
+    Meetings,
+}
+
 /// One world.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -61,11 +86,23 @@ pub struct Options {
     pub network: NetworkConfig,
     /// What goes wrong.
     pub faults: Faults,
+    /// How folder and server meet.
+    pub meetings: Meetings,
 }
 
 impl Options {
     /// The world of a seed.
-    pub fn draw(random: &mut Random) -> Options {
+    pub fn drawn(seed: u64, swarm: Swarm) -> Options {
+        let mut random = Random::new(seed);
+        let options = Options::draw(&mut random);
+        match swarm {
+            Swarm::Usual => options,
+            // Drawn last: all else is as in the usual world of that seed.
+            Swarm::Meetings => Options { meetings: draw_meetings(&mut random), ..options },
+        }
+    }
+
+    fn draw(random: &mut Random) -> Options {
         let limits = draw_limits(random);
         let machines = *random.pick(&[1, 2, 2, 2, 3, 3]);
         let is_apart = random.range(0..=3) == 0;
@@ -108,6 +145,7 @@ impl Options {
             feed,
             network,
             faults,
+            meetings: Meetings::default(),
         }
     }
 
@@ -138,6 +176,7 @@ impl Options {
             feed: Feed::Push,
             network,
             faults: Faults::default(),
+            meetings: Meetings::default(),
         }
     }
 }
@@ -189,6 +228,21 @@ fn draw_faults(random: &mut Random) -> Faults {
         disk_errors_per_million: *random.pick(&[0, 0, 0, 2_000, 15_000]),
         strikes_every_ms: *random.pick(&[0, 0, 3_000, 20_000]),
         ..Faults::default()
+    }
+}
+
+fn draw_meetings(random: &mut Random) -> Meetings {
+    let meetings = Meetings {
+        backup_every_ms: *random.pick(&[300, 2_000, 8_000]),
+        restore_every_ms: *random.pick(&[0, 1_000, 5_000, 20_000]),
+        state_loss_every_ms: *random.pick(&[0, 0, 1_000, 8_000]),
+        collect_every_ms: *random.pick(&[0, 0, 1_000, 8_000]),
+        retention_ms: *random.pick(&[0, 500, 5_000, 30_000]),
+    };
+    match (meetings.restore_every_ms, meetings.state_loss_every_ms, meetings.collect_every_ms) {
+        // Nothing comes of nothing.
+        (0, 0, 0) => Meetings { restore_every_ms: 3_000, ..meetings },
+        _ => meetings,
     }
 }
 
