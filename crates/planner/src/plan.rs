@@ -344,11 +344,19 @@ impl<'a> Plan<'a> {
         let moved = !stands_at(place) && !stands_at(&remote.place) && local.name != swap_name(node);
         let holds = |content: &Content| local.content.known().is_none_or(|known| known.same_bytes(content));
         let edited = !holds(content) && !holds(&remote.content);
-        if moved && self.is_residue(node, synced.as_ref(), &remote) {
+        let is_residue = self.is_residue(node, synced.as_ref(), &remote);
+        if moved && is_residue {
             return self.become_new(node, &local, &remote);
         }
-        let lives = moved || edited || self.outlives_trash(node);
+        let came_back = !is_residue && !is_purged(&remote) && self.came_back(node);
+        let lives = moved || edited || came_back || self.outlives_trash(node);
         if lives { self.send_restored(node, &local, &remote) } else { self.remove_here(node, &local, remote) }
+    }
+
+    /// Whether this device put it in the trash, because it was gone from here: then a power cut brought it back.
+    fn came_back(&mut self, node: NodeId) -> bool {
+        let mine = |by: Version| by.commit.device() == self.scene.who.device;
+        matches!(self.standing(node), Standing::Trashed { by, .. } if mine(by))
     }
 
     /// Whether the node, itself in the trash there, was agreed on to live after it went there, by a history that the server has lost.

@@ -117,6 +117,25 @@ fn what_came_and_went_while_the_state_was_taken_back_goes() {
 }
 
 #[test]
+fn what_a_power_cut_brings_back_lives() {
+    for seed in 0..20 {
+        replayable(seed, 2, |world| {
+            run(world, 0, "a=1 b=2 d/ d/x=3");
+            world.run();
+            let before = world.clients[1].trees.clone();
+            act(&mut world.clients[1].disk, "mv a b, rm d/x");
+            world.run();
+            // The rename is undone, and so is what it overwrote and what was removed.
+            act(&mut world.clients[1].disk, "mv b a, write b 2, write d/x 3");
+            take_back(world, before);
+            settle(world);
+            assert_eq!(text(&world.clients[0].disk), "a=1 b=2 d/ d/x=3");
+            world.check(&world.standing());
+        });
+    }
+}
+
+#[test]
 fn what_the_journal_will_tell_is_waited_for() {
     for seed in 0..20 {
         replayable(seed, 2, |world| {
