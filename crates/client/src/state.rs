@@ -18,7 +18,7 @@ use skep_planner::{Local, Synced, Trees};
 use skep_protocol::Lineage;
 use skep_types::{ContentId, Cursor, ListId, Name, NodeId, NodeState, Timestamp};
 
-use known::KnownNodes;
+use known::{Known, KnownNodes};
 use row::{from_cbor, from_inode, kept_name, kept_node, local_to_bytes, synced_to_bytes, to_cbor};
 
 /// The state cannot be used.
@@ -64,11 +64,15 @@ pub struct SqliteTrees {
     after_commit: Option<CommitHook>,
 }
 
-/// Files in Synced, and their bytes.
+/// Files in Synced, and bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Totals {
-    files: u64,
-    bytes: u64,
+pub(crate) struct Totals {
+    /// Files in Synced.
+    pub(crate) files: u64,
+    /// Their bytes.
+    pub(crate) bytes: u64,
+    /// Bytes of the files that are to be sent or fetched, as far as known.
+    pub(crate) waiting: u64,
 }
 
 impl SqliteTrees {
@@ -112,6 +116,16 @@ impl SqliteTrees {
         self
     }
 
+    /// Bytes of the files that are to be sent or fetched, as far as known.
+    pub fn waiting_bytes(&self) -> u64 {
+        self.totals.waiting
+    }
+
+    /// What is synced, and what waits.
+    pub(crate) fn counted(&self) -> Totals {
+        self.totals
+    }
+
     /// Runs `work` as one step: all that it sets is stored when this returns, or nothing of it.
     pub fn with_step<T>(&mut self, work: impl FnOnce(&mut SqliteTrees) -> T) -> Result<T, StateError> {
         self.begin()?;
@@ -130,7 +144,7 @@ impl SqliteTrees {
     pub fn commit(&mut self) -> Result<(), StateError> {
         if self.failure.borrow().is_none() {
             let totals = self.totals;
-            self.note(schema::put_meta(&self.connection, "totals", &to_cbor(&(totals.files, totals.bytes))));
+            self.note(schema::put_totals(&self.connection, totals));
         }
         let committed = match self.take_failure() {
             Some(failure) => Err(failure),
@@ -298,6 +312,14 @@ impl SqliteTrees {
         self.know(node, |known| known.synced = synced.cloned());
     }
 
+    /// Makes a change of a node's rows, and counts what waits for it before and after.
+    fn changing(&mut self, node: NodeId, change: impl FnOnce(&mut SqliteTrees)) {
+        let before = self.of(node, Known::waiting_bytes);
+        change(self);
+        let after = self.of(node, Known::waiting_bytes);
+        self.totals.waiting = self.totals.waiting.saturating_add(after).saturating_sub(before);
+    }
+
     fn count(&mut self, before: Option<&Synced>, after: Option<&Synced>) {
         if let Some(file) = before.and_then(|synced| synced.state.content.file()) {
             self.totals.files = self.totals.files.saturating_sub(1);
@@ -431,12 +453,12 @@ impl Trees for SqliteTrees {
         if base.is_none() && local.is_some() {
             self.rest(node, false);
         }
-        self.put_local(node, local, base.as_ref());
+        self.changing(node, |trees| trees.put_local(node, local, base.as_ref()));
     }
 
     fn set_remote(&mut self, node: NodeId, state: Option<NodeState>) {
         let base = self.synced(node);
-        self.put_remote(node, state, base.as_ref(), AWAKE);
+        self.changing(node, |trees| trees.put_remote(node, state, base.as_ref(), AWAKE));
     }
 
     fn set_synced(&mut self, node: NodeId, synced: Option<Synced>) {
@@ -444,22 +466,24 @@ impl Trees for SqliteTrees {
         let (local, remote) = (self.local(node), self.remote(node));
         let (before, rests) =
             self.of(node, |known| (known.synced.clone(), known.remote.as_ref().map_or(AWAKE, |(_, resting)| *resting)));
-        if before != synced {
-            self.count(before.as_ref(), synced.as_ref());
-            self.note_list(node, before.as_ref(), synced.as_ref());
-            self.put_synced(node, synced.as_ref());
-        }
+        self.count(before.as_ref(), synced.as_ref());
         let rest = if synced.is_none() { rests } else { AWAKE };
-        self.put_local(node, local, synced.as_ref());
-        self.put_remote(node, remote, synced.as_ref(), rest);
+        self.changing(node, |trees| {
+            if before != synced {
+                trees.note_list(node, before.as_ref(), synced.as_ref());
+                trees.put_synced(node, synced.as_ref());
+            }
+            trees.put_local(node, local, synced.as_ref());
+            trees.put_remote(node, remote, synced.as_ref(), rest);
+        });
     }
 
     fn rest(&mut self, node: NodeId, resting: bool) {
-        self.set_resting(node, if resting { RESTING } else { AWAKE });
+        self.changing(node, |trees| trees.set_resting(node, if resting { RESTING } else { AWAKE }));
     }
 
     fn leave_out(&mut self, node: NodeId) {
-        self.set_resting(node, LEFT_OUT);
+        self.changing(node, |trees| trees.set_resting(node, LEFT_OUT));
     }
 
     fn rests(&self, node: NodeId) -> bool {

@@ -174,6 +174,31 @@ impl Trees for Model {
     }
 }
 
+impl Model {
+    /// Sizes of the files whose content is on one side only.
+    fn waiting_bytes(&self) -> u64 {
+        let waiting = |node: NodeId| {
+            let synced = self.synced(node).and_then(|synced| synced.state.content.file().cloned());
+            let local = self.local(node);
+            let here = local.as_ref().and_then(|local| local.file().cloned());
+            let there = self.remote(node);
+            let is_awake = there.as_ref().is_some_and(|state| !state.place.trashed) && !self.rests(node);
+            let there = there.and_then(|state| state.content.file().cloned());
+            let id = |file: &Option<FileContent>| file.as_ref().map(|file| file.id);
+            let size = |file: &Option<FileContent>, other: &Option<FileContent>| match file {
+                Some(file) if ![id(&synced), id(other)].contains(&Some(file.id)) => file.size,
+                _ => 0,
+            };
+            let sent = match &local {
+                Some(Local { content: LocalContent::Unread, stat, .. }) => stat.size,
+                _ => size(&here, &there),
+            };
+            sent + if is_awake { size(&there, &here) } else { 0 }
+        };
+        self.all().into_iter().map(waiting).sum()
+    }
+}
+
 fn put<T>(tree: &mut BTreeMap<NodeId, T>, node: NodeId, value: Option<T>) {
     match value {
         Some(value) => tree.insert(node, value),
@@ -219,7 +244,11 @@ fn content(index: u8) -> Content {
     match index {
         0 => Content::Directory,
         1 => Content::Symlink { target: b"x".to_vec() },
-        _ => Content::File(FileContent { id: ContentId::Empty, size: u64::from(index), mtime: Timestamp::default() }),
+        _ => Content::File(FileContent {
+            id: ContentId::Chunk(ChunkId::from_bytes([index; 32])),
+            size: u64::from(index),
+            mtime: Timestamp::default(),
+        }),
     }
 }
 
@@ -333,6 +362,7 @@ fn assert_same(state: &SqliteTrees, model: &Model) {
     assert_eq!(state.last_step(), model.last_step());
     assert_eq!(state.selection_changes(), model.selection_changes());
     assert_eq!(state.totals(), model.totals());
+    assert_eq!(state.waiting_bytes(), model.waiting_bytes());
     assert_eq!(state.take_failure(), None);
 }
 

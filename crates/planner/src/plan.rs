@@ -4,16 +4,14 @@
 //! be by an earlier operation of the same commit or batch), or waits. Whatever waits is considered again when anything changed.
 
 mod apply;
+mod identity;
 mod leave;
 mod meet;
 mod send;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skep_types::{
-    COARSEST_CLOCK_NS, Content, Group, Kind, Limits, Mode, NodeId, NodeState, Operation, Place, Seq, Stat, Timestamp,
-    Version,
-};
+use skep_types::{Content, Group, Kind, Limits, NodeId, NodeState, Operation, Place, Seq, Stat, Version};
 
 use crate::engine::Identity;
 use crate::ids;
@@ -44,6 +42,9 @@ pub(crate) struct Room {
     pub(crate) apply_big: bool,
     /// Content can be fetched.
     pub(crate) fetch: bool,
+    /// It is known what the server had when the connection was made. Before that, what looks like two versions may be one that the journal is
+    /// still to tell of.
+    pub(crate) judge: bool,
     /// So many files may be read.
     pub(crate) read: usize,
 }
@@ -263,9 +264,14 @@ impl<'a> Plan<'a> {
             return self.ask_to_read(node);
         }
         let synced = match &local {
-            Some(local) => self.adopt_applied(node, local, synced),
+            Some(local) => self.adopt_applied(node, local, synced.as_ref()).or(synced),
             None => synced,
         };
+        if let Some(local) = &local
+            && let Some(outcome) = self.trade_places(node, local, synced.as_ref(), remote.as_ref())
+        {
+            return outcome;
+        }
         match (local, remote, standing) {
             (None, None, _) => {
                 self.agreed.push(node);
@@ -287,38 +293,6 @@ impl<'a> Plan<'a> {
             }
             (Some(local), Some(remote), Standing::Live) => self.on_both_sides(node, synced, local, remote),
         }
-    }
-
-    /// Whether an apply operation whose result was never stored was done, the disk tells: then what it brought is what both sides agreed on.
-    fn adopt_applied(&mut self, node: NodeId, local: &Local, synced: Option<Synced>) -> Option<Synced> {
-        let Some(applied) = self.trees.applying(node) else { return synced };
-        self.trees.set_applying(node, None);
-        let Some(known) = local.content.known().filter(|known| known.same_bytes(&applied.content)) else {
-            return synced;
-        };
-        let mut shown = local.stat;
-        if let (Some(here), Some(brought)) = (known.file(), applied.content.file())
-            && !may_be_rounded(here.mtime, brought.mtime)
-        {
-            // It was touched since.
-            shown.mtime = brought.mtime;
-        }
-        let adopted = match synced {
-            None => {
-                // Set after the apply, or never taken by a disk that has no such bit: then it is applied once more.
-                let executable = applied.mode.executable && local.stat.executable;
-                let shown = Stat { executable, ..shown };
-                Synced { state: NodeState { mode: Mode { executable }, ..applied }, shown }
-            }
-            Some(before) => {
-                let shown = Stat { executable: before.shown.executable, ..shown };
-                let state =
-                    NodeState { content: applied.content, content_version: applied.content_version, ..before.state };
-                Synced { state, shown }
-            }
-        };
-        self.trees.set_synced(node, Some(adopted.clone()));
-        Some(adopted)
     }
 
     /// Gone here and in the trash there.
@@ -664,12 +638,6 @@ impl<'a> Plan<'a> {
         let (parent, name) = self.shape.place(self.trees, node)?;
         self.shape.location(self.trees, parent, &name)
     }
-}
-
-/// Whether a disk may show `mtime` as `shown`: its clock may count whole seconds, or pairs of them.
-fn may_be_rounded(shown: Timestamp, mtime: Timestamp) -> bool {
-    let difference = shown.as_nanoseconds().abs_diff(mtime.as_nanoseconds());
-    difference == 0 || (shown.nanoseconds == 0 && difference < COARSEST_CLOCK_NS)
 }
 
 /// The reads of a pass, in parts that can go to several hands.

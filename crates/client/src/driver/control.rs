@@ -14,6 +14,7 @@ use super::history::Renewal;
 use super::questions::Question;
 use super::{Answers, Driver, STOP_WAIT_MS, Signal, report, wait};
 use crate::call::CallError;
+use crate::state::Totals;
 use crate::status::{Problem, Status};
 use crate::world::World;
 use crate::{SqliteTrees, StateError};
@@ -76,7 +77,7 @@ pub(super) struct Control<M: World> {
 struct Turn {
     effects: Vec<Effect>,
     progress: Progress,
-    totals: (u64, u64),
+    totals: Totals,
 }
 
 impl<M: World> Control<M> {
@@ -265,17 +266,17 @@ impl<M: World> Control<M> {
         });
     }
 
-    fn publish(&mut self, progress: Progress, totals: (u64, u64)) {
+    fn publish(&mut self, progress: Progress, totals: Totals) {
         let stopped_by = self.halted.iter().chain(&self.rootless).chain(&self.standstill);
         let is_stopped = stopped_by.clone().next().is_some();
         let problems = stopped_by.chain(&self.state_failed).cloned();
         let status = Status {
             state: report::state_of(&progress, is_stopped, self.driver.pause_now()),
             confirmed: self.confirmed,
-            files: totals.0,
-            bytes: totals.1,
+            files: totals.files,
+            bytes: totals.bytes,
             queue_files: progress.queue_files,
-            queue_bytes: 0,
+            queue_bytes: totals.waiting,
             ignored: progress.ignored,
             problems: problems.chain(progress.problems.iter().cloned().map(report::problem_of)).collect(),
             watch_degraded: self.driver.executor().watch_degraded(),
@@ -524,7 +525,7 @@ impl Mind {
         }
         let progress = engine.progress(trees);
         ledger.follow(&effects, &progress, trees, now);
-        let totals = skep_planner::Trees::totals(trees);
+        let totals = trees.counted();
         match trees.take_failure() {
             Some(error) => Err(error),
             None => Ok(Turn { effects, progress, totals }),

@@ -1,6 +1,6 @@
 //! Status: what the client says of itself.
 
-use skep_planner::{EngineProblem, Progress, Trees};
+use skep_planner::{EngineProblem, Progress};
 use skep_types::Timestamp;
 
 use crate::root::RootError;
@@ -9,14 +9,14 @@ use crate::{CallError, SqliteTrees, StateError};
 
 /// Before the engine has said anything.
 pub(super) fn at_start(trees: &SqliteTrees) -> Status {
-    let (files, bytes) = trees.totals();
+    let totals = trees.counted();
     Status {
         state: State::Syncing,
         confirmed: None,
-        files,
-        bytes,
+        files: totals.files,
+        bytes: totals.bytes,
         queue_files: 0,
-        queue_bytes: 0,
+        queue_bytes: totals.waiting,
         ignored: 0,
         problems: Vec::new(),
         watch_degraded: false,

@@ -4,11 +4,11 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use rusqlite::{OptionalExtension, params};
-use skep_planner::{Local, Synced};
-use skep_types::{NodeId, NodeState};
+use skep_planner::{Local, LocalContent, Synced};
+use skep_types::{FileContent, NodeId, NodeState};
 
-use super::SqliteTrees;
 use super::row::{from_cbor, local_from_bytes, synced_from_bytes};
+use super::{AWAKE, SqliteTrees};
 
 /// So many nodes are kept, a few megabytes; one more, and all are forgotten: those that matter are back after a query each.
 const KNOWN_MAX: usize = 4096;
@@ -23,6 +23,29 @@ pub(super) struct Known {
     pub(super) remote: Option<(Option<NodeState>, u8)>,
     pub(super) offered: bool,
     pub(super) applying: Option<NodeState>,
+}
+
+impl Known {
+    /// Bytes that go to the server or come from it for this node, if nothing else changes.
+    pub(super) fn waiting_bytes(&self) -> u64 {
+        let synced = self.synced.as_ref().and_then(|synced| synced.state.content.file());
+        let local = self.local.as_ref().map_or(synced, |local| local.as_ref().and_then(Local::file));
+        let remote = match &self.remote {
+            None => synced,
+            Some((state, _)) => state.as_ref().and_then(|state| state.content.file()),
+        };
+        let size_of = |file: Option<&FileContent>, others: [Option<&FileContent>; 2]| {
+            let is_there = |file: &FileContent| others.into_iter().flatten().any(|other| other.id == file.id);
+            file.filter(|file| !is_there(file)).map_or(0, |file| file.size)
+        };
+        let sent = match &self.local {
+            Some(Some(Local { content: LocalContent::Unread, stat, .. })) => stat.size,
+            _ => size_of(local, [synced, remote]),
+        };
+        let comes = matches!(&self.remote, Some((Some(state), AWAKE)) if !state.place.trashed);
+        let fetched = if comes { size_of(remote, [synced, local]) } else { 0 };
+        sent.saturating_add(fetched)
+    }
 }
 
 /// All that is known. Each write to the database is made here as well, and a step that is undone forgets all.

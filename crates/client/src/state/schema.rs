@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::row::from_cbor;
+use super::row::{from_cbor, to_cbor};
 use super::{StateError, Totals};
 
 /// Of the tables below. A state of an older format is rebuilt: it holds nothing that folder and server do not.
@@ -113,7 +113,7 @@ pub(super) fn prepare(connection: &Connection) -> Result<(), OpenError> {
         }
     }
     connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES}"))?;
-    put_meta(connection, "format", &super::row::to_cbor(&FORMAT))?;
+    put_meta(connection, "format", &to_cbor(&FORMAT))?;
     connection.execute_batch("COMMIT")?;
     Ok(())
 }
@@ -133,10 +133,20 @@ pub(super) fn put_meta(connection: &Connection, key: &str, value: &[u8]) -> rusq
 }
 
 pub(super) fn totals(connection: &Connection) -> rusqlite::Result<Totals> {
-    match meta(connection, "totals")? {
-        Some(bytes) => from_cbor::<(u64, u64)>(&bytes).map(|(files, bytes)| Totals { files, bytes }),
-        None => Ok(Totals::default()),
-    }
+    let (files, bytes) = match meta(connection, "totals")? {
+        Some(totals) => from_cbor(&totals)?,
+        None => (0, 0),
+    };
+    let waiting = match meta(connection, "waiting")? {
+        Some(waiting) => from_cbor(&waiting)?,
+        None => 0,
+    };
+    Ok(Totals { files, bytes, waiting })
+}
+
+pub(super) fn put_totals(connection: &Connection, totals: Totals) -> rusqlite::Result<()> {
+    put_meta(connection, "totals", &to_cbor(&(totals.files, totals.bytes)))?;
+    put_meta(connection, "waiting", &to_cbor(&totals.waiting))
 }
 
 pub(super) fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {

@@ -220,7 +220,7 @@ impl Engine {
             None => (state.place.parent, state.place.name.clone()),
         };
         self.make_way(trees, parent, &name, node, findings);
-        trees.set_applying(node, None);
+        self.observer.forget_versions(trees, node);
         let content = LocalContent::Known(state.content.clone());
         let in_place = (parent, &name) == (state.place.parent, &state.place.name);
         if state.content == Content::Directory {

@@ -393,7 +393,7 @@ impl Observer {
             trees.set_local(node, None);
             trees.set_synced(node, None);
             trees.set_offered(node, false);
-            trees.set_applying(node, None);
+            self.forget_versions(trees, node);
             self.forget_missing(node);
             self.forget_directory(node);
             self.dirty.remove(&node);

@@ -198,6 +198,9 @@ impl Plan<'_> {
 
     /// Both have new bytes: what stands here gets another name and becomes another node; the server's version comes to this name.
     pub(super) fn keep_both(&mut self, node: NodeId, local: &Local, remote: &NodeState) -> Outcome {
+        if !self.room.judge {
+            return Outcome::Waits;
+        }
         if !self.room.apply {
             return Outcome::NoRoomToApply;
         }

@@ -106,7 +106,8 @@ impl Plan<'_> {
         let name = Filters::file_name();
         let is_coming = |node: NodeId| {
             let is_file = self.trees.remote(node).is_some_and(|state| state.kind() == Kind::File);
-            is_file && self.trees.local(node).is_none() && self.trees.synced(node).is_none() && !(self.scene.held)(node)
+            let is_here = self.trees.local(node).is_some() || self.trees.synced(node).is_some();
+            is_file && !is_here && !self.trees.rests(node) && !(self.scene.held)(node)
         };
         let lacking = observer.filters.is_changing(dir)
             || observer.is_pending_name(dir, &name)
@@ -121,7 +122,7 @@ impl Plan<'_> {
         self.agreed.push(node);
         self.trees.set_synced(node, None);
         self.trees.set_offered(node, false);
-        self.trees.set_applying(node, None);
+        self.scene.observer.forget_versions(self.trees, node);
         if self.is_outside(remote.place.parent) {
             self.trees.rest(node, true);
         } else {

@@ -9,6 +9,7 @@ mod check;
 mod disk;
 mod faults;
 mod ignored;
+mod interrupted;
 mod large;
 mod meeting;
 mod problems;

@@ -22,6 +22,10 @@ pub struct Faults {
     pub server_power_cuts_per_million: u64,
     /// Calls of the disk before which a person does something, per million.
     pub meddling_per_million: u64,
+    /// What people do just before a rename is often a save of that very file.
+    pub hasty_saves: bool,
+    /// Power cuts of a client's machine right after it was told that all is equal, per million such answers.
+    pub cuts_when_equal_per_million: u64,
     /// Calls of a client's disk that fail, per million.
     pub disk_errors_per_million: u64,
     /// Mean time between troubles that strike at any time: kills, partitions, lost hints, clock jumps; 0: none.
@@ -125,6 +129,7 @@ impl Options {
         // Drawn last, so that worlds without rules are as they were. Ignore files are met by all machines.
         let has_rules = random.range(0..=3) == 0 && !is_apart;
         let habits = habits.into_iter().map(|habits| Habits { has_rules, ..habits }).collect();
+        let faults = if is_faultless || has_rules { faults } else { draw_late_faults(random, faults) };
         Options {
             limits,
             machines,
@@ -224,6 +229,7 @@ fn draw_faults(random: &mut Random) -> Faults {
         meddling_per_million: *random.pick(&[0, 0, 3_000, 40_000]),
         disk_errors_per_million: *random.pick(&[0, 0, 0, 2_000, 15_000]),
         strikes_every_ms: *random.pick(&[0, 0, 3_000, 20_000]),
+        ..Faults::default()
     }
 }
 
@@ -240,6 +246,11 @@ fn draw_meetings(random: &mut Random) -> Meetings {
         (0, 0, 0) => Meetings { restore_every_ms: 3_000, ..meetings },
         _ => meetings,
     }
+}
+
+/// Drawn after everything else, so that other worlds are as they were.
+fn draw_late_faults(random: &mut Random, faults: Faults) -> Faults {
+    Faults { hasty_saves: random.coin(), cuts_when_equal_per_million: *random.pick(&[0, 0, 0, 600_000]), ..faults }
 }
 
 fn draw_disk(random: &mut Random) -> DiskConfig {
