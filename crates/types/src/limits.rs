@@ -67,6 +67,8 @@ pub struct Limits {
     pub busy_tries_max: u32,
     /// The folder is scanned in the background this often, as a safety net under the watcher.
     pub scan_every_ms: u64,
+    /// Whether the folder is in its place is looked at this often; if it is not, it is opened anew as soon as it is back.
+    pub root_check_ms: u64,
     /// Deepest directory.
     pub depth_max: usize,
     /// Longest symlink target, in bytes.
@@ -111,6 +113,7 @@ impl Limits {
         busy_retry_ms: 300,
         busy_tries_max: 20,
         scan_every_ms: 600_000,
+        root_check_ms: 5_000,
         depth_max: 512,
         symlink_bytes_max: 4095,
         safe_keep_ms: 7 * 24 * 3_600_000,

@@ -101,6 +101,13 @@ pub const STAGES: &[Stage] = &[
         minutes_max: 6,
     },
     Stage {
+        name: "meetings",
+        what: "simulated worlds whose servers go back, whose states are lost and whose past goes lose nothing and converge",
+        tools: &[],
+        job: Job::Task(&["sim", "--no-build", "--meetings", "--seeds", "270", "--start", "303", "--jobs", "2"]),
+        minutes_max: 4,
+    },
+    Stage {
         name: "windows",
         what: "both programs compile for Windows",
         tools: &["mingw", "nasm", "windows target"],

@@ -128,7 +128,7 @@ fn conflict(engine: &Engine, trees: &SqliteTrees, node: skep_types::NodeId) -> O
 impl<M: World> Driver<M> {
     /// Carries out [`Client::resolve`].
     pub(super) async fn resolve(&self, path: Vec<Name>, keep: Keep, answer: oneshot::Sender<Result<(), ResolveError>>) {
-        let root = self.executor.root().clone();
+        let root = self.executor().root().clone();
         let random = self.world.entropy().bytes();
         let done =
             offload(self.world.tasks(), Lane::Disk, move || conflicts::resolve(&root, &path, keep, random)).await;

@@ -202,6 +202,8 @@ fn draw_limits(random: &mut Random) -> Limits {
         frame_bytes_max: 64 << 10,
         push_queue_max: random.range(1..=6) as usize,
         reserve_bytes: 2_000,
+        // No folder goes away here; that is tested with one client.
+        root_check_ms: 1 << 40,
         ..Limits::SHIPPED
     }
 }
