@@ -328,9 +328,9 @@ impl Engine {
     fn take_entry(&mut self, trees: &mut dyn Trees, entry: Entry) {
         let node = entry.state.node;
         self.settle_own(trees, &entry);
-        let is_elsewhere = |before: &NodeState| trees.rests(node) && before.place != entry.state.place;
-        let rested = entry.state.kind() == Kind::Directory
-            && trees.remote(node).is_some_and(|before| is_elsewhere(&before) || !is_live_remotely(trees, node));
+        let before = trees.remote(node).filter(|before| before.kind() == Kind::Directory);
+        let is_elsewhere = before.as_ref().is_some_and(|before| before.place != entry.state.place);
+        let rested = (is_elsewhere && trees.rests(node)) || (before.is_some() && !is_live_remotely(trees, node));
         trees.set_remote(node, Some(entry.state));
         self.touched.insert(node);
         self.holds.try_again(self.at_ms, |held| held == node);
@@ -342,6 +342,8 @@ impl Engine {
                 self.touched.insert(child);
                 left.extend(trees.remote_children(child));
             }
+        } else if is_elsewhere {
+            self.observer.wake_beneath(trees, node, &mut self.touched);
         }
     }
 

@@ -161,8 +161,8 @@ pub(crate) struct Plan<'a> {
     big_used: BTreeSet<NodeId>,
     visiting: BTreeSet<NodeId>,
     standings: BTreeMap<NodeId, Standing>,
-    /// Whether directories of Remote are left out here.
-    outside: BTreeMap<NodeId, bool>,
+    /// Whether directories are left out here.
+    outside: BTreeMap<NodeId, leave::Above>,
     /// The rules for the entries of directories.
     filters: BTreeMap<NodeId, Filter>,
     /// Whether the rules of directories themselves are on their way.
@@ -370,8 +370,8 @@ impl<'a> Plan<'a> {
     fn on_both_sides(&mut self, node: NodeId, synced: Option<Synced>, local: Local, remote: NodeState) -> Outcome {
         let merged = self.merge(node, synced.as_ref(), &local, &remote);
         let all = [merged.place, merged.content, merged.mode];
-        if merged.place != Verdict::Send && self.is_deselected(node) {
-            return self.take_out(node, &local, remote, &merged);
+        if merged.place != Verdict::Send && self.is_outside(node) {
+            return self.take_out(node, synced, &local, remote, &merged);
         }
         if all == [Verdict::Same; 3] {
             self.agreed.push(node);
@@ -381,9 +381,6 @@ impl<'a> Plan<'a> {
         }
         if let Some(synced) = synced {
             self.settle_partly(node, synced, &merged, &local, &remote);
-        }
-        if merged.place == Verdict::Apply && self.is_outside(remote.place.parent) {
-            return self.take_out(node, &local, remote, &merged);
         }
         if merged.content == Verdict::KeepBoth {
             return self.keep_both(node, &local, &remote);
@@ -432,7 +429,14 @@ impl<'a> Plan<'a> {
     }
 
     /// The field groups on which both sides agree are settled, so that the next change of one of them has a base.
-    fn settle_partly(&mut self, node: NodeId, synced: Synced, merged: &Merge, local: &Local, remote: &NodeState) {
+    pub(super) fn settle_partly(
+        &mut self,
+        node: NodeId,
+        synced: Synced,
+        merged: &Merge,
+        local: &Local,
+        remote: &NodeState,
+    ) {
         let mut state = synced.state.clone();
         if merged.place == Verdict::Same {
             state.place = remote.place.clone();

@@ -344,11 +344,9 @@ impl Observer {
             self.filters.changing.iter().filter(|(_, changing)| due(changing) <= at_ms).map(|(dir, _)| *dir).collect();
         for dir in held_still {
             let Some(changing) = self.filters.changing.remove(&dir) else { continue };
-            let known = self.filters.rules.get(&dir).cloned().unwrap_or_default();
-            if known != changing.rules {
-                self.filters.believe(dir, changing.rules);
-                self.dirty.entry(dir).or_default().deep = true;
-            }
+            self.filters.believe(dir, changing.rules);
+            // Also if they are those of before again: what was new meanwhile may have been ignored by others that came and went.
+            self.dirty.entry(dir).or_default().deep = true;
         }
         self.filters.changing.values().map(due).min()
     }
@@ -437,6 +435,27 @@ impl Observer {
             // It may have been changed while nobody looked.
             for node in trees.left_out().into_iter().filter(|node| !after.contains(node)) {
                 self.wake_selected(trees, node, findings);
+            }
+        }
+    }
+
+    /// A directory was moved on the server: what was left out beneath it is considered again.
+    pub(crate) fn wake_beneath(&mut self, trees: &mut dyn Trees, dir: NodeId, touched: &mut BTreeSet<NodeId>) {
+        let is_beneath = |above: &NodeId| {
+            let mut at = *above;
+            for _ in 0..CHAIN_MAX {
+                match trees.remote(at) {
+                    _ if at == dir => return true,
+                    Some(state) => at = state.place.parent,
+                    None => return false,
+                }
+            }
+            false
+        };
+        let dirs: Vec<NodeId> = self.filters.left_out.keys().copied().filter(is_beneath).collect();
+        for node in dirs.into_iter().filter_map(|dir| self.filters.left_out.remove(&dir)).flatten() {
+            if trees.rests(node) {
+                wake(trees, node, touched);
             }
         }
     }

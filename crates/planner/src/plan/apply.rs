@@ -63,7 +63,8 @@ impl Plan<'_> {
     /// Whether the node lies in a directory that will leave, and takes that directory's place: it must get out first.
     fn stands_in_its_own_way(&mut self, node: NodeId, parent: NodeId, name: &Name) -> bool {
         self.shape.child(self.trees, parent, name).is_some_and(|other| {
-            self.shape.is_beneath(self.trees, node, other) && matches!(self.standing(other), Standing::Trashed { .. })
+            self.shape.is_beneath(self.trees, node, other)
+                && (matches!(self.standing(other), Standing::Trashed { .. }) || self.is_outside(other))
         }) && self.trees.local(node).is_some_and(|local| local.name != swap_name(node))
     }
 
