@@ -157,7 +157,7 @@ impl Person {
         let is_file = |path: &&Vec<u8>| matches!(tree.get(*path), Some(TreeEntry::File { .. }));
         let mut files = paths.iter().filter(is_file).map(|path| String::from_utf8_lossy(path).into_owned());
         let path = files.find(|path| self.touches(path))?;
-        let action = *self.random.pick(&[Action::Overwrite, Action::Replace, Action::Append]);
+        let action = *self.random.pick(&[Action::Overwrite, Action::Replace, Action::Replace, Action::Append]);
         self.edit_at(action, path).ok().flatten()
     }
 

@@ -128,8 +128,9 @@ impl Options {
         let pause_ms_max = *random.pick(&[0, 5, 60, 800, 4_000]);
         // Drawn last, so that worlds without rules are as they were. Ignore files are met by all machines.
         let has_rules = random.range(0..=3) == 0 && !is_apart;
-        let habits = habits.into_iter().map(|habits| Habits { has_rules, ..habits }).collect();
+        let habits: Vec<Habits> = habits.into_iter().map(|habits| Habits { has_rules, ..habits }).collect();
         let faults = if is_faultless || has_rules { faults } else { draw_late_faults(random, faults) };
+        let habits = if faults.hasty_saves { close_files_at_once(habits) } else { habits };
         Options {
             limits,
             machines,
@@ -250,7 +251,20 @@ fn draw_meetings(random: &mut Random) -> Meetings {
 
 /// Drawn after everything else, so that other worlds are as they were.
 fn draw_late_faults(random: &mut Random, faults: Faults) -> Faults {
-    Faults { hasty_saves: random.coin(), cuts_when_equal_per_million: *random.pick(&[0, 0, 0, 600_000]), ..faults }
+    let hasty_saves = random.coin();
+    let cuts_when_equal_per_million = *random.pick(&[0, 0, 0, 600_000]);
+    let meddling_per_million = faults.meddling_per_million.max(if hasty_saves { 3_000 } else { 0 });
+    Faults { hasty_saves, cuts_when_equal_per_million, meddling_per_million, ..faults }
+}
+
+/// No file is held open for long: what was written to a displaced one comes back when a client starts, and so would hide what came out wrongly.
+fn close_files_at_once(habits: Vec<Habits>) -> Vec<Habits> {
+    let is_at_once = |action: Action| !matches!(action, Action::Open | Action::WriteOpen);
+    let close = |habits: Habits| {
+        let shares = habits.shares.into_iter().filter(|(action, _)| is_at_once(*action)).collect();
+        Habits { shares, ..habits }
+    };
+    habits.into_iter().map(close).collect()
 }
 
 fn draw_disk(random: &mut Random) -> DiskConfig {
