@@ -44,6 +44,8 @@ pub(crate) struct Filters {
     ignored_count: u64,
     /// Directories that a person wants not to be here.
     deselected: BTreeSet<NodeId>,
+    /// How often that had been changed, ever, when it was told last.
+    selection_changes: u64,
     /// What is missing may be so because the selection changed: until all was looked at, its absence is no deletion. The number of the change.
     distrusts_until: Option<u64>,
     /// Nodes of Remote that were left out, by their directory.
@@ -70,6 +72,7 @@ impl Filters {
             ignored: BTreeMap::new(),
             ignored_count: 0,
             deselected: BTreeSet::new(),
+            selection_changes: 0,
             distrusts_until: None,
             left_out: BTreeMap::new(),
         }
@@ -418,6 +421,11 @@ impl Observer {
         changes: u64,
         findings: &mut Findings,
     ) {
+        if changes < self.filters.selection_changes {
+            // A newer choice was told before this one.
+            return;
+        }
+        self.filters.selection_changes = changes;
         let before = std::mem::replace(&mut self.filters.deselected, outside);
         let is_at_start = self.seen.is_empty() && self.looks.is_empty() && self.dirty.is_empty();
         let has_changed = trees.selection_changes() != changes;

@@ -273,6 +273,7 @@ impl Plan<'_> {
         }
         match self.shape.child(self.trees, parent, name) {
             None => Cleared::Free,
+            Some(other) if self.residue_gives_way(other) => Cleared::Free,
             Some(_) => Cleared::Taken,
         }
     }

@@ -2,7 +2,7 @@
 
 use skep_types::{Kind, Name, NodeId, NodeState};
 
-use super::{Outcome, Plan};
+use super::{Outcome, Plan, Purpose};
 use crate::ids;
 use crate::ignore::is_ignore_file;
 use crate::observe::Filters;
@@ -205,6 +205,15 @@ impl Plan<'_> {
             && synced.is_some_and(|synced| synced.state.place_version == remote.place_version)
             && self.trees.local(node).is_some_and(|local| local.kind() == Kind::Directory)
             && remote.place.trashed
+    }
+
+    /// A directory that only stays for what is ignored in it has the name of something that the server has: it takes another name.
+    pub(super) fn residue_gives_way(&mut self, node: NodeId) -> bool {
+        let Some(local) = self.trees.local(node).filter(|_| self.residues.contains(&node)) else { return false };
+        let name = self.free_conflict_name(node, &local);
+        let purpose = Purpose::Place { parent: local.parent, agreed: None };
+        self.touched.insert(node);
+        self.rename_here(node, &local, local.parent, name, purpose) == Outcome::Done
     }
 
     /// Somebody moved a directory that had stayed for what is ignored in it: by that it is a new one. What was synced in it stays where the

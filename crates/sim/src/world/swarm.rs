@@ -95,9 +95,9 @@ impl Options {
     pub fn drawn(seed: u64, swarm: Swarm) -> Options {
         let mut random = Random::new(seed);
         let options = Options::draw(&mut random);
+        // Drawn last: all else is as it would be without.
         match swarm {
-            Swarm::Usual => options,
-            // Drawn last: all else is as in the usual world of that seed.
+            Swarm::Usual => Options { has_selection: random.range(0..=5) == 0, ..options },
             Swarm::Meetings => Options { meetings: draw_meetings(&mut random), ..options },
         }
     }
@@ -141,7 +141,6 @@ impl Options {
             pause_ms_max,
             is_apart,
             has_rules,
-            // Worlds with a selection end wrongly in about one of thirty: not yet part of the usual ones.
             has_selection: false,
             feed,
             network,
