@@ -55,7 +55,7 @@ pub async fn carry_out(command: Command, global: &Global) -> Result<Exit, Compla
         Command::Sync(SyncCommand::Add { path, dry_run }) => {
             selection::select(global, &path, Selecting::Here, dry_run).await
         }
-        Command::Sync(SyncCommand::Rm { path, dry_run }) => {
+        Command::Sync(SyncCommand::Rm { path, dry_run, .. }) => {
             selection::select(global, &path, Selecting::NotHere, dry_run).await
         }
         Command::Daemon(command) => daemon::daemon(command, global).await,

@@ -6,7 +6,8 @@ use crate::rig::{Computer, Server, settle, until};
 
 fn sync(computer: &Computer, verb: &str, path: &str, more: &[&str]) -> crate::rig::Answer {
     let path = computer.path(path);
-    computer.command(&[&["sync", verb, path.to_str().unwrap()], more].concat())
+    let asked_for: &[&str] = if verb == "rm" { &["--experimental"] } else { &[] };
+    computer.command(&[&["sync", verb, path.to_str().unwrap()], asked_for, more].concat())
 }
 
 fn not_here(computer: &Computer) -> Vec<String> {
