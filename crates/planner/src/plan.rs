@@ -248,11 +248,30 @@ impl<'a> Plan<'a> {
     /// Whether it is not known where the node is, or what stands there.
     pub(super) fn is_uncertain(&self, node: NodeId) -> bool {
         let observer = &self.scene.observer;
-        observer.is_missing(node)
-            || self.trees.local(node).is_some_and(|local| {
-                (local.parent != LIMBO && observer.is_unseen(local.parent))
+        match self.trees.local(node) {
+            Some(local) => {
+                observer.is_missing(node)
+                    || (local.parent != LIMBO && observer.is_unseen(local.parent))
                     || observer.is_pending(local.parent, &local.name)
-            })
+            }
+            None => observer.is_missing(node) || self.may_stand_as_applied(node),
+        }
+    }
+
+    /// Whether an apply operation may have put the node where nobody has looked since: its result was never stored.
+    fn may_stand_as_applied(&self, node: NodeId) -> bool {
+        let observer = &self.scene.observer;
+        let mut at = node;
+        for _ in 0..CHAIN_MAX {
+            let Some(Place { parent, name, .. }) = self.trees.applying(at).map(|state| state.place) else {
+                return false;
+            };
+            if parent == NodeId::ROOT || self.trees.local(parent).is_some() {
+                return observer.is_unseen(parent) || observer.is_pending(parent, &name);
+            }
+            at = parent;
+        }
+        false
     }
 
     fn decide(&mut self, node: NodeId) -> Outcome {
