@@ -5,8 +5,10 @@
 //! stored before anything that rests on it is done.
 
 mod activity;
+mod audit;
 mod connection;
 mod control;
+mod held;
 mod pause;
 mod questions;
 mod report;
@@ -24,11 +26,13 @@ use crate::conflicts::{Keep, ResolveError};
 use crate::executor::Executor;
 use crate::root::{RootError, RootId, open_root, own_dir};
 use crate::safe;
+use crate::state::AuditState;
 use crate::status::{Pause, Problem, Status, WaitOutcome};
 use crate::world::World;
 use crate::{SqliteTrees, StateError};
 
 pub use activity::{Activity, ActivityKind};
+pub use audit::Verified;
 
 /// Inputs that wait for the engine.
 const SIGNALS_MAX: usize = 1024;
@@ -103,6 +107,7 @@ pub struct Client {
     signals: mpsc::Sender<Signal>,
     status: watch::Receiver<Status>,
     activities: Arc<activity::Activities>,
+    verifier: audit::Verifier,
 }
 
 impl Client {
@@ -148,6 +153,7 @@ impl Client {
             wake_at: watch::channel(None).0,
             pause: watch::channel(pause).0,
             activities: activities.clone(),
+            auditing: tokio::sync::Mutex::new(()),
         });
         let engine = shared.new_engine();
         let control = control::Control::new(shared.clone(), engine, trees, progress, status);
@@ -156,8 +162,10 @@ impl Client {
         tasks.spawn("watch", shared.clone().watch());
         tasks.spawn("wake", shared.clone().wake());
         tasks.spawn("scan", shared.clone().scan());
-        tasks.spawn("connection", connection::run(shared, feed));
-        Ok(Client { signals, status: status_seen, activities })
+        tasks.spawn("audit", shared.clone().audit());
+        tasks.spawn("connection", connection::run(shared.clone(), feed));
+        let verifier = audit::Verifier::new(shared.clone());
+        Ok(Client { signals, status: status_seen, activities, verifier })
     }
 
     /// How things stand.
@@ -213,6 +221,9 @@ enum Signal {
     Cookie(Name),
     Question(questions::Question),
     Resolve(Vec<Name>, Keep, oneshot::Sender<Result<(), ResolveError>>),
+    /// How far an audit has come.
+    Audit(AuditState),
+    DecideHold(held::Decided, oneshot::Sender<bool>),
     Pause(Option<Pause>, oneshot::Sender<()>),
     Wait(u64, oneshot::Sender<WaitOutcome>),
     Stop(oneshot::Sender<()>),
@@ -252,6 +263,8 @@ struct Driver<M: World> {
     wake_at: watch::Sender<Option<u64>>,
     pause: watch::Sender<Option<Pause>>,
     activities: Arc<activity::Activities>,
+    /// One audit at a time.
+    auditing: tokio::sync::Mutex<()>,
 }
 
 impl<M: World> Driver<M> {

@@ -14,11 +14,11 @@ mod world;
 
 pub use call::{CallError, join};
 pub use conflicts::{Keep, ResolveError};
-pub use driver::{Account, Activity, ActivityKind, Client, Ended, Feed, Start, StartError};
+pub use driver::{Account, Activity, ActivityKind, Client, Ended, Feed, Start, StartError, Verified};
 pub use executor::Executor;
 pub use link::{Link, LinkError};
 pub use root::{Marker, Root, RootError, RootId, marker_of, open_root, prepare_root};
-pub use skep_planner::{Listed, Listing, TwoVersions};
-pub use state::{SqliteTrees, StateError};
+pub use skep_planner::{DeletionHold, Found, HoldDecision, HoldId, Listed, Listing, TwoVersions};
+pub use state::{AuditState, SqliteTrees, StateError};
 pub use status::{Conflict, PathReport, Pause, Problem, State, Status, WaitOutcome};
 pub use world::{Machine, World};

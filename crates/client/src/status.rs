@@ -3,6 +3,8 @@
 use skep_planner::{Listed, TwoVersions};
 use skep_types::{Name, Timestamp};
 
+use crate::state::AuditState;
+
 /// The one word for how things stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
@@ -76,6 +78,8 @@ pub struct Status {
     pub watch_degraded: bool,
     /// How long syncing pauses, if it does.
     pub pause: Option<Pause>,
+    /// How far the audit is, and what it has found.
+    pub audit: AuditState,
 }
 
 /// Why one path is as it is.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use skep_client::SqliteTrees;
-use skep_planner::{Local, LocalContent, Synced, Trees};
+use skep_planner::{Absence, Found, Local, LocalContent, Stage, Synced, Trees};
 use skep_types::*;
 
 /// The three trees, kept whole.
@@ -17,6 +17,8 @@ struct Model {
     resting: BTreeSet<NodeId>,
     offered: BTreeSet<NodeId>,
     applying: BTreeMap<NodeId, NodeState>,
+    absences: BTreeMap<NodeId, Absence>,
+    damages: BTreeMap<NodeId, ContentId>,
     last_step: Option<Timestamp>,
     cursor: Option<Cursor>,
 }
@@ -117,6 +119,18 @@ impl Trees for Model {
     fn set_applying(&mut self, node: NodeId, state: Option<NodeState>) {
         put(&mut self.applying, node, state);
     }
+    fn absences(&self) -> Vec<(NodeId, Absence)> {
+        self.absences.iter().map(|(node, absence)| (*node, *absence)).collect()
+    }
+    fn set_absence(&mut self, node: NodeId, absence: Option<Absence>) {
+        put(&mut self.absences, node, absence);
+    }
+    fn damages(&self) -> Vec<(NodeId, ContentId)> {
+        self.damages.iter().map(|(node, damage)| (*node, *damage)).collect()
+    }
+    fn set_damage(&mut self, node: NodeId, damage: Option<ContentId>) {
+        put(&mut self.damages, node, damage);
+    }
     fn last_step(&self) -> Option<Timestamp> {
         self.last_step
     }
@@ -154,6 +168,8 @@ enum Set {
     Rest(NodeId, bool),
     Offered(NodeId, bool),
     Applying(NodeId, Option<NodeState>),
+    Absence(NodeId, Option<Absence>),
+    Damage(NodeId, bool),
     LastStep(u32),
     Cursor(Option<u64>),
 }
@@ -195,6 +211,12 @@ fn any_state(node: NodeId) -> impl Strategy<Value = NodeState> {
     })
 }
 
+fn any_absence(stage: usize, late: bool) -> Absence {
+    let stage = [Stage::Open, Stage::Cleared, Stage::Held, Stage::Approved][stage];
+    let (found, seconds) = if late { (Found::InScan, 9) } else { (Found::AtStart, 1) };
+    Absence { since: Timestamp { seconds, nanoseconds: 5 }, found, stage }
+}
+
 fn any_set() -> impl Strategy<Value = Set> {
     let local = (0..3u8, 0..2u8, 0..3u8, 0..4u8).prop_map(|(parent, name_index, inode, content_index)| Local {
         parent: node(parent),
@@ -220,6 +242,9 @@ fn any_set() -> impl Strategy<Value = Set> {
         any_node()
             .prop_flat_map(|node| (Just(node), proptest::option::of(any_state(node))))
             .prop_map(|(node, state)| Set::Applying(node, state)),
+        (any_node(), proptest::option::of((0..4usize, any::<bool>())))
+            .prop_map(|(node, absence)| Set::Absence(node, absence.map(|(stage, late)| any_absence(stage, late)))),
+        (any_node(), any::<bool>()).prop_map(|(node, damaged)| Set::Damage(node, damaged)),
         any::<u32>().prop_map(Set::LastStep),
         proptest::option::of(any::<u64>()).prop_map(Set::Cursor),
     ]
@@ -240,6 +265,10 @@ fn carry_out(trees: &mut dyn Trees, set: &Set) {
         Set::Rest(node, rest) => trees.rest(node, rest),
         Set::Offered(node, offered) => trees.set_offered(node, offered),
         Set::Applying(node, state) => trees.set_applying(node, state),
+        Set::Absence(node, absence) => trees.set_absence(node, absence),
+        Set::Damage(node, damaged) => {
+            trees.set_damage(node, damaged.then_some(ContentId::Chunk(ChunkId::from_bytes([4; 32]))));
+        }
         Set::LastStep(ms) => trees.set_last_step(Timestamp::default().plus_milliseconds(u64::from(ms))),
         Set::Cursor(seq) => trees.set_cursor(seq.map(|seq| Cursor {
             generation: Generation::from_bytes([3; 16]),
@@ -271,6 +300,8 @@ fn assert_same(state: &SqliteTrees, model: &Model) {
         }
         assert_eq!(state.local_by_inode(stat(index).inode), model.local_by_inode(stat(index).inode));
     }
+    assert_eq!(state.absences(), model.absences());
+    assert_eq!(state.damages(), model.damages());
     assert_eq!(state.cursor(), model.cursor());
     assert_eq!(state.last_step(), model.last_step());
     assert_eq!(state.totals(), model.totals());

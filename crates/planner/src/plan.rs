@@ -14,6 +14,7 @@ use skep_types::{
     Version,
 };
 
+use crate::absence::{Absences, Gate};
 use crate::engine::Identity;
 use crate::ids;
 use crate::names::swap_name;
@@ -127,6 +128,8 @@ pub(crate) struct Scene<'a> {
     /// Nodes with a problem that is not to be tried again yet.
     pub(crate) held: &'a dyn Fn(NodeId) -> bool,
     pub(crate) observer: &'a mut Observer,
+    /// Nodes that were found gone.
+    pub(crate) absences: &'a Absences,
 }
 
 /// One pass.
@@ -351,6 +354,10 @@ impl<'a> Plan<'a> {
     fn on_both_sides(&mut self, node: NodeId, synced: Option<Synced>, local: Local, remote: NodeState) -> Outcome {
         let merged = self.merge(node, synced.as_ref(), &local, &remote);
         let all = [merged.place, merged.content, merged.mode];
+        if all == [Verdict::Same; 3] && self.scene.observer.damage(node).is_some() {
+            // Its bytes are not what both sides believe them to be.
+            return self.change_here(node, &local, &remote, &merged);
+        }
         if all == [Verdict::Same; 3] {
             self.agreed.push(node);
             self.trees.set_synced(node, Some(Synced { state: remote, shown: local.stat }));

@@ -16,7 +16,7 @@ use crate::home::Home;
 use crate::link::HttpLink;
 use crate::names::{self, NameText};
 use crate::status::{SCHEMA, StatusAnswer, exit_of_wait};
-use crate::{activity, conflicts, connect, daemon, doctor, join, ls, pause, remote, terminal};
+use crate::{activity, conflicts, connect, daemon, doctor, holds, join, ls, pause, remote, terminal};
 
 /// A daemon that was asked to wait answers a little after the time is up, if it is well.
 const WAIT_ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -34,6 +34,8 @@ pub async fn carry_out(command: Command, global: &Global) -> Result<Exit, Compla
         Command::AccountId(command) => connect::account_id(global, command).await,
         Command::Ls(args) => ls::ls(global, args).await,
         Command::Conflicts { command } => conflicts::conflicts(global, command).await,
+        Command::Holds { command } => holds::holds(global, command).await,
+        Command::Sync(SyncCommand::Apply(args)) => holds::approve(global, args).await,
         Command::Log(args) => activity::log(global, &args).await,
         Command::Pause(args) => pause::pause(global, &args).await,
         Command::Resume => pause::resume(global).await,
@@ -42,7 +44,7 @@ pub async fn carry_out(command: Command, global: &Global) -> Result<Exit, Compla
         Command::Sync(SyncCommand::Wait { timeout }) => wait(global, timeout).await,
         Command::Daemon(command) => daemon::daemon(command, global).await,
         Command::Whoami => whoami(global).await,
-        Command::Doctor => doctor::doctor(global).await,
+        Command::Doctor { verify } => doctor::doctor(global, verify).await,
         Command::Version => version(global),
         Command::Completions { shell } => terminal::print(&args::completions(shell)).map(|()| Exit::Done),
     }

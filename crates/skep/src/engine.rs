@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use skep_client::{
-    Account, Client, Feed, Machine, Marker, PathReport, RootError, RootId, SqliteTrees, Start, StartError, State,
-    Status, WaitOutcome,
+    Account, Client, Feed, HoldId, Machine, Marker, PathReport, RootError, RootId, SqliteTrees, Start, StartError,
+    State, Status, Verified, WaitOutcome,
 };
 use skep_platform::runtime::{RuntimeClock, RuntimeTasks, SystemEntropy};
 use skep_platform::talk::{Complaint, Exit};
@@ -14,7 +14,7 @@ use skep_platform::{Entropy, Files, Lane, NativeFiles, NativeWatcher, Tasks, off
 use skep_types::{DriveId, Limits, Name};
 
 use crate::activity::{self, ActivityLine};
-use crate::control::{ConflictAnswer, Control, EntryAnswer, KeepWord, Resolved};
+use crate::control::{ConflictAnswer, Control, DecisionWord, EntryAnswer, HoldAnswer, KeepWord, Resolved};
 use crate::home::{Config, Home, PauseConfig};
 use crate::link::HttpLink;
 use crate::names::{self, NameText, PathNames};
@@ -202,6 +202,27 @@ impl Control for Running {
                 },
             }
         })
+    }
+
+    fn hold(&self) -> BoxFuture<'static, Option<HoldAnswer>> {
+        let client = self.client.clone();
+        Box::pin(async move { client.deletion_hold().await.ok().flatten().as_ref().map(HoldAnswer::from) })
+    }
+
+    fn decide_hold(&self, id: String, under: Option<PathNames>, decision: DecisionWord) -> BoxFuture<'static, bool> {
+        let client = self.client.clone();
+        Box::pin(async move {
+            let (Ok(id), Ok(under)) = (u128::from_str_radix(&id, 16), under.as_deref().map(names::parsed).transpose())
+            else {
+                return false;
+            };
+            client.decide_hold(HoldId(id), under, decision.into()).await.unwrap_or(false)
+        })
+    }
+
+    fn verify(&self) -> BoxFuture<'static, Result<Verified, String>> {
+        let client = self.client.clone();
+        Box::pin(async move { client.verify().await.map_err(|ended| ended.to_string()) })
     }
 
     fn pause(&self, pause: Option<PauseConfig>) -> BoxFuture<'static, Result<(), String>> {

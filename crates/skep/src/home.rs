@@ -15,6 +15,7 @@ use skep_types::{AccountId, DeviceId, DriveId, product};
 
 use crate::clock;
 use crate::link::ServerAddress;
+use crate::safety::SafetyConfig;
 
 /// Where an account that is being made is kept.
 const PENDING_ACCOUNT: &str = "new-account.toml";
@@ -34,6 +35,9 @@ pub struct Config {
     pub device: DeviceConfig,
     /// What is synced.
     pub folder: FolderConfig,
+    /// Guards against mishaps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub safety: Option<SafetyConfig>,
     /// Syncing pauses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause: Option<PauseConfig>,
@@ -306,6 +310,7 @@ mod as_text {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::safety::HoldDeletes;
 
     #[test]
     fn what_a_join_gave_reads_back_and_is_private() {
@@ -328,6 +333,7 @@ mod tests {
                 drive: DriveId::from_bytes([4; 16]),
                 root: skep_client::RootId::from_bytes([5; 16]),
             },
+            safety: Some(SafetyConfig { hold_deletes: Some(HoldDeletes { files: 5, percent: 50 }) }),
             pause: None,
         };
         home.save(&config, "secret").unwrap();

@@ -10,6 +10,7 @@ mod connecting;
 mod dying;
 mod editors;
 mod exporting;
+mod holds;
 mod kinds;
 mod meeting;
 mod names;

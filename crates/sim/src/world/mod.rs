@@ -6,6 +6,8 @@
 mod ledger;
 mod log;
 mod machine;
+mod mishap;
+mod rot;
 mod server;
 mod swarm;
 mod trouble;
@@ -207,6 +209,11 @@ impl World {
     /// The person closes every file.
     pub(crate) fn close_files(&self, machine: usize) {
         self.change_disk(machine, |state| Some(state.machines[machine].person.close_all()));
+    }
+
+    /// The person removes everything in the folder.
+    pub(crate) fn empty_folder(&self, machine: usize) {
+        self.change_disk(machine, |state| Some(state.machines[machine].person.empty_folder()));
     }
 
     /// Something other than Skep changes the disk of a machine; the ledger follows.

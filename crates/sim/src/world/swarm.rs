@@ -53,12 +53,16 @@ pub struct Options {
     pub network: NetworkConfig,
     /// What goes wrong.
     pub faults: Faults,
+    /// In the end a folder is emptied while its client is down.
+    pub is_emptied: bool,
+    /// In the end so many files are damaged by their disks.
+    pub rotten_files: usize,
 }
 
 impl Options {
     /// The world of a seed.
     pub fn draw(random: &mut Random) -> Options {
-        let limits = draw_limits(random);
+        let mut limits = draw_limits(random);
         let machines = *random.pick(&[1, 2, 2, 2, 3, 3]);
         let is_apart = random.range(0..=3) == 0;
         let is_faultless = random.range(0..=3) == 0;
@@ -80,6 +84,11 @@ impl Options {
         let actions = *random.pick(&[4, 10, 25, 50]);
         let feed = *random.pick(&[Feed::Push, Feed::Push, Feed::Push, Feed::Poll]);
         let pause_ms_max = *random.pick(&[0, 5, 60, 800, 4_000]);
+        limits.hold_files = *random.pick(&[0, 2, 25, 25]);
+        limits.hold_percent = *random.pick(&[0, 20, 50]);
+        let is_emptied = random.coin();
+        let rotten_files = *random.pick(&[0, 0, 1, 3]);
+        limits.audit_every_ms = *random.pick(&[0, 0, 60_000, 600_000]);
         Options {
             limits,
             machines,
@@ -92,6 +101,8 @@ impl Options {
             feed,
             network,
             faults,
+            is_emptied,
+            rotten_files,
         }
     }
 
@@ -120,6 +131,8 @@ impl Options {
             feed: Feed::Push,
             network,
             faults: Faults::default(),
+            is_emptied: false,
+            rotten_files: 0,
         }
     }
 }

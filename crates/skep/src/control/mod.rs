@@ -5,13 +5,13 @@ mod client;
 mod server;
 mod socket;
 
-pub use answers::{ConflictAnswer, EntryAnswer, KeepWord, Resolved};
+pub use answers::{ConflictAnswer, DecisionWord, EntryAnswer, HoldAnswer, KeepWord, Resolved};
 pub use client::DaemonConnection;
 pub use server::{ControlServer, serve};
 
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use skep_client::{PathReport, Status, WaitOutcome};
+use skep_client::{PathReport, Status, Verified, WaitOutcome};
 
 use crate::activity::ActivityLine;
 use crate::home::PauseConfig;
@@ -35,6 +35,12 @@ pub trait Control: Send + Sync + 'static {
     fn conflicts(&self) -> BoxFuture<'static, Vec<ConflictAnswer>>;
     /// Ends the conflict of the copy at a path.
     fn resolve(&self, path: PathNames, keep: KeepWord) -> BoxFuture<'static, Resolved>;
+    /// The deletions that wait for a person.
+    fn hold(&self) -> BoxFuture<'static, Option<HoldAnswer>>;
+    /// What a person decided of the hold with this id, or of what was at and beneath a path; false if it is another one by now.
+    fn decide_hold(&self, id: String, under: Option<PathNames>, decision: DecisionWord) -> BoxFuture<'static, bool>;
+    /// Reads every file again and compares it; says why not if that cannot be done.
+    fn verify(&self) -> BoxFuture<'static, Result<Verified, String>>;
     /// Pauses syncing, or resumes it, also for later starts; says why not if that cannot be kept.
     fn pause(&self, pause: Option<PauseConfig>) -> BoxFuture<'static, Result<(), String>>;
     /// What happened after the line of this number, as soon as something did.
@@ -75,6 +81,19 @@ pub enum ControlRequest {
         /// What stays.
         keep: KeepWord,
     },
+    /// Which deletions wait for a person?
+    Hold,
+    /// Send them, or bring the files back.
+    DecideHold {
+        /// The hold as it was shown.
+        id: String,
+        /// Only what was at or beneath this path.
+        under: Option<PathNames>,
+        /// What is to be done.
+        decision: DecisionWord,
+    },
+    /// Read every file again, and compare it with what it should hold.
+    Verify,
     /// Pause syncing, or resume it.
     Pause {
         /// How long; null: not at all.
@@ -133,6 +152,33 @@ pub enum ControlAnswer {
         schema: u32,
         /// Whether it is done.
         outcome: Resolved,
+    },
+    /// To [`ControlRequest::Hold`].
+    Hold {
+        /// [`crate::status::SCHEMA`].
+        schema: u32,
+        /// If there is one.
+        hold: Option<HoldAnswer>,
+    },
+    /// To [`ControlRequest::DecideHold`].
+    HoldDecided {
+        /// [`crate::status::SCHEMA`].
+        schema: u32,
+        /// False: the hold is another one by now, and nothing was done.
+        done: bool,
+    },
+    /// To [`ControlRequest::Verify`].
+    Verified {
+        /// [`crate::status::SCHEMA`].
+        schema: u32,
+        /// Files that were read.
+        files: u64,
+        /// Their bytes.
+        bytes: u64,
+        /// Those that are damaged; they are being repaired.
+        damaged: Vec<String>,
+        /// Those that could not be read.
+        unreadable: Vec<String>,
     },
     /// To [`ControlRequest::Pause`].
     Paused {
