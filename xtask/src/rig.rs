@@ -323,6 +323,8 @@ fn start_server(programs: &Programs, data: &Path, listen: &str, log: &Path) -> R
     let said_before = log.metadata().map_or(0, |log| log.len() as usize);
     let mut command = process::command(&programs.server)?;
     command.args(["run", "--data-dir"]).arg(data).args(["--listen", listen]);
+    // Scenes play on small disks.
+    command.env("SKEP_STORAGE__RESERVE", "4MiB");
     let mut server = Process::start("the server", command, log)?;
     while !std::fs::read_to_string(log)?[said_before..].lines().any(|line| line == "ready") {
         server.check_running()?;

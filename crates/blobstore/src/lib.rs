@@ -61,6 +61,10 @@ pub trait BlobStore: Send + Sync + 'static {
     fn make_durable(&self, places: &[RecordPlace]) -> Result<(), BlobError>;
     /// The block at a place, checked against its seal or checksum.
     fn read(&self, place: RecordPlace) -> Result<Block, BlobError>;
+    /// Bytes that can still be appended; `u64::MAX` where nobody knows.
+    fn free_bytes(&self) -> Result<u64, BlobError> {
+        Ok(u64::MAX)
+    }
 }
 
 /// A store whose bytes lie in packs that can be listed, freed and moved aside.

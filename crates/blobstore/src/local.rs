@@ -181,6 +181,13 @@ impl<F: Files> LocalPacks<F> {
 }
 
 impl<F: Files> BlobStore for LocalPacks<F> {
+    fn free_bytes(&self) -> Result<u64, BlobError> {
+        match self.files.free_bytes() {
+            Err(error) if error.kind == FileErrorKind::Unsupported => Ok(u64::MAX),
+            free => free.map_err(file_error),
+        }
+    }
+
     fn append(&self, block: &Block) -> Result<RecordPlace, BlobError> {
         // No reader would take it back.
         block.check(&self.limits).map_err(|error| BlobError::Disk(format!("a block was refused: {error}")))?;

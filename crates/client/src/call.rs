@@ -5,7 +5,7 @@ use futures_util::{StreamExt, stream};
 use skep_content::{Block, Manifest};
 use skep_protocol::{
     BodyError, ByteStream, DriveSummary, Entries, ErrorReply, FeedRequest, Frame, FrameKind, FrameStream, Joined,
-    ManifestFrame, Reply, Request, SnapshotRows,
+    ManifestFrame, Needs, Reply, Request, SnapshotRows,
 };
 use skep_types::{ChunkId, Cursor, DriveId, Limits, ListId, NodeId};
 
@@ -126,9 +126,9 @@ impl<L: Link> Server<L> {
         Ok(expect_frame(&mut frames, FrameKind::SnapshotRows).await?.read().map_err(BodyError::from)?)
     }
 
-    /// Those of at most `chunk_query_max` chunks that the drive lacks.
-    pub(crate) async fn lacks(&self, chunks: Vec<ChunkId>) -> Result<Vec<ChunkId>, CallError> {
-        match self.ask(&Request::Lacks { drive: self.drive, chunks }).await? {
+    /// Those of at most `chunk_query_max` chunks that the drive lacks; a refusal if it has no room for them.
+    pub(crate) async fn lacks(&self, chunks: Vec<ChunkId>, needs: Needs) -> Result<Vec<ChunkId>, CallError> {
+        match self.ask(&Request::Lacks { drive: self.drive, chunks, needs: Some(needs) }).await? {
             (Reply::Lacks { chunks }, _) => Ok(chunks),
             (other, _) => Err(unexpected(&other)),
         }
@@ -183,7 +183,8 @@ impl<L: Link> Server<L> {
         Ok(FrameStream::new(bytes, self.limits.frame_bytes_max))
     }
 
-    async fn ask(&self, request: &Request) -> Result<(Reply, FrameStream), CallError> {
+    /// A request without a body.
+    pub(crate) async fn ask(&self, request: &Request) -> Result<(Reply, FrameStream), CallError> {
         let body = skep_protocol::empty_body();
         call(&self.link, Some(&self.token), request, body, self.limits.frame_bytes_max).await
     }
@@ -223,7 +224,8 @@ async fn expect_frame(frames: &mut FrameStream, kind: FrameKind) -> Result<Frame
     }
 }
 
-fn unexpected(reply: &Reply) -> CallError {
+/// The error of a reply to another question.
+pub(crate) fn unexpected(reply: &Reply) -> CallError {
     let said = format!("{reply:?}");
     CallError::Malformed(said.chars().take(80).collect())
 }

@@ -6,6 +6,7 @@ mod conflicts;
 mod driver;
 mod executor;
 mod link;
+mod past;
 mod root;
 mod safe;
 mod state;
@@ -17,6 +18,9 @@ pub use conflicts::{Keep, ResolveError};
 pub use driver::{Account, Activity, ActivityKind, Client, Ended, Feed, Start, StartError, Verified};
 pub use executor::Executor;
 pub use link::{Link, LinkError};
+pub use past::{
+    BringBackError, ContentError, Past, RewindPlan, Rewound, SafeEntry, SafeOfRoot, restored_name, rewind_groups,
+};
 pub use root::{Marker, Root, RootError, RootId, marker_of, open_root, prepare_root};
 pub use skep_planner::{DeletionHold, Found, HoldDecision, HoldId, Listed, Listing, TwoVersions};
 pub use state::{AuditState, SqliteTrees, StateError};

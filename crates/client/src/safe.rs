@@ -147,6 +147,11 @@ pub(crate) fn displaced_as<F: Files>(root: &Root<F>, stat: &Stat) -> Result<Vec<
     Ok(kept.filter(|(_, kept)| kept.expected == expected).map(|(entry, kept)| (entry, kept.name)).collect())
 }
 
+/// What an entry of the safe was called, if it is one that had to give way and not something that looking through will put right.
+pub(crate) fn displaced_name(entry: &Name, stat: &Stat) -> Option<Name> {
+    Kept::parse(entry).filter(|kept| kept.expected == Fingerprint::of(stat)).map(|kept| kept.name)
+}
+
 /// Moves `from/entry`, which a person wrote, to where people see it: into `to`, under a name made from `name` that nothing has.
 pub(crate) fn put_beside<F: Files>(
     root: &Root<F>,

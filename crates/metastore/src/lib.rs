@@ -5,10 +5,16 @@
 //! Invariant: reading, deciding and writing happen in one transaction; a write that returned is durable.
 #![forbid(unsafe_code)]
 
+mod codes;
 pub mod conformance;
+mod past;
+mod removal;
 mod sqlite;
 mod upkeep;
 
+pub use codes::{JoinCodeRow, ReadCodes, WriteCodes};
+pub use past::ReadPast;
+pub use removal::WriteRemoval;
 pub use sqlite::Sqlite;
 pub use upkeep::{ChunkRow, ManifestRow, ReadUpkeep, Thinned, WriteUpkeep};
 
@@ -80,6 +86,15 @@ pub struct Device {
     pub revoked: bool,
 }
 
+/// How much an account may keep, and does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Quota {
+    /// Plain bytes of content at most; `None`: as much as the disk takes.
+    pub limit_bytes: Option<u64>,
+    /// What its drives hold, versions and trash included.
+    pub used_bytes: u64,
+}
+
 /// A drive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drive {
@@ -130,7 +145,7 @@ pub struct Connection {
 }
 
 /// A consistent reading of the store.
-pub trait Read: ReadUpkeep {
+pub trait Read: ReadUpkeep + ReadCodes + ReadPast {
     /// A value of the server's own, such as its format or generation.
     fn setting(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
     /// All accounts, by name.
@@ -143,6 +158,8 @@ pub trait Read: ReadUpkeep {
     fn account_by_classic_id(&self, hash: &[u8; 32]) -> Result<Option<Account>, StoreError>;
     /// The hash of an account's classic id, if it has one. The id itself is stored nowhere.
     fn classic_id(&self, account: AccountId) -> Result<Option<[u8; 32]>, StoreError>;
+    /// How much an account may keep, and does; nothing of both for one that is not there.
+    fn quota(&self, account: AccountId) -> Result<Quota, StoreError>;
     /// A device by id.
     fn device(&self, id: DeviceId) -> Result<Option<Device>, StoreError>;
     /// A device by the hash of its token.
@@ -175,13 +192,15 @@ pub trait Read: ReadUpkeep {
 }
 
 /// A transaction: what it read stays true until it ends, what it wrote is there wholly or not at all.
-pub trait Write: Read + WriteUpkeep {
+pub trait Write: Read + WriteUpkeep + WriteCodes + WriteRemoval {
     /// Sets a value of the server's own.
     fn put_setting(&mut self, key: &str, value: &[u8]) -> Result<(), StoreError>;
     /// Makes or replaces an account. [`StoreError::Exists`] if another one has its name.
     fn put_account(&mut self, account: &Account) -> Result<(), StoreError>;
     /// Gives an account the classic id of this hash, instead of the one that it had. [`StoreError::Exists`] if another one has it.
     fn put_classic_id(&mut self, account: AccountId, hash: &[u8; 32]) -> Result<(), StoreError>;
+    /// Sets how much an account may keep.
+    fn put_quota(&mut self, account: AccountId, limit_bytes: Option<u64>) -> Result<(), StoreError>;
     /// Makes or replaces a device.
     fn put_device(&mut self, device: &Device) -> Result<(), StoreError>;
     /// Makes a drive (with its root directory) or replaces what is known of it, but for its journal.

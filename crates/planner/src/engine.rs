@@ -48,6 +48,8 @@ pub struct Identity {
 #[derive(Debug)]
 struct CommitUnderWay {
     groups: Vec<BTreeSet<NodeId>>,
+    /// Nodes of groups that bring content.
+    bringing: BTreeSet<NodeId>,
     big: bool,
 }
 
@@ -517,7 +519,9 @@ impl Engine {
         let groups: Vec<BTreeSet<NodeId>> =
             sending.groups.iter().map(|group| group.0.iter().map(|operation| operation.node()).collect()).collect();
         self.busy.extend(groups.iter().flatten().copied());
-        self.commits.insert(id, CommitUnderWay { groups, big });
+        let brings = |group: &&BTreeSet<NodeId>| group.iter().any(|node| sending.sources.contains_key(node));
+        let bringing = groups.iter().filter(brings).flatten().copied().collect();
+        self.commits.insert(id, CommitUnderWay { groups, bringing, big });
         let drive = self.identity.drive;
         let evidence = self.absences.evidence(sending.nodes.iter());
         let commit = Commit { id, drive, groups: sending.groups, evidence };

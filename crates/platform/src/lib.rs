@@ -15,6 +15,8 @@ mod files;
 mod linux;
 pub mod own_files;
 // Compiled for tests everywhere, so that the checks run on it where developers are.
+#[cfg(feature = "tokio-runtime")]
+pub mod machine;
 #[cfg(any(not(target_os = "linux"), test))]
 mod portable;
 #[cfg(feature = "tokio-runtime")]

@@ -6,10 +6,8 @@ use std::str::FromStr;
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Decoder, Encode, Encoder};
 
-/// Digits and capitals without I, L, O and U: none of them is taken for another one, and no words come out.
-const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-/// Bits of one letter.
-const LETTER_BITS: usize = 5;
+use crate::letters::{LETTER_BITS, LETTERS, value_of};
+
 /// Bytes of the check behind the secret ones.
 const CHECK_LEN: usize = 2;
 /// Letters of an id: secret and check fill them to the last bit.
@@ -108,15 +106,6 @@ impl<'b, C> Decode<'b, C> for ClassicId {
     fn decode(d: &mut Decoder<'b>, ctx: &mut C) -> Result<ClassicId, minicbor::decode::Error> {
         ByteArray::<{ ClassicId::LEN }>::decode(d, ctx).map(|array| ClassicId(array.into()))
     }
-}
-
-fn value_of(letter: char) -> Option<usize> {
-    let plain = match letter.to_ascii_uppercase() {
-        'I' | 'L' => '1',
-        'O' => '0',
-        other => other,
-    };
-    LETTERS.iter().position(|known| char::from(*known) == plain)
 }
 
 /// CRC-16/CCITT-FALSE: finds every single wrong letter and every two neighbours that were swapped.

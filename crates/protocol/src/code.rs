@@ -53,6 +53,9 @@ pub enum Code {
     /// The server makes no account for whoever asks.
     #[n(14)]
     NotOpen,
+    /// A join code is unknown, wrong, used up or too old: which of these is not told.
+    #[n(20)]
+    JoinCode,
 }
 
 impl Code {
@@ -74,6 +77,7 @@ impl Code {
             Code::Exists => "E-EXISTS",
             Code::WrongHash => "E-WRONG-HASH",
             Code::NotOpen => "E-NOT-OPEN",
+            Code::JoinCode => "E-CODE",
         }
     }
 

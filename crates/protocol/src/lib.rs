@@ -10,16 +10,25 @@ mod classic_id;
 mod code;
 mod fingerprint;
 mod frame;
+mod join_code;
+mod letters;
 mod message;
+mod on_network;
 mod over_http;
+mod past;
+mod proof;
 
 pub use body::{BodyError, ByteStream, FrameStream, body_of, empty_body};
 pub use classic_id::{ClassicId, ParseClassicIdError};
 pub use code::{Code, ErrorReply};
 pub use fingerprint::{Fingerprint, ParseFingerprintError};
 pub use frame::{Frame, FrameDecoder, FrameError, FrameKind};
+pub use join_code::{JoinCode, Locator, ParseJoinCodeError};
 pub use message::{
-    Connected, DriveSummary, Entries, Features, FeedRequest, Introduction, Joined, ManifestFrame, Reply, Request,
-    SnapshotRows,
+    CodeTask, Connected, DeviceSummary, DriveSummary, Entries, ExchangeId, Features, FeedRequest, Introduction, Joined,
+    ManifestFrame, Needs, NewCode, Profile, Reply, Request, SnapshotRows,
 };
-pub use over_http::{CALL_PATH, FEED_PATH, FRAMES_TYPE};
+pub use on_network::{DISCOVERY_NAME, DISCOVERY_TYPE};
+pub use over_http::{CALL_PATH, FEED_PATH, FRAMES_TYPE, JOIN_PATH};
+pub use past::{Author, FoundNode, History, Past, Pasts, Trash, TrashItem, TrashPlace};
+pub use proof::{Exchange, PROOF_SEED_LEN, Proof, Proofs, WrongMessage};

@@ -1,9 +1,12 @@
 //! Requests and replies.
 
 use minicbor::{Decode, Encode};
-use skep_types::{AccountId, ChunkId, Cursor, DeviceId, DriveId, Entry, ListId, NodeId, NodeState, Seq};
+use skep_types::{
+    AccountId, ChunkId, Cursor, DeviceId, DriveId, Entry, ListId, Name, NodeId, NodeState, Seq, Timestamp,
+};
 
-use crate::ClassicId;
+use crate::past::{FoundNode, History, Pasts, Trash, TrashPlace};
+use crate::{ClassicId, JoinCode, Locator, Proof};
 
 /// Named features that both ends must know of; an end uses only what the other one names.
 pub type Features = Vec<String>;
@@ -64,6 +67,9 @@ pub enum Request {
         /// At most [`skep_types::Limits::chunk_query_max`].
         #[n(1)]
         chunks: Vec<ChunkId>,
+        /// What sending them takes: refused with [`crate::Code::NoSpace`] or [`crate::Code::Quota`] before anything is sent.
+        #[n(2)]
+        needs: Option<Needs>,
     },
     /// Gets content. → [`Reply::Done`], `block`s that together hold at least these chunks (each block once, others' chunks may
     /// be in it), in no order. A chunk that cannot be read is missing from the answer.
@@ -153,6 +159,236 @@ pub enum Request {
         #[n(0)]
         id: ClassicId,
     },
+    /// What stands at a path, or stood there when it was deleted? → [`Reply::Found`].
+    #[n(14)]
+    Find {
+        /// Which drive.
+        #[n(0)]
+        drive: DriveId,
+        /// From the root down; the empty path is the root.
+        #[n(1)]
+        path: Vec<Name>,
+    },
+    /// Gets the entries of a node, newest first, one page. Content of any of them is got as that of the present. → [`Reply::History`].
+    #[n(15)]
+    History {
+        /// Which drive.
+        #[n(0)]
+        drive: DriveId,
+        /// Which node.
+        #[n(1)]
+        node: NodeId,
+        /// Only what was before this.
+        #[n(2)]
+        before: Option<Seq>,
+    },
+    /// Gets a page of the trash. → [`Reply::Trash`].
+    #[n(16)]
+    Trash {
+        /// Which drive.
+        #[n(0)]
+        drive: DriveId,
+        /// Only what has this in its name, in capitals or not.
+        #[n(1)]
+        search: Option<String>,
+        /// From where; as the last page said.
+        #[n(2)]
+        from: Option<TrashPlace>,
+    },
+    /// Gets what is not as it was at a time: nodes that are beneath a directory, or were then. → [`Reply::Pasts`];
+    /// [`crate::Code::NotFound`] if so old a time is not kept whole.
+    #[n(17)]
+    Pasts {
+        /// Which drive.
+        #[n(0)]
+        drive: DriveId,
+        /// Beneath which directory.
+        #[n(1)]
+        directory: NodeId,
+        /// At what time of the server's clock.
+        #[n(2)]
+        at: Timestamp,
+        /// The journal's end at that time, as the first page said.
+        #[n(3)]
+        then: Option<Seq>,
+        /// From which node; as the last page said.
+        #[n(4)]
+        after: Option<NodeId>,
+    },
+    /// Begins to join by a code; needs no token. Every such request is answered alike, whether a code with this locator is open or
+    /// not, and is one of the code's tries. → [`Reply::CodeStarted`].
+    #[n(20)]
+    StartCode {
+        /// Which code.
+        #[n(0)]
+        locator: Locator,
+        /// The device's message of [`crate::Exchange`].
+        #[cbor(n(1), with = "minicbor::bytes")]
+        message: Vec<u8>,
+    },
+    /// Proves to know the code; needs no token. → [`Reply::CodeProven`]; [`crate::Code::JoinCode`] if it does not count.
+    #[n(21)]
+    ProveCode {
+        /// Which exchange.
+        #[n(0)]
+        exchange: ExchangeId,
+        /// That of the device.
+        #[n(1)]
+        proof: Proof,
+    },
+    /// Uses the code up and signs a new device in; needs no token. → [`Reply::Connected`]; [`crate::Code::JoinCode`] if somebody else
+    /// has used it; [`crate::Code::Exists`] if the user name is taken; [`crate::Code::NotFound`] if `drive` is not the account's.
+    /// But for the first, the exchange goes on and may be finished otherwise.
+    #[n(22)]
+    FinishCode {
+        /// Which exchange.
+        #[n(0)]
+        exchange: ExchangeId,
+        /// Who asks.
+        #[n(1)]
+        device: Introduction,
+        /// Login name of the account to make; for [`CodeTask::NewAccount`] without a name.
+        #[n(2)]
+        user: Option<String>,
+        /// Password of the account to make; for [`CodeTask::NewAccount`].
+        #[n(3)]
+        password: Option<String>,
+        /// The drive that the device's folder shows already, if it does: it must be the account's.
+        #[n(4)]
+        drive: Option<DriveId>,
+    },
+    /// Makes a code by which another device joins the caller's account. → [`Reply::Code`].
+    #[n(23)]
+    MakeCode,
+    /// What is known of the caller's account? → [`Reply::Profile`].
+    #[n(24)]
+    Profile,
+    /// Gives the caller's account another login name. → [`Reply::Done`]; [`crate::Code::Exists`] if it is taken.
+    #[n(25)]
+    Rename {
+        /// The new one.
+        #[n(0)]
+        user: String,
+    },
+    /// Gives the caller's account another password; its devices stay signed in. → [`Reply::Done`]; [`crate::Code::NotAllowed`] if `old` is
+    /// not the one that it has.
+    #[n(26)]
+    ChangePassword {
+        /// The one that it has, if it has one.
+        #[n(0)]
+        old: Option<String>,
+        /// The new one.
+        #[n(1)]
+        new: String,
+    },
+    /// The devices of the caller's account. → [`Reply::Devices`].
+    #[n(27)]
+    Devices,
+    /// Signs a device of the caller's account out, perhaps the caller itself. → [`Reply::Done`], or [`crate::Code::SignIn`] if it was the
+    /// caller; [`crate::Code::NotFound`] if the account has no such device.
+    #[n(28)]
+    SignOut {
+        /// Which one.
+        #[n(0)]
+        device: DeviceId,
+    },
+}
+
+/// The room that contents take.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Needs {
+    /// Plain bytes of each chunk that is asked about.
+    #[n(0)]
+    pub lengths: Vec<u32>,
+    /// Plain bytes that will be sent besides, as earlier answers have it.
+    #[n(1)]
+    pub besides: u64,
+}
+
+/// What is known of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Profile {
+    /// Login name.
+    #[n(0)]
+    pub user: String,
+    /// Its id.
+    #[n(1)]
+    pub account: AccountId,
+    /// When it was made.
+    #[n(2)]
+    pub created: Timestamp,
+    /// It can sign in by name and password.
+    #[n(3)]
+    pub has_password: bool,
+    /// It has an account id, by which computers come to it.
+    #[n(4)]
+    pub has_account_id: bool,
+    /// Devices that are signed in.
+    #[n(5)]
+    pub devices: u32,
+}
+
+/// A device of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct DeviceSummary {
+    /// Its id.
+    #[n(0)]
+    pub id: DeviceId,
+    /// What its owner calls it.
+    #[n(1)]
+    pub name: String,
+    /// Operating system and architecture.
+    #[n(2)]
+    pub platform: String,
+    /// Program and version that it last came with.
+    #[n(3)]
+    pub client_version: String,
+    /// When it joined.
+    #[n(4)]
+    pub created: Timestamp,
+    /// When it was last heard of.
+    #[n(5)]
+    pub last_seen: Timestamp,
+    /// It was signed out.
+    #[n(6)]
+    pub is_signed_out: bool,
+}
+
+/// A join by code that is under way, as the server calls it. Nobody else can guess it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub struct ExchangeId(#[cbor(n(0), with = "minicbor::bytes")] pub [u8; 16]);
+
+/// What a join code is for.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum CodeTask {
+    /// Another device of an account.
+    #[n(0)]
+    NewDevice {
+        /// The account's login name.
+        #[n(0)]
+        user: String,
+    },
+    /// An account that is to be made, and its first device.
+    #[n(1)]
+    NewAccount {
+        /// Its login name, if it is settled.
+        #[n(0)]
+        user: Option<String>,
+        /// The server has no account yet.
+        #[n(1)]
+        is_first: bool,
+    },
+}
+
+/// A code that was just made.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct NewCode {
+    /// To be shown to its owner.
+    #[n(0)]
+    pub code: JoinCode,
+    /// How long it counts.
+    #[n(1)]
+    pub valid_ms: u64,
 }
 
 /// What a new device says of itself.
@@ -256,6 +492,9 @@ pub enum Reply {
         /// Program and version.
         #[n(4)]
         server_version: String,
+        /// What the server's clock shows.
+        #[n(5)]
+        time: Option<Timestamp>,
     },
     /// To [`Request::Lacks`]: those that must be sent.
     #[n(3)]
@@ -274,6 +513,54 @@ pub enum Reply {
     /// To [`Request::NewAccount`] and [`Request::NewDevice`].
     #[n(5)]
     Connected(#[n(0)] Connected),
+    /// To [`Request::Find`]: the one that stands there first, then those in the trash, the last deleted first; at most a few dozen.
+    #[n(6)]
+    Found(#[n(0)] Vec<FoundNode>),
+    /// To [`Request::History`].
+    #[n(7)]
+    History(#[n(0)] History),
+    /// To [`Request::Trash`].
+    #[n(8)]
+    Trash(#[n(0)] Trash),
+    /// To [`Request::Pasts`].
+    #[n(9)]
+    Pasts(#[n(0)] Pasts),
+    /// To [`Request::StartCode`].
+    #[n(20)]
+    CodeStarted {
+        /// For what follows.
+        #[n(0)]
+        exchange: ExchangeId,
+        /// The server's message of [`crate::Exchange`].
+        #[cbor(n(1), with = "minicbor::bytes")]
+        message: Vec<u8>,
+        /// That of the server: whoever knows the code and sees this key can tell that it does too.
+        #[n(2)]
+        proof: Proof,
+    },
+    /// To [`Request::ProveCode`].
+    #[n(21)]
+    CodeProven {
+        /// What people call the server.
+        #[n(0)]
+        server_name: String,
+        /// What comes next.
+        #[n(1)]
+        task: CodeTask,
+    },
+    /// To [`Request::MakeCode`].
+    #[n(22)]
+    Code(#[n(0)] NewCode),
+    /// To [`Request::Profile`].
+    #[n(23)]
+    Profile(#[n(0)] Profile),
+    /// To [`Request::Devices`], by name; those that were signed out last.
+    #[n(24)]
+    Devices {
+        /// All of them.
+        #[n(0)]
+        devices: Vec<DeviceSummary>,
+    },
 }
 
 /// Consecutive entries of one drive's journal, whole commits.

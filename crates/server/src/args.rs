@@ -7,6 +7,8 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use skep_platform::talk::{Complaint, Exit, nearest};
 
+use crate::config::values::Sizes;
+
 /// The server of Skep: keeps your files and tells your devices what changed.
 #[derive(Debug, Parser)]
 #[command(name = "skep-server", version, args_conflicts_with_subcommands = true, max_term_width = 100)]
@@ -32,6 +34,14 @@ pub enum Command {
     /// List devices and sign them out.
     #[command(subcommand)]
     Device(DeviceCommand),
+    /// Print a code that makes the server's first account: `skep join CODE`.
+    ///
+    /// It counts once, for 15 minutes, and takes the place of one that was printed before. Works beside a running server.
+    SetupCode(DataArgs),
+    /// Print a code that lets a computer in: `skep join SERVER CODE`.
+    ///
+    /// It counts once, for 15 minutes. Works beside a running server.
+    Invite(InviteArgs),
     /// Print the fingerprint by which devices know this server.
     Fingerprint(DataArgs),
     /// Write everything that is kept here to a directory, as plain files.
@@ -85,6 +95,17 @@ pub struct DataArgs {
     pub config: Option<PathBuf>,
 }
 
+/// Whom to invite.
+#[derive(Debug, Args)]
+pub struct InviteArgs {
+    /// Another computer of this account; if there is none of that name, whoever is to make it. Without this, the person chooses a name.
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// On which data.
+    #[command(flatten)]
+    pub data: DataArgs,
+}
+
 /// What to do with settings.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
@@ -124,6 +145,60 @@ pub enum UserCommand {
         #[command(flatten)]
         data: DataArgs,
     },
+    /// Change what is known of an account.
+    Set {
+        /// Its login name.
+        name: String,
+        /// The new login name.
+        #[arg(long = "name", value_name = "NEW", required_unless_present = "quota")]
+        new_name: Option<String>,
+        /// How much it may keep, versions and trash included: 50GB, 200GiB; `none` for as much as the disk takes.
+        #[arg(long, value_name = "SIZE", value_parser = parse_quota)]
+        quota: Option<QuotaLimit>,
+        /// On which data.
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Give an account another password. Its devices stay signed in.
+    Passwd {
+        /// Its login name.
+        name: String,
+        /// Read the password from standard input, up to the first line's end.
+        #[arg(long)]
+        password_stdin: bool,
+        /// On which data.
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Let an account not be used any more; what its devices do ends at once. Everything is kept.
+    Disable {
+        /// Its login name.
+        name: String,
+        /// On which data.
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Let an account be used again.
+    Enable {
+        /// Its login name.
+        name: String,
+        /// On which data.
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Remove an account with its files and all their versions, for good. Says what that is, and asks.
+    ///
+    /// What its devices have on their disks stays there. To take an account out of use and keep everything: `disable`.
+    Rm {
+        /// Its login name.
+        name: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+        /// On which data.
+        #[command(flatten)]
+        data: DataArgs,
+    },
     /// Give an account a new account id, by which `skep connect` adds computers, and print it: it is shown only now.
     ///
     /// The id that it had before, if any, lets no computer in any more. Computers that are connected stay so.
@@ -143,6 +218,19 @@ pub enum UserCommand {
         #[command(flatten)]
         data: DataArgs,
     },
+}
+
+/// How much an account may keep; `None`: as much as the disk takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuotaLimit(pub Option<u64>);
+
+fn parse_quota(text: &str) -> Result<QuotaLimit, String> {
+    match text {
+        "none" => Ok(QuotaLimit(None)),
+        size => Sizes::parse(size)
+            .map(|bytes| QuotaLimit(Some(bytes)))
+            .ok_or_else(|| format!("`{size}` is no size; write it as 50GB or 200GiB, or `none`")),
+    }
 }
 
 /// What to do with devices.

@@ -8,15 +8,15 @@ use std::collections::BTreeMap;
 use std::env;
 use std::path::{Path, PathBuf};
 
-use skep_platform::own_files;
 use skep_platform::talk::{Complaint, Exit, nearest};
+use skep_platform::{machine, own_files};
 use skep_service::Retention;
-use skep_types::product;
+use skep_types::{Limits, product};
 use toml::{Table, Value};
 
 use self::keys::{KEYS, Key, Kind, key};
 pub use self::show::config;
-use self::values::{Durations, Network, networks};
+use self::values::{Durations, Network, Sizes, networks};
 use crate::args::{DataArgs, RunArgs};
 
 /// The file of settings in a data directory.
@@ -29,12 +29,15 @@ pub struct Site {
     pub data_dir: PathBuf,
     /// The master key of the packs.
     pub master_key: PathBuf,
+    /// So much of its disk is left free.
+    pub reserve_bytes: u64,
 }
 
 impl Site {
     /// A data directory with its master key inside.
     pub fn at(data_dir: &Path) -> Site {
-        Site { data_dir: data_dir.to_owned(), master_key: data_dir.join("keys").join("master.key") }
+        let master_key = data_dir.join("keys").join("master.key");
+        Site { data_dir: data_dir.to_owned(), master_key, reserve_bytes: Limits::SHIPPED.reserve_bytes }
     }
 }
 
@@ -71,6 +74,10 @@ pub enum LogFormat {
 pub struct Settings {
     /// Where everything is kept.
     pub site: Site,
+    /// What people call the server.
+    pub name: String,
+    /// Computers in the same network may find it.
+    pub discovery: bool,
     /// Where to listen.
     pub listen: String,
     /// Who may say for whom they speak.
@@ -240,10 +247,13 @@ impl Resolved {
         let mut site = Site::at(&data_dir);
         site.master_key = self.path("key_file").unwrap_or(site.master_key);
         let checked = "every value was checked when it was taken";
+        site.reserve_bytes = Sizes::parse(&self.text("storage.reserve")).expect(checked);
         let length_ms = |name| Durations::parse(&self.text(name)).expect(checked);
         let networks = |name| networks(&self.text(name)).expect(checked);
         Ok(Settings {
             site,
+            name: self.get("name").map_or_else(machine::host_name, |(text, _)| text.to_owned()),
+            discovery: self.text("discovery") == "true",
             listen: self.text("http.listen"),
             trusted_proxies: networks("http.trusted_proxies"),
             tls: self.tls()?,
@@ -345,7 +355,9 @@ fn text_of(kind: Kind, value: &Value) -> Option<String> {
             let words: Option<Vec<&str>> = networks.iter().map(Value::as_str).collect();
             Some(words?.join(", "))
         }
-        (Kind::Text | Kind::Path | Kind::Duration(_) | Kind::Choice(_), Value::String(text)) => Some(text.clone()),
+        (Kind::Text | Kind::Path | Kind::Duration(_) | Kind::Size | Kind::Choice(_), Value::String(text)) => {
+            Some(text.clone())
+        }
         _ => None,
     }
 }

@@ -3,6 +3,9 @@
 //! Reads the data directory itself, beside a running server or without one, in one consistent reading of the metadata: the export is
 //! what the server held at one moment. A file that cannot be read is listed and never stops the others.
 
+mod index;
+mod names;
+
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +23,8 @@ use crate::args::ExportArgs;
 use crate::config::{self, Site};
 use crate::keys;
 use crate::store::{Packs, complaint_of_key};
+
+use names::new_name;
 
 /// The tree as it is now, when versions are beside it.
 const CURRENT_DIR: &str = "current";
@@ -73,8 +78,15 @@ pub fn export(args: ExportArgs) -> Result<(), Complaint> {
     let files = make_target(&args.dir)?;
     let versions = if args.all_versions { Versions::All } else { Versions::Current };
     let exported = meta.read(|read| {
-        let mut export =
-            Export { read, packs: &packs, files: &files, last: None, files_written: 0, missed: Vec::new() };
+        let mut export = Export {
+            read,
+            packs: &packs,
+            files: &files,
+            last: None,
+            files_written: 0,
+            missed: Vec::new(),
+            index: None,
+        };
         let done = match &args.user {
             Some(user) => match read.account_by_name(user)? {
                 None => return Ok(Err(no_account(user))),
@@ -156,6 +168,8 @@ struct Export<'a> {
     last: Option<(RecordPlace, Vec<(ChunkId, Bytes)>)>,
     files_written: u64,
     missed: Vec<String>,
+    /// The index that is being written, by the directory that it lies in.
+    index: Option<(Vec<Name>, <NativeFiles as Files>::Writer)>,
 }
 
 impl Export<'_> {
@@ -205,7 +219,7 @@ impl Export<'_> {
                 let name = child.place.name.clone();
                 match child.content {
                     Content::Directory | Content::Mount { .. } => {
-                        if self.make_dir(&path, &name)? {
+                        if let Some(name) = self.make_new_dir(&path, &name)? {
                             open.push((child.node, [path.clone(), vec![name]].concat()));
                         }
                     }
@@ -216,12 +230,13 @@ impl Export<'_> {
         Ok(())
     }
 
-    /// Every version that the journal of a drive knows.
+    /// Every version that the journal of a drive knows, and an index of them.
     fn versions(&mut self, drive: DriveId, at: Vec<Name>) -> Result<(), ExportError> {
+        let mut index = index::HEAD.as_bytes().to_vec();
         let mut after = Seq::START;
         loop {
             let page = self.read.entries(drive, after, ENTRIES_PER_PAGE)?;
-            let Some(last) = page.last() else { return Ok(()) };
+            let Some(last) = page.last() else { break };
             after = last.seq;
             for entry in page.into_iter().filter(|entry| entry.changed.content) {
                 if matches!(entry.state.content, Content::Directory | Content::Mount { .. }) {
@@ -230,9 +245,37 @@ impl Export<'_> {
                 let dir = id_name(&entry.state.node);
                 if self.make_dir(&at, &dir)? {
                     let name = version_name(entry.seq, &entry.state.place.name);
-                    self.node(drive, &[at.clone(), vec![dir]].concat(), &name, &entry.state)?;
+                    self.node(drive, &[at.clone(), vec![dir.clone()]].concat(), &name, &entry.state)?;
+                    index.extend(index::line(self.read, drive, &[dir, name], &entry)?.bytes());
                 }
             }
+            self.append_index(&at, &mut index)?;
+        }
+        self.append_index(&at, &mut index)
+    }
+
+    /// Writes what there is of the index. Its file is made at the first call and stays open until the last one.
+    fn append_index(&mut self, at: &[Name], lines: &mut Vec<u8>) -> Result<(), ExportError> {
+        let name = word(index::FILE);
+        let written = match self.index.take().filter(|(known, _)| known == at) {
+            Some((_, writer)) => Ok(writer),
+            None => self.files.root().and_then(|root| {
+                let dir = self.files.open_dir(&root, at)?;
+                self.files.create(&dir, &name)
+            }),
+        };
+        let written = written.map_err(Missed::from).and_then(|mut writer| {
+            writer.write_all(lines)?;
+            writer.flush()?;
+            Ok(writer)
+        });
+        lines.clear();
+        match written {
+            Ok(writer) => {
+                self.index = Some((at.to_vec(), writer));
+                Ok(())
+            }
+            Err(missed) => self.miss(at, &name, missed),
         }
     }
 
@@ -250,10 +293,14 @@ impl Export<'_> {
     fn write(&mut self, drive: DriveId, path: &[Name], name: &Name, state: &NodeState) -> Result<(), Missed> {
         let dir = self.files.open_dir(&self.files.root()?, path)?;
         match &state.content {
-            Content::Symlink { target } => Ok(self.files.make_link(&dir, name, target)?),
+            Content::Symlink { target } => {
+                let (_, made) = new_name(name, |name| self.files.make_link(&dir, name, target))?;
+                Ok(made)
+            }
             Content::Directory | Content::Mount { .. } => Ok(()),
             Content::File(file) => {
-                let mut writer = self.files.create(&dir, name)?;
+                let (name, mut writer) = new_name(name, |name| self.files.create(&dir, name))?;
+                let name = &name;
                 let written = self.write_content(drive, file, &mut writer);
                 drop(writer);
                 if let Err(missed) = written {
@@ -301,6 +348,18 @@ impl Export<'_> {
             }
         };
         members.get(usize::from(index)).cloned().ok_or_else(|| Missed::Content("a record is too short".into()))
+    }
+
+    /// Makes a directory that is not there yet, and gives the name that it has; `None` if that cannot be.
+    fn make_new_dir(&mut self, path: &[Name], name: &Name) -> Result<Option<Name>, ExportError> {
+        let made = self.files.root().and_then(|root| {
+            let dir = self.files.open_dir(&root, path)?;
+            new_name(name, |name| self.files.make_dir(&dir, name))
+        });
+        match made {
+            Ok((name, ())) => Ok(Some(name)),
+            Err(error) => self.miss(path, name, error.into()).map(|()| None),
+        }
     }
 
     /// Makes a directory, or finds it; `false` if that cannot be.

@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::json;
-use skep_protocol::{ByteStream, CALL_PATH, Code, ErrorReply, FEED_PATH};
+use skep_protocol::{ByteStream, CALL_PATH, Code, ErrorReply, FEED_PATH, JOIN_PATH};
 use skep_types::Limits;
 use tokio::sync::mpsc;
 
@@ -29,6 +29,10 @@ use crate::stop::Stopping;
 const FEED_REQUEST_BYTES_MAX: usize = 64 << 10;
 /// Bytes that each feed holds for reading. Ten thousand quiet feeds should cost megabytes, not a gigabyte.
 const FEED_READ_BUFFER_BYTES: usize = 4 << 10;
+
+/// What a browser shows that was led here by a link or a QR code. It has not told us the code.
+const JOIN_TEXT: &str =
+    "This link adds a computer to a Skep server. On that computer:\n\n    skep join 'THE WHOLE LINK'\n";
 
 /// What every request may use.
 #[derive(Debug, Clone)]
@@ -61,6 +65,7 @@ pub fn router<A: Answers>(shell: Shell<A>) -> Router {
     Router::new()
         .route(CALL_PATH, post(call::<A>))
         .route(FEED_PATH, get(open_feed::<A>))
+        .route(JOIN_PATH, get(async || JOIN_TEXT))
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(readiness::<A>))
         .route("/metrics", get(metrics::<A>))

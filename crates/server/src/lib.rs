@@ -5,6 +5,7 @@
 pub mod admin;
 pub mod args;
 pub mod backup;
+pub mod codes;
 pub mod config;
 pub mod export;
 pub mod fsck;
@@ -15,6 +16,7 @@ pub mod upkeep;
 
 pub mod answer;
 pub mod answers;
+mod discovery;
 mod feed;
 mod forwarded;
 pub mod http;

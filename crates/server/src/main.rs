@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use skep_platform::talk::{Complaint, Exit};
 use skep_server::args::{self, Asked, Command};
 use skep_server::config::LogFormat;
-use skep_server::{admin, backup, config, export, fsck, reference, run, upkeep};
+use skep_server::{admin, backup, codes, config, export, fsck, reference, run, upkeep};
 use tracing_subscriber::EnvFilter;
 
 /// musl's allocator is slow under threads.
@@ -51,6 +51,8 @@ async fn carry_out(command: Command) -> Result<(), Complaint> {
         Command::Run(args) => run::run(config::of_run(&args)?).await,
         Command::User(command) => admin::user(command).await,
         Command::Device(command) => admin::device(command).await,
+        Command::SetupCode(data) => codes::setup_code(data).await,
+        Command::Invite(args) => codes::invite(args).await,
         Command::Fingerprint(data) => admin::fingerprint(data),
         Command::Export(args) => export::export(args),
         Command::Fsck(args) => fsck::fsck(args),

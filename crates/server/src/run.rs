@@ -8,6 +8,7 @@ use skep_platform::runtime::{RuntimeTasks, stop_signal};
 use skep_platform::service_manager::{Moment, keep_alive, tell};
 use skep_platform::talk::{Complaint, Exit};
 use skep_platform::{Clock, Lane, Tasks, offload, own_files::BoundedLog, runtime::RuntimeClock};
+use skep_protocol::Fingerprint;
 use skep_service::connection_line;
 use skep_types::{Limits, product};
 use tokio::net::TcpListener;
@@ -15,13 +16,14 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::admin::identity;
 use crate::config::{Settings, Tls};
+use crate::discovery::Announcement;
 use crate::listen::{Door, Rooms};
 use crate::operated::Operated;
 use crate::store::{DiskService, Opened, Packs, open};
-use crate::{listen, stop};
+use crate::{codes, discovery, listen, stop};
 
 /// How soon a device that another process signed out is cut off.
-const CHECK_REVOCATIONS_EVERY_MS: u64 = 1000;
+const CHECK_REVOCATIONS_EVERY_MS: u64 = 500;
 /// `connections.log` and its one predecessor are at most this long each. The database keeps the lines too.
 const CONNECTION_LOG_BYTES_MAX: u64 = 64 << 20;
 
@@ -47,6 +49,10 @@ pub async fn run(settings: Settings) -> Result<(), Complaint> {
         service.open_to_all();
         tracing::info!("open: anyone who reaches this server may make an account");
     }
+    let key = codes::key_of(&settings)?;
+    service.introduce_as(&settings.name, key);
+    // Held until the end.
+    let _announced = key.filter(|_| settings.discovery && !is_off).and_then(|key| announce(&settings.name, key, local));
     let (stop, stopping) = stop::channel();
     tasks.spawn("signals", async move {
         let signal = stop_signal().await;
@@ -62,6 +68,7 @@ pub async fn run(settings: Settings) -> Result<(), Complaint> {
         tasks.spawn("operators", listen::serve(listener, door, answers, Limits::SHIPPED, tasks_too, stopping));
     }
 
+    codes::welcome(service, &settings, local).await?;
     // Exactly this line is part of the contract for automation.
     let _ = writeln!(io::stderr(), "ready");
     tell_service_manager(Moment::Ready);
@@ -78,6 +85,17 @@ pub async fn run(settings: Settings) -> Result<(), Complaint> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Tells the network; a server that cannot be found can be named.
+fn announce(name: &str, key: Fingerprint, local: SocketAddr) -> Option<Announcement> {
+    match discovery::announce(name, key, local) {
+        Ok(announced) => Some(announced),
+        Err(error) => {
+            tracing::warn!(%error, "computers in this network cannot find the server by themselves");
+            None
+        }
+    }
 }
 
 /// What goes on beside the answers, as long as the server runs.

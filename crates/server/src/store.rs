@@ -52,7 +52,8 @@ pub async fn open(site: &Site) -> Result<Opened, Complaint> {
     let master = MasterKey::from_bytes(keys::master_key(site).map_err(|error| complaint_of_key(&error))?);
     let files =
         NativeFiles::open(data_dir).map_err(|error| failed("E-DATA", format!("Cannot open `{shown}`: {error}.")))?;
-    let packs = LocalPacks::open(files, Arc::new(SystemEntropy), master, Limits::SHIPPED)
+    let limits = Limits { reserve_bytes: site.reserve_bytes, ..Limits::SHIPPED };
+    let packs = LocalPacks::open(files, Arc::new(SystemEntropy), master, limits)
         .map_err(|error| failed("E-DATA", format!("Cannot open the packs in `{shown}`: {error}.")))?;
     let meta = open_meta(data_dir)?;
     // Also above those that are named and not there: a lost pack must not be mistaken for a new one.
@@ -60,7 +61,7 @@ pub async fn open(site: &Site) -> Result<Opened, Complaint> {
     last.into_iter().for_each(|last| packs.count_on_from(last));
     let tasks = RuntimeTasks::new(Handle::current());
     let packs = Arc::new(packs);
-    let service = service(meta, Arc::clone(&packs), tasks.clone()).await?;
+    let service = service(meta, Arc::clone(&packs), tasks.clone(), limits).await?;
     Ok(Opened { service, packs, tasks, _lock: lock })
 }
 
@@ -68,7 +69,8 @@ pub async fn open(site: &Site) -> Result<Opened, Complaint> {
 /// must not write packs.
 pub async fn administer(data_dir: &Path) -> Result<DiskService<MemoryBlobs>, Complaint> {
     make_data_dir(data_dir)?;
-    service(open_meta(data_dir)?, Arc::new(MemoryBlobs::new()), RuntimeTasks::new(Handle::current())).await
+    let tasks = RuntimeTasks::new(Handle::current());
+    service(open_meta(data_dir)?, Arc::new(MemoryBlobs::new()), tasks, Limits::SHIPPED).await
 }
 
 fn open_meta(data_dir: &Path) -> Result<Sqlite, Complaint> {
@@ -82,14 +84,19 @@ fn open_meta(data_dir: &Path) -> Result<Sqlite, Complaint> {
     })
 }
 
-async fn service<B: BlobStore>(meta: Sqlite, blobs: Arc<B>, tasks: RuntimeTasks) -> Result<DiskService<B>, Complaint> {
+async fn service<B: BlobStore>(
+    meta: Sqlite,
+    blobs: Arc<B>,
+    tasks: RuntimeTasks,
+    limits: Limits,
+) -> Result<DiskService<B>, Complaint> {
     let parts = Parts {
         meta: Arc::new(meta),
         blobs,
         clock: Arc::new(RuntimeClock::start()),
         entropy: Arc::new(SystemEntropy),
         tasks,
-        limits: Limits::SHIPPED,
+        limits,
         server_version: format!("{} {}", product::SERVER, env!("CARGO_PKG_VERSION")),
     };
     Service::open(parts).await.map_err(|error| complaint_of(&error))
@@ -124,6 +131,7 @@ pub fn complaint_of(error: &ServiceError) -> Complaint {
         ServiceError::BadUserName { .. } | ServiceError::BadPassword(_) => (Exit::Usage, "E-BAD-REQUEST"),
         ServiceError::UnknownUser(_) | ServiceError::UnknownDevice(_) => (Exit::NotFound, "E-NOT-FOUND"),
         ServiceError::AmbiguousDevice { .. } => (Exit::Usage, "E-AMBIGUOUS"),
+        ServiceError::HasAccounts => (Exit::Guard, "E-HAS-ACCOUNTS"),
     };
     let text = error.to_string();
     let mut letters = text.chars();

@@ -1,7 +1,7 @@
 //! Administration: accounts, devices, the connection log. Used by the command line while the server runs, and while it does not.
 
 use skep_blobstore::BlobStore;
-use skep_metastore::{Account, Connection, Device, Drive, MetaStore, Read, StoreError};
+use skep_metastore::{Account, Connection, Device, Drive, MetaStore, Quota, Read, StoreError};
 use skep_platform::{Clock, Entropy, Lane, Tasks, offload};
 use skep_types::{AccountId, DeviceId, DriveId, Seq};
 
@@ -52,6 +52,65 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
             head: Seq::START,
         };
         (account, home)
+    }
+
+    /// Gives the account of that name another one. Its devices stay signed in.
+    pub async fn rename_user(&self, name: &str, new_name: &str) -> Result<(), ServiceError> {
+        check_user_name(new_name)?;
+        let new_name = new_name.to_owned();
+        self.change_user(name, move |account| account.name = new_name).await.map(drop)
+    }
+
+    /// Gives the account of that name another password. Its devices stay signed in.
+    pub async fn set_password(&self, name: &str, password: &str) -> Result<(), ServiceError> {
+        check_password(password)?;
+        let parts = &self.inner.parts;
+        let (salt, secret) = (parts.entropy.bytes(), password.to_owned());
+        let hash = offload(&parts.tasks, Lane::Hash, move || password::hash(&secret, &salt)).await?;
+        self.change_user(name, move |account| account.password_hash = Some(hash)).await.map(drop)
+    }
+
+    /// Lets the account of that name be used, or not: then what its devices have under way in this process ends at once.
+    pub async fn set_disabled(&self, name: &str, disabled: bool) -> Result<AccountId, ServiceError> {
+        let account = self.change_user(name, move |account| account.disabled = disabled).await?;
+        if disabled {
+            for device in self.read(move |read| read.devices(account)).await? {
+                self.inner.sessions.revoke(device.id);
+            }
+        }
+        Ok(account)
+    }
+
+    async fn change_user(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut Account) + Send + 'static,
+    ) -> Result<AccountId, ServiceError> {
+        let wanted = name.to_owned();
+        let changed = self.write(move |tx| {
+            let Some(mut account) = tx.account_by_name(&wanted)? else { return Ok(None) };
+            change(&mut account);
+            tx.put_account(&account).map(|()| Some(account.id))
+        });
+        changed.await?.ok_or_else(|| ServiceError::UnknownUser(name.to_owned()))
+    }
+
+    /// Sets how much an account may keep; `None`: as much as the disk takes.
+    pub async fn set_quota(&self, name: &str, limit_bytes: Option<u64>) -> Result<Quota, ServiceError> {
+        let wanted = name.to_owned();
+        let quota = self.write(move |tx| match tx.account_by_name(&wanted)? {
+            Some(account) => {
+                tx.put_quota(account.id, limit_bytes)?;
+                tx.quota(account.id).map(Some)
+            }
+            None => Ok(None),
+        });
+        quota.await?.ok_or_else(|| ServiceError::UnknownUser(name.to_owned()))
+    }
+
+    /// How much an account may keep, and does.
+    pub async fn quota(&self, account: AccountId) -> Result<Quota, ServiceError> {
+        self.read(move |read| read.quota(account)).await
     }
 
     /// Signs a device out: its token no longer counts, its open feeds and calls in this process end at once. Doing it twice is no error.
@@ -139,7 +198,8 @@ fn devices_called(read: &(impl Read + ?Sized), name_or_id: &str) -> Result<Vec<D
     Ok(if active.is_empty() { revoked } else { active })
 }
 
-fn check_user_name(name: &str) -> Result<(), ServiceError> {
+/// Whether a login name can be one.
+pub(crate) fn check_user_name(name: &str) -> Result<(), ServiceError> {
     let bad = |reason| Err(ServiceError::BadUserName { name: name.to_owned(), reason });
     match name.chars().count() {
         0 => return bad("it is empty"),
@@ -155,7 +215,8 @@ fn check_user_name(name: &str) -> Result<(), ServiceError> {
     Ok(())
 }
 
-fn check_password(password: &str) -> Result<(), ServiceError> {
+/// Whether a password can be one.
+pub(crate) fn check_password(password: &str) -> Result<(), ServiceError> {
     if password.chars().count() < PASSWORD_CHARS_MIN {
         return Err(ServiceError::BadPassword("it has fewer than 8 characters"));
     }

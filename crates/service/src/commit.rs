@@ -17,6 +17,7 @@ use crate::counters::Counters;
 use crate::error::{gone_refusal, signed_out, store_refusal};
 use crate::hub::{Hub, Published};
 use crate::intake::{Complete, Purpose, Received, SmallBlock, put_manifest, put_rows};
+use crate::room;
 use crate::session::{Session, may_call};
 
 /// Commits that wait for the writer; more wait at their connections.
@@ -57,7 +58,7 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         if commit.drive != hub.drive {
             return Err(bad_request("the operations are for another drive than the request"));
         }
-        if commit.id.device() != session.device {
+        if ![session.device, session.device.by_hand()].contains(&commit.id.device()) {
             return Err(bad_request("the id of the commit belongs to another device"));
         }
         self.make_durable(&mut received).await?;
@@ -112,11 +113,16 @@ fn decide_batch(meta: &impl MetaStore, queued: &[Queued], now: Timestamp, limits
 /// One commit within the transaction: its chunks, its manifests, its entries. What a refusal leaves behind is at most leased chunks.
 fn apply(tx: &mut dyn Write, queued: &Queued, now: Timestamp, limits: &Limits) -> Result<Outcome, StoreError> {
     let (drive, device) = (queued.hub.drive, queued.session.device);
+    // The device itself, or a person at it: for the rules they are two.
+    let author = queued.commit.id.device();
     // Decided anew here: a revocation that another process made must not be overtaken.
     if !may_call(tx, device)? {
         return Ok(Outcome::Refused(signed_out()));
     }
     if let Err(refusal) = check_sizes(&queued.commit, &queued.received) {
+        return Ok(Outcome::Refused(refusal));
+    }
+    if let Some(refusal) = room::rows_in_quota(tx, (queued.hub.owner, drive), &queued.received.rows)? {
         return Ok(Outcome::Refused(refusal));
     }
     let lease = now.plus_milliseconds(limits.lease_ms);
@@ -132,7 +138,7 @@ fn apply(tx: &mut dyn Write, queued: &Queued, now: Timestamp, limits: &Limits) -
             }
         }
     }
-    let decision = decide(&queued.commit, device, now, &*tx.view(drive)?, limits);
+    let decision = decide(&queued.commit, author, now, &*tx.view(drive)?, limits);
     let Ok(decision) = decision else {
         // The view's failure is reported by the call that follows it.
         tx.drive(drive)?;

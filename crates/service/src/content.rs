@@ -8,7 +8,7 @@ use skep_blobstore::{BlobError, BlobStore, RecordPlace};
 use skep_content::Block;
 use skep_metastore::{ChunkRow, MetaStore};
 use skep_platform::{Clock, Entropy, Lane, Tasks, offload};
-use skep_protocol::{Code, ErrorReply, Frame, FrameKind, FrameStream, ManifestFrame, Reply};
+use skep_protocol::{Code, ErrorReply, Frame, FrameKind, FrameStream, ManifestFrame, Needs, Reply};
 use skep_types::{ChunkId, ListId};
 
 use crate::Service;
@@ -16,6 +16,7 @@ use crate::answer::{Frames, no_more, reply};
 use crate::error::{blob_refusal, gone_refusal, signed_out};
 use crate::hub::Hub;
 use crate::intake::Purpose;
+use crate::room;
 use crate::service::lock;
 use crate::session::{Session, may_call};
 
@@ -49,12 +50,12 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         &self,
         session: &Arc<Session>,
         hub: Arc<Hub>,
-        chunks: Vec<ChunkId>,
+        (chunks, needs): (Vec<ChunkId>, Option<Needs>),
         mut body: FrameStream,
     ) -> Result<Frames, ErrorReply> {
         no_more(&mut body).await?;
         self.check_count(chunks.len(), self.inner.parts.limits.chunk_query_max)?;
-        let (drive, device) = (hub.drive, session.device);
+        let (drive, device, owner) = (hub.drive, session.device, hub.owner);
         let (now, lease_ms) = (self.inner.parts.clock.now(), self.inner.parts.limits.lease_ms);
         let (enough, lease) = (now.plus_milliseconds(lease_ms / 4 * 3), now.plus_milliseconds(lease_ms));
         let chunks = Arc::new(chunks);
@@ -65,10 +66,24 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
             }
             let rows = read.chunk_rows(drive, &asked)?;
             let ends = rows.iter().flatten().any(|row| !row.damaged && row.lease < enough);
-            let lacks = asked.iter().zip(&rows).filter(|(_, row)| row.is_none_or(|row| row.damaged));
-            Ok(Some((ends, lacks.map(|(chunk, _)| *chunk).collect())))
+            let lacks: Vec<bool> = rows.iter().map(|row| row.is_none_or(|row| row.damaged)).collect();
+            let bytes = needs.map_or(0, |needs| needed(&needs, &lacks));
+            let refusal = room::in_quota(read, owner, bytes)?;
+            let lacks = asked.iter().zip(lacks).filter(|(_, lacks)| *lacks);
+            Ok(Some((ends, bytes, refusal, lacks.map(|(chunk, _)| *chunk).collect())))
         });
-        let (ends, lacks): (bool, Vec<ChunkId>) = answer.await?.ok_or_else(signed_out)?;
+        let (ends, bytes, refusal, lacks): (bool, u64, Option<ErrorReply>, Vec<ChunkId>) =
+            answer.await?.ok_or_else(signed_out)?;
+        // Said before anything is sent, rather than after most of it.
+        if let Some(refusal) = refusal {
+            return Err(refusal);
+        }
+        if bytes > 0 {
+            let (blobs, reserve_bytes) = (Arc::clone(&self.inner.parts.blobs), self.inner.parts.limits.reserve_bytes);
+            let room =
+                offload(&self.inner.parts.tasks, Lane::Disk, move || room::on_disk(&*blobs, reserve_bytes, bytes));
+            room.await.map_err(gone_refusal)??;
+        }
         if !ends {
             return Ok(reply(&Reply::Lacks { chunks: lacks }));
         }
@@ -179,6 +194,13 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         }
         Err(ErrorReply::new(Code::TooLarge, format!("{count} ids in one request, at most {count_max} are taken")))
     }
+}
+
+/// Plain bytes that will be sent, if these chunks are lacking; 0 if nothing is.
+fn needed(needs: &Needs, lacks: &[bool]) -> u64 {
+    let lengths = needs.lengths.iter().zip(lacks).filter(|(_, lacks)| **lacks);
+    let lacking: u64 = lengths.map(|(length, _)| u64::from(*length)).sum();
+    if lacking == 0 { 0 } else { lacking.saturating_add(needs.besides) }
 }
 
 /// What a download could not read.

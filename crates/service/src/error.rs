@@ -29,6 +29,9 @@ pub enum ServiceError {
     /// Not a password that this server takes.
     #[error("the password cannot be used: {0}")]
     BadPassword(&'static str),
+    /// There are accounts, so there is no first one to make.
+    #[error("this server has accounts already")]
+    HasAccounts,
     /// No account has that name.
     #[error("there is no user `{0}`")]
     UnknownUser(String),

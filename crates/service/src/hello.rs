@@ -40,6 +40,7 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
             drives,
             features: Vec::new(),
             server_version: self.inner.parts.server_version.clone(),
+            time: Some(self.inner.parts.clock.now()),
         }))
     }
 

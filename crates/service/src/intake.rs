@@ -18,6 +18,7 @@ use crate::Service;
 use crate::error::{blob_refusal, body_refusal, gone_refusal, signed_out};
 use crate::hub::Hub;
 use crate::pins::Pin;
+use crate::room;
 use crate::session::{Session, may_call};
 
 /// Blocks of one body that are verified or written at the same time.
@@ -56,6 +57,9 @@ pub(crate) struct SmallBlock {
     /// What it holds.
     pub(crate) chunks: Vec<ChunkId>,
 }
+
+/// Chunks and where they lie.
+pub(crate) type Rows = [(ChunkId, ChunkPlace)];
 
 /// What came in a body and is not in the metadata store yet.
 #[derive(Debug, Default)]
@@ -154,14 +158,17 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         if rows.is_empty() && manifests.is_empty() {
             return Ok(());
         }
-        let (device, drive) = (session.device, hub.drive);
+        let (device, drive, owner) = (session.device, hub.drive, hub.owner);
         self.inner.log.counters.received(&rows);
         let lease = self.inner.parts.clock.now().plus_milliseconds(self.inner.parts.limits.lease_ms);
         let entered = self.write(move |tx| {
             // Held until the rows are written, also if the caller goes away meanwhile.
             let _pins = pins;
             if !may_call(tx, device)? {
-                return Ok(None);
+                return Ok(Err(signed_out()));
+            }
+            if let Some(refusal) = room::rows_in_quota(tx, (owner, drive), &rows)? {
+                return Ok(Err(refusal));
             }
             put_rows(tx, drive, &rows, lease)?;
             let mut incomplete = Vec::new();
@@ -170,9 +177,9 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
                     incomplete.push((list, manifest));
                 }
             }
-            Ok(Some(incomplete))
+            Ok(Ok(incomplete))
         });
-        received.manifests = entered.await?.ok_or_else(signed_out)?;
+        received.manifests = entered.await??;
         Ok(())
     }
 
@@ -189,9 +196,12 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         });
         let block = verified.await.map_err(gone_refusal)??;
         let (blobs, pins) = (Arc::clone(&self.inner.parts.blobs), Arc::clone(&self.inner.pins));
-        let appended = offload(&self.inner.parts.tasks, Lane::Disk, move || match blobs.append(&block) {
-            Ok(record) => Ok(Stored::new(&block, record, pins.pin(record.pack))),
-            Err(error) => Err(blob_refusal(&error)),
+        let appended = offload(&self.inner.parts.tasks, Lane::Disk, move || {
+            room::on_disk(&*blobs, limits.reserve_bytes, block.bytes.len() as u64)?;
+            match blobs.append(&block) {
+                Ok(record) => Ok(Stored::new(&block, record, pins.pin(record.pack))),
+                Err(error) => Err(blob_refusal(&error)),
+            }
         });
         appended.await.map_err(gone_refusal)?
     }
@@ -304,12 +314,7 @@ fn parse_commit(frame: &Frame, limits: &Limits) -> Result<Commit, ErrorReply> {
 }
 
 /// Lets a drive hold chunks that are durable.
-pub(crate) fn put_rows(
-    tx: &mut dyn Write,
-    drive: DriveId,
-    rows: &[(ChunkId, ChunkPlace)],
-    lease: Timestamp,
-) -> Result<(), StoreError> {
+pub(crate) fn put_rows(tx: &mut dyn Write, drive: DriveId, rows: &Rows, lease: Timestamp) -> Result<(), StoreError> {
     rows.iter().try_for_each(|(chunk, place)| tx.put_chunk(drive, *chunk, place, lease))
 }
 

@@ -118,7 +118,10 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
     }
 
     /// Runs a job that hashes a password, not more than a few at once; the job counts until it ends, also if its caller goes away.
-    async fn hash_job<R: Send + 'static>(&self, job: impl FnOnce() -> R + Send + 'static) -> Result<R, ErrorReply> {
+    pub(crate) async fn hash_job<R: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, ErrorReply> {
         let permit = Arc::clone(&self.inner.joins.hashes).acquire_owned().await;
         let permit = permit.expect("the semaphore is never closed");
         let done = offload(&self.inner.parts.tasks, Lane::Hash, move || {

@@ -12,6 +12,7 @@ use tokio::sync::{broadcast, mpsc};
 
 use crate::ServiceError;
 use crate::answer::{Frames, bytes_of, no_more};
+use crate::codes::{CodeDesk, Finish};
 use crate::commit::{COMMITS_WAITING_MAX, Queued, write_commits};
 use crate::connections::{CallRecord, ConnectionLog, WorthALine};
 use crate::counters::Figures;
@@ -59,6 +60,7 @@ pub(crate) struct Inner<M, B, C, E, T> {
     pub(crate) hubs: Hubs,
     pub(crate) log: Arc<ConnectionLog>,
     pub(crate) joins: JoinGate,
+    pub(crate) codes: CodeDesk,
     pub(crate) pins: Arc<Pins>,
     /// Until this monotonic millisecond a device may be taking a snapshot.
     pub(crate) paging_until_ms: Arc<AtomicU64>,
@@ -86,9 +88,10 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         let (meta, clock, tasks) = (Arc::clone(&parts.meta), Arc::clone(&parts.clock), parts.tasks.clone());
         let writer = write_commits(queue, meta, clock, tasks, parts.limits, Arc::clone(&log.counters));
         parts.tasks.spawn("commit writer", writer);
-        let (sessions, hubs, joins) = (Sessions::default(), Hubs::default(), JoinGate::default());
+        let (sessions, hubs) = (Sessions::default(), Hubs::default());
+        let (joins, codes) = (JoinGate::default(), CodeDesk::default());
         let (pins, paging_until_ms) = (Arc::default(), Arc::default());
-        let inner = Inner { parts, generation, sessions, hubs, log, joins, pins, paging_until_ms, commits };
+        let inner = Inner { parts, generation, sessions, hubs, log, joins, codes, pins, paging_until_ms, commits };
         Ok(Service { inner: Arc::new(inner) })
     }
 
@@ -134,6 +137,19 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
                 no_more(&mut body).await?;
                 return self.connect_new_device(&id, device, drive, peer, record).await;
             }
+            Request::StartCode { locator, message } => {
+                no_more(&mut body).await?;
+                return self.start_code(locator, &message, peer).await;
+            }
+            Request::ProveCode { exchange, proof } => {
+                no_more(&mut body).await?;
+                return self.prove_code(exchange, &proof, peer).await;
+            }
+            Request::FinishCode { exchange, device, user, password, drive } => {
+                no_more(&mut body).await?;
+                let finish = Finish { exchange, device, user, password, drive };
+                return self.finish_code(finish, record).await;
+            }
             other => other,
         };
         let session = session.ok_or_else(signed_out)?;
@@ -149,16 +165,25 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         mut body: FrameStream,
     ) -> Result<Frames, ErrorReply> {
         match request {
-            Request::Join { .. } | Request::NewAccount { .. } | Request::NewDevice { .. } => {
-                Err(ErrorReply::new(Code::BadRequest, "joining needs no token"))
-            }
+            Request::Join { .. }
+            | Request::NewAccount { .. }
+            | Request::NewDevice { .. }
+            | Request::StartCode { .. }
+            | Request::ProveCode { .. }
+            | Request::FinishCode { .. } => Err(ErrorReply::new(Code::BadRequest, "joining needs no token")),
+            Request::MakeCode => self.make_code(session, body).await,
+            Request::Profile => self.profile(session, body).await,
+            Request::Rename { user } => self.rename(session, user, body).await,
+            Request::ChangePassword { old, new } => self.change_password(session, old, new, body).await,
+            Request::Devices => self.own_devices(session, body).await,
+            Request::SignOut { device } => self.sign_out(session, device, body).await,
             Request::CheckId { id } => self.check_id(session, &id, body).await,
             Request::ReplaceId { id } => self.replace_id(session, &id, body).await,
             Request::Hello { client_version, .. } => self.hello(session, client_version, body).await,
             Request::Commit { drive } => self.commit(session, self.drive_of(session, drive).await?, &mut body).await,
             Request::Upload { drive } => self.upload(session, self.drive_of(session, drive).await?, &mut body).await,
-            Request::Lacks { drive, chunks } => {
-                self.lacks(session, self.drive_of(session, drive).await?, chunks, body).await
+            Request::Lacks { drive, chunks, needs } => {
+                self.lacks(session, self.drive_of(session, drive).await?, (chunks, needs), body).await
             }
             Request::Fetch { drive, chunks } => self.fetch(self.drive_of(session, drive).await?, chunks, body).await,
             Request::Manifests { drive, lists } => {
@@ -169,6 +194,16 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
                 self.snapshot(self.drive_of(session, drive).await?, after, body).await
             }
             Request::Head { drive } => self.head(self.drive_of(session, drive).await?, body).await,
+            Request::Find { drive, path } => self.find(self.drive_of(session, drive).await?, path, body).await,
+            Request::History { drive, node, before } => {
+                self.history(self.drive_of(session, drive).await?, node, before, body).await
+            }
+            Request::Trash { drive, search, from } => {
+                self.trash(self.drive_of(session, drive).await?, search, from, body).await
+            }
+            Request::Pasts { drive, directory, at, then, after } => {
+                self.pasts(self.drive_of(session, drive).await?, directory, at, (then, after), body).await
+            }
         }
     }
 
@@ -284,6 +319,15 @@ fn name_of(request: &Request) -> (&'static str, WorthALine) {
         Request::Join { .. } => ("join", WorthALine::Always),
         Request::NewAccount { .. } => ("new_user", WorthALine::Always),
         Request::NewDevice { .. } => ("new_client", WorthALine::Always),
+        Request::StartCode { .. } => ("start_code", WorthALine::Always),
+        Request::ProveCode { .. } => ("prove_code", WorthALine::WhenItFails),
+        Request::FinishCode { .. } => ("finish_code", WorthALine::Always),
+        Request::MakeCode => ("make_code", WorthALine::Always),
+        Request::Profile => ("profile", WorthALine::WhenItFails),
+        Request::Rename { .. } => ("rename", WorthALine::Always),
+        Request::ChangePassword { .. } => ("change_password", WorthALine::Always),
+        Request::Devices => ("devices", WorthALine::WhenItFails),
+        Request::SignOut { .. } => ("sign_out", WorthALine::Always),
         Request::CheckId { .. } => ("check_id", WorthALine::WhenItFails),
         Request::ReplaceId { .. } => ("replace_id", WorthALine::Always),
         Request::Hello { .. } => ("hello", WorthALine::Always),
@@ -295,5 +339,9 @@ fn name_of(request: &Request) -> (&'static str, WorthALine) {
         Request::Entries { .. } => ("entries", WorthALine::WhenItFails),
         Request::Snapshot { .. } => ("snapshot", WorthALine::WhenItFails),
         Request::Head { .. } => ("head", WorthALine::WhenItFails),
+        Request::Find { .. } => ("find", WorthALine::WhenItFails),
+        Request::History { .. } => ("history", WorthALine::WhenItFails),
+        Request::Trash { .. } => ("trash", WorthALine::WhenItFails),
+        Request::Pasts { .. } => ("pasts", WorthALine::WhenItFails),
     }
 }

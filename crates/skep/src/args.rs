@@ -10,8 +10,6 @@ use skep_platform::talk::{Complaint, Exit, nearest};
 use skep_protocol::Fingerprint;
 use skep_types::product;
 
-use crate::link::ServerAddress;
-
 /// Your files, on your server.
 #[derive(Debug, Parser)]
 #[command(name = "skep", version, max_term_width = 100, disable_help_subcommand = true)]
@@ -56,6 +54,7 @@ pub enum Colour {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Connect this computer to a server.
+    #[command(after_help = JOIN_EXAMPLES)]
     Join(JoinArgs),
     /// Connect this computer in the classic form, and keep the folder synced until it is stopped.
     ///
@@ -109,6 +108,35 @@ pub enum Command {
     Pause(PauseArgs),
     /// Go on after a pause.
     Resume,
+    /// The versions of a file, also of a deleted one, the newest first.
+    ///
+    /// Versions are kept on the server: each has a number, and `skep restore` and `skep get` take it. Below them, numbered `safe1`,
+    /// `safe2`, …: files of that name that had to give way on this computer and that are in no version (`.skep/trash`, some days).
+    #[command(after_help = "Exit codes: 0 done, 3 server not reachable, 4 no such file, now or in the trash.")]
+    History(HistoryArgs),
+    /// Bring back an old version of a file, or a deleted file or directory.
+    ///
+    /// An old version becomes the newest one; what is there now stays a version, so nothing is lost and the next `restore` undoes it. A
+    /// deleted file comes back with its history, where it was; if something else has its name, as `name (restored)`.
+    #[command(after_help = RESTORE_EXAMPLES)]
+    Restore(RestoreArgs),
+    /// Get a copy of a file as it is or was, without changing anything.
+    #[command(after_help = GET_EXAMPLES)]
+    Get(GetArgs),
+    /// What was deleted and can be brought back.
+    ///
+    /// Without a command: lists it, the last deleted first.
+    Trash {
+        /// What to do.
+        #[command(subcommand)]
+        command: Option<TrashCommand>,
+    },
+    /// Set a directory back to how it was at some time, with all that is in it.
+    ///
+    /// What was deleted since comes back, what was changed returns to its older version, name and place, what was made since goes to
+    /// the trash. All of it are new versions, so a rewind can be undone by another one.
+    #[command(after_help = REWIND_EXAMPLES)]
+    Rewind(RewindArgs),
     /// What happened on this computer: sent, received, deleted, two versions, problems, connections.
     ///
     /// Reads `activity.log` in the client's home, so it works while the background service is off; --follow needs the service.
@@ -122,6 +150,26 @@ pub enum Command {
     Daemon(DaemonCommand),
     /// As whom, and as which device, this computer is signed in.
     Whoami,
+    /// Your account: user name, since when, what signs in to it.
+    Profile {
+        /// Give it this user name from now on.
+        #[arg(long, value_name = "NEW")]
+        name: Option<String>,
+    },
+    /// Change your password. Computers stay signed in.
+    Passwd {
+        /// Read the present password and the new one from standard input, each on a line.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Sign this computer out. Its folder stays as it is.
+    Logout,
+    /// The computers of your account.
+    Devices {
+        /// List them if nothing is said.
+        #[command(subcommand)]
+        command: Option<DevicesCommand>,
+    },
     /// Check everything: configuration, folder, service, server, disk; and say what to do.
     ///
     /// Exit codes: 0 all well, 8 something is to be done.
@@ -154,6 +202,121 @@ pub struct LsArgs {
     /// Directories below, too.
     #[arg(long, short = 'R')]
     pub recursive: bool,
+}
+
+const RESTORE_EXAMPLES: &str = "\
+Examples:
+  skep restore report.odt --version 412        as `skep history report.odt` numbers them
+  skep restore report.odt --at \"yesterday 18:00\"
+  skep restore report.odt                      it was deleted: the last version comes back
+  skep restore --trash report.odt              another report.odt is there by now: the deleted one comes back beside it
+
+Exit codes: 0 done, 2 say which version, 3 server not reachable, 4 nothing to restore.";
+
+const GET_EXAMPLES: &str = "\
+Examples:
+  skep get report.odt --version 412 -o old.odt
+  skep get notes.txt --at 2h -o - | diff - notes.txt
+
+Exit codes: 0 done, 3 server not reachable, 4 no such version, 9 OUT is there already.";
+
+const REWIND_EXAMPLES: &str = "\
+Examples:
+  skep rewind Project --at \"yesterday 18:00\" --dry-run    what would change
+  skep rewind Project --at 2026-11-18T12:00
+
+Exit codes: 0 done, 3 server not reachable, 4 no such directory, or so old a time is not kept, 8 not all could be done.";
+
+/// Of which file to tell the versions.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct HistoryArgs {
+    /// Where it is or was: in the synced folder, or `skep:/Path` from the folder down.
+    pub path: PathBuf,
+    /// So many versions at most.
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 50)]
+    pub lines: usize,
+}
+
+/// Which version of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct WhichVersion {
+    /// The one of this number, as `skep history` shows it.
+    #[arg(long, value_name = "N", value_parser = parse_version, conflicts_with = "at")]
+    pub version: Option<WhichNumber>,
+    /// The one that was there at this time: `18:00`, `"yesterday 18:00"`, `2026-11-18T12:00`, `2h`.
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
+}
+
+/// A number of `skep history`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhichNumber {
+    /// `412`: a version on the server.
+    Version(u64),
+    /// `safe1`: one in the safe of this computer.
+    Safe(usize),
+}
+
+/// What to bring back.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct RestoreArgs {
+    /// Where it is or was: in the synced folder, or `skep:/Path` from the folder down.
+    pub path: PathBuf,
+    /// Of several.
+    #[command(flatten)]
+    pub which: WhichVersion,
+    /// What was deleted, although something of that name is there.
+    #[arg(long, conflicts_with_all = ["version", "at"])]
+    pub trash: bool,
+}
+
+/// What to get.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct GetArgs {
+    /// Where it is or was: in the synced folder, or `skep:/Path` from the folder down.
+    pub path: PathBuf,
+    /// Of several; without: the present one.
+    #[command(flatten)]
+    pub which: WhichVersion,
+    /// To where; `-` is standard output.
+    #[arg(long, short, value_name = "OUT")]
+    pub output: PathBuf,
+}
+
+/// What to do with the trash.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum TrashCommand {
+    /// List what was deleted, the last first.
+    Ls {
+        /// Only what has this in its name; beneath deleted directories too.
+        #[arg(long, value_name = "TEXT")]
+        search: Option<String>,
+        /// So many at most.
+        #[arg(long, short = 'n', value_name = "N", default_value_t = 100)]
+        lines: usize,
+        /// The safe of this computer instead: files that had to give way here (`.skep/trash`).
+        #[arg(long, conflicts_with = "search")]
+        safe: bool,
+    },
+    /// Bring deleted files and directories back; the same as `skep restore --trash`.
+    Restore {
+        /// Where they were, as `skep trash ls` shows it.
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+    },
+}
+
+/// What to set back.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct RewindArgs {
+    /// Which directory of the synced folder; the folder itself is one.
+    pub path: PathBuf,
+    /// To how it was at this time: `18:00`, `"yesterday 18:00"`, `2026-11-18T12:00`, `2h`.
+    #[arg(long, value_name = "TIME")]
+    pub at: String,
+    /// Only say what would change.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 const COMPLETIONS_EXAMPLES: &str = "\
@@ -276,15 +439,27 @@ pub enum KeepWhich {
     Newest,
 }
 
+const JOIN_EXAMPLES: &str = "\
+Examples:
+  skep join 7Q4K-92MD                        a code from `skep devices add`, in the same network
+  skep join attic.example.org 7Q4K-92MD      the same from anywhere
+  skep join attic.example.org --user maya    by name and password
+
+Exit codes: 0 done, 2 mistyped, 3 no server found or reachable, 6 the code or the password does not count,
+9 refused by a guard (connected already, other server key, folder of another account): nothing was changed.";
+
 /// How to join.
 #[derive(Debug, Args)]
 pub struct JoinArgs {
-    /// The server: `https://HOST[:PORT]` or `HOST[:PORT]`.
-    #[arg(value_name = "SERVER")]
-    pub server: ServerAddress,
-    /// Login name.
+    /// A code, found in this network; or the server: `https://HOST[:PORT]` or `HOST[:PORT]`; or a link with both.
+    #[arg(value_name = "SERVER|CODE|LINK")]
+    pub to: String,
+    /// A code, if the server comes first; `-` reads it from standard input, where no other user sees it.
+    #[arg(value_name = "CODE")]
+    pub code: Option<String>,
+    /// Login name: to sign in with, or that of the account which the code makes.
     #[arg(long, value_name = "NAME")]
-    pub user: String,
+    pub user: Option<String>,
     /// Read the password from standard input, up to the first line's end.
     #[arg(long)]
     pub password_stdin: bool,
@@ -342,6 +517,24 @@ pub struct ConnectArgs {
 pub enum AccountIdCommand {
     /// Make another one and print it; the old one lets no computer in any more. Computers that are connected stay so.
     Replace,
+}
+
+/// What to do with the computers of the account.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum DevicesCommand {
+    /// List them.
+    Ls,
+    /// Print a code by which another computer joins: `skep join CODE` there. It counts once, for 15 minutes.
+    Add {
+        /// Also as a QR code, where that is not shown anyway.
+        #[arg(long)]
+        qr: bool,
+    },
+    /// Sign another computer out at once. Its files stay where they are.
+    Revoke {
+        /// Its name or id.
+        device: String,
+    },
 }
 
 /// What to do about syncing.
@@ -459,6 +652,14 @@ fn parse_time(text: &str) -> Result<Duration, String> {
     number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(wrong)
 }
 
+fn parse_version(text: &str) -> Result<WhichNumber, String> {
+    let wrong = || format!("`{text}` is no version; write its number as `skep history` shows it, such as 412 or safe1");
+    match text.strip_prefix("safe") {
+        Some(number) => number.parse().ok().filter(|number| *number > 0).map(WhichNumber::Safe).ok_or_else(wrong),
+        None => text.parse().map(WhichNumber::Version).map_err(|_| wrong()),
+    }
+}
+
 fn parse_clock(text: &str) -> Result<jiff::civil::Time, String> {
     let wrong = || format!("`{text}` is no time of day; write it as 18:00");
     let (hour, minute) = text.split_once(':').ok_or_else(wrong)?;
@@ -493,6 +694,15 @@ mod tests {
             "skep --home H status --json --check",
             "skep status a/b.txt --home H",
             "skep --home H sync wait --timeout 60s",
+            "skep join 7Q4K-92MD",
+            "skep --home H join attic:7537 7Q4K-92MD --user maya --password-stdin --dir D --no-daemon",
+            "skep join attic -",
+            "skep devices",
+            "skep devices add --json",
+            "skep devices revoke laptop",
+            "skep profile --name maya",
+            "skep passwd --password-stdin",
+            "skep logout",
             "skep whoami --json",
             "skep --home H connect 127.0.0.1 7537 DIR",
             "skep --home H connect 127.0.0.1 7537 DIR 30 7Q4K-92MD",
@@ -504,6 +714,19 @@ mod tests {
             "skep pause --for 2h",
             "skep pause --until 18:00",
             "skep resume",
+            "skep history a/b.txt",
+            "skep history skep:/a/b.txt -n 5 --json",
+            "skep restore a",
+            "skep restore a --version 12",
+            "skep restore a --version safe1",
+            "skep restore a --at yesterday",
+            "skep restore --trash a",
+            "skep get a --version 3 -o OUT",
+            "skep trash",
+            "skep trash ls --search budget",
+            "skep trash ls --safe",
+            "skep trash restore a b",
+            "skep rewind a --at 2h --dry-run",
             "skep doctor --json",
             "skep daemon restart",
             "skep daemon install --print",
@@ -533,6 +756,11 @@ mod tests {
             "skep sync wait --timeout 5",
             "skep join x --user m --fingerprint 12",
             "skep connect attic DIR",
+            "skep restore a --version x",
+            "skep restore a --version safe0",
+            "skep restore a --version 1 --at 2h",
+            "skep get a --version 1",
+            "skep rewind a",
         ] {
             assert_eq!(parsed(line).unwrap_err().exit, Exit::Usage, "{line}");
         }

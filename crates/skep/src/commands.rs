@@ -16,7 +16,10 @@ use crate::home::Home;
 use crate::link::HttpLink;
 use crate::names::{self, NameText};
 use crate::status::{SCHEMA, StatusAnswer, exit_of_wait};
-use crate::{activity, conflicts, connect, daemon, doctor, holds, join, ls, pause, remote, terminal};
+use crate::{
+    account, activity, conflicts, connect, daemon, devices, doctor, get, history, holds, join, ls, pause, remote,
+    restore, rewind, terminal, trash,
+};
 
 /// A daemon that was asked to wait answers a little after the time is up, if it is well.
 const WAIT_ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -37,6 +40,11 @@ pub async fn carry_out(command: Command, global: &Global) -> Result<Exit, Compla
         Command::Holds { command } => holds::holds(global, command).await,
         Command::Sync(SyncCommand::Apply(args)) => holds::approve(global, args).await,
         Command::Log(args) => activity::log(global, &args).await,
+        Command::History(args) => history::history(global, &args).await,
+        Command::Restore(args) => restore::restore(global, &args).await,
+        Command::Get(args) => get::get(global, &args).await,
+        Command::Trash { command } => trash::trash(global, command).await,
+        Command::Rewind(args) => rewind::rewind(global, &args).await,
         Command::Pause(args) => pause::pause(global, &args).await,
         Command::Resume => pause::resume(global).await,
         Command::Status { path: Some(path), .. } => status_of(global, &path).await,
@@ -44,6 +52,10 @@ pub async fn carry_out(command: Command, global: &Global) -> Result<Exit, Compla
         Command::Sync(SyncCommand::Wait { timeout }) => wait(global, timeout).await,
         Command::Daemon(command) => daemon::daemon(command, global).await,
         Command::Whoami => whoami(global).await,
+        Command::Profile { name } => account::profile(global, name).await,
+        Command::Passwd { password_stdin } => account::passwd(global, password_stdin).await,
+        Command::Logout => account::logout(global).await,
+        Command::Devices { command } => devices::devices(global, command).await,
         Command::Doctor { verify } => doctor::doctor(global, verify).await,
         Command::Version => version(global),
         Command::Completions { shell } => terminal::print(&args::completions(shell)).map(|()| Exit::Done),

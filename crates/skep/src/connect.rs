@@ -199,7 +199,7 @@ fn refused(complaint: Complaint, wanted: &Wanted, local: &Path, shown: Option<Dr
             let what = format!("{server} does not make accounts for those who ask, and no ACCOUNT_ID was given.");
             Complaint::new(Exit::NotAllowed, code, what).hint(
                 "Give the id of an account:   skep connect SERVER PORT DIR ACCOUNT_ID\n\
-                 Or join by name and password:   skep join SERVER --user NAME\n\
+                 Or join by a code:   skep join SERVER CODE\n\
                  Or have the server started with --open.",
             )
         }
@@ -214,7 +214,8 @@ fn refused(complaint: Complaint, wanted: &Wanted, local: &Path, shown: Option<Dr
     }
 }
 
-fn folder_of_another(local: &Path) -> Complaint {
+/// The folder shows a drive that is not the account's.
+pub(crate) fn folder_of_another(local: &Path) -> Complaint {
     let shown = local.display();
     let what = format!("`{shown}` is a folder of another account, or of this one under an id that was not given.");
     Complaint::new(Exit::Guard, "E-OTHER-ACCOUNT", what).hint(format!(

@@ -156,7 +156,8 @@ pub async fn start(home: &Home, global: &Global) -> Result<Exit, Complaint> {
     say(global, "The background service is running.")
 }
 
-async fn stop(home: &Home, global: &Global) -> Result<Exit, Complaint> {
+/// Stops the daemon, if it runs, and waits until it is gone.
+pub async fn stop(home: &Home, global: &Global) -> Result<Exit, Complaint> {
     let Some(mut daemon) = DaemonConnection::open(home).await else {
         return say(global, "The background service is off already.");
     };

@@ -8,7 +8,7 @@ use serde_json::json;
 use skep_platform::own_files;
 use skep_platform::talk::{Complaint, Exit};
 use skep_protocol::Reply;
-use skep_types::Limits;
+use skep_types::{Limits, Timestamp};
 
 use crate::args::Global;
 use crate::commands::print_json;
@@ -17,10 +17,12 @@ use crate::home::{Config, Home};
 use crate::link::HttpLink;
 use crate::names::printable;
 use crate::status::{SCHEMA, StatusAnswer, bytes_text, counted};
-use crate::{daemon, engine, remote, terminal};
+use crate::{clock, daemon, engine, remote, terminal};
 
 /// With less room than this, a folder soon cannot take what comes.
 const FREE_BYTES_MIN: u64 = 1_000_000_000;
+/// Clocks that are further apart tell people wrong times.
+const CLOCK_OFF_MAX_MS: i64 = 5_000;
 /// How many directories a person may watch.
 const WATCH_LIMIT: &str = "/proc/sys/fs/inotify/max_user_watches";
 
@@ -75,7 +77,7 @@ pub async fn doctor(global: &Global, verify: bool) -> Result<Exit, Complaint> {
             if verify {
                 checks.push(Check::of("content", content(&home).await));
             }
-            checks.push(Check::of("server", server(&home, &config).await));
+            checks.extend(server(&home, &config).await);
         }
     }
     let is_well = checks.iter().all(|check| check.ok);
@@ -187,14 +189,70 @@ async fn content(home: &Home) -> Result<String, Complaint> {
     Ok(format!("{}, {}, hold what they should", counted(files, "file"), bytes_text(bytes)))
 }
 
-/// Whether the server answers, has the key that is known, and takes this device.
-async fn server(home: &Home, config: &Config) -> Result<String, Complaint> {
-    let token = home.token()?;
-    let link = HttpLink::new(config.server.url.clone(), config.server.fingerprint, Limits::SHIPPED);
-    match remote::ask(&link, Some(&token), &remote::hello()).await? {
-        Reply::Hello { server_version, .. } => {
-            Ok(format!("{} answers with the key that is known, version {server_version}", config.server.url))
+/// Whether the server answers, has the key that is known, and takes this device; and whether both clocks show the same.
+async fn server(home: &Home, config: &Config) -> Vec<Check> {
+    let before = clock::now();
+    let answer = match home.token() {
+        Ok(token) => {
+            let link = HttpLink::new(config.server.url.clone(), config.server.fingerprint, Limits::SHIPPED);
+            remote::ask(&link, Some(&token), &remote::hello()).await
         }
-        _ => Err(remote::strange()),
+        Err(complaint) => Err(complaint),
+    };
+    let (before, after) = (clock::timestamp(&before), clock::timestamp(&clock::now()));
+    let (server_version, time) = match answer {
+        Ok(Reply::Hello { server_version, time, .. }) => (server_version, time),
+        Ok(_) => return vec![Check::bad("server", remote::strange())],
+        Err(complaint) => return vec![Check::bad("server", complaint)],
+    };
+    let url = &config.server.url;
+    let answers = format!("{url} answers with the key that is known, version {server_version}");
+    let clocks = time.map(|time| Check::of("clock", clocks(time, before, after)));
+    [Check::ok("server", answers)].into_iter().chain(clocks).collect()
+}
+
+/// Compares the server's clock with this one, between the two times at which the question was asked and answered.
+fn clocks(server: Timestamp, before: Timestamp, after: Timestamp) -> Result<String, Complaint> {
+    let (server, before, after) = (server.as_milliseconds(), before.as_milliseconds(), after.as_milliseconds());
+    // Anything between the two may have been the moment at which the server looked.
+    let (word, off_ms) = if server < before {
+        ("ahead of", before - server)
+    } else if server > after {
+        ("behind", server - after)
+    } else {
+        return Ok("shows the same as the server's".into());
+    };
+    if off_ms <= CLOCK_OFF_MAX_MS {
+        return Ok(format!("is {off_ms} ms {word} the server's"));
+    }
+    let what = format!("The clock of this computer is {} s {word} the server's.", off_ms / 1000);
+    Err(Complaint::new(Exit::Partly, "E-CLOCK", what).hint(
+        "Nothing is lost by that, but times of versions and of \"two versions\" are told wrong.\n\
+         Set the clocks by the network:   timedatectl set-ntp true",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_that_are_far_apart_are_told_and_slow_answers_are_not() {
+        let at = |milliseconds: i64| Timestamp::from_nanoseconds(i128::from(milliseconds) * 1_000_000);
+        let rows = [
+            (100_050, 100_000, 100_100, Ok("shows the same")),
+            (100_000, 95_000, 125_000, Ok("shows the same")),
+            (100_000, 103_000, 103_100, Ok("is 3000 ms ahead of")),
+            (100_000, 94_000, 95_000, Ok("is 5000 ms behind")),
+            (100_000, 94_000, 94_999, Err("is 5 s behind")),
+            (100_000, 3_700_000, 3_700_100, Err("is 3600 s ahead of")),
+        ];
+        for (server, before, after, expected) in rows {
+            match (clocks(at(server), at(before), at(after)), expected) {
+                (Ok(text), Ok(part)) => assert!(text.contains(part), "{text}"),
+                (Err(complaint), Err(part)) => assert!(complaint.what.contains(part), "{complaint}"),
+                (other, _) => panic!("{other:?} in place of {expected:?}"),
+            }
+        }
     }
 }

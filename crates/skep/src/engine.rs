@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use skep_client::{
-    Account, Client, Feed, HoldId, Machine, Marker, PathReport, RootError, RootId, SqliteTrees, Start, StartError,
-    State, Status, Verified, WaitOutcome,
+    Account, Client, Feed, HoldId, Machine, Marker, PathReport, RootError, RootId, SafeEntry, SafeOfRoot, SqliteTrees,
+    Start, StartError, State, Status, Verified, WaitOutcome,
 };
 use skep_platform::runtime::{RuntimeClock, RuntimeTasks, SystemEntropy};
 use skep_platform::talk::{Complaint, Exit};
-use skep_platform::{Entropy, Files, Lane, NativeFiles, NativeWatcher, Tasks, offload};
-use skep_types::{DriveId, Limits, Name};
+use skep_platform::{Entropy, FileError, FileErrorKind, Files, Lane, NativeFiles, NativeWatcher, Tasks, offload};
+use skep_types::{DriveId, Limits, Mode, Name, Timestamp};
 
 use crate::activity::{self, ActivityLine};
 use crate::control::{ConflictAnswer, Control, DecisionWord, EntryAnswer, HoldAnswer, KeepWord, Resolved};
@@ -58,6 +58,82 @@ pub fn free_bytes(config: &Config) -> Result<u64, Complaint> {
     let root = &config.folder.local;
     let free = NativeFiles::open(root).and_then(|files| files.free_bytes());
     free.map_err(|error| root_complaint(root, RootError::Disk(error)))
+}
+
+/// The safe of the folder.
+pub fn safe(config: &Config) -> Result<SafeOfRoot<NativeFiles>, Complaint> {
+    let root = &config.folder.local;
+    let files = NativeFiles::open(root).map_err(|error| root_complaint(root, RootError::Missing(error.message)))?;
+    SafeOfRoot::open(&files, config.folder.root).map_err(|error| root_complaint(root, error))
+}
+
+/// What lies in a safe, the last first.
+pub fn safe_entries(safe: &SafeOfRoot<NativeFiles>) -> Result<Vec<SafeEntry>, Complaint> {
+    safe.entries().map_err(|error| {
+        Complaint::new(Exit::Failed, "E-DISK", format!("Cannot read the safe of this computer: {error}."))
+    })
+}
+
+/// Why something cannot be done in the folder.
+pub fn disk_complaint(config: &Config, error: FileError) -> Complaint {
+    root_complaint(&config.folder.local, RootError::Disk(error))
+}
+
+/// A copy of a file on its way to any place of this computer.
+pub struct Copied {
+    files: NativeFiles,
+    dir: <NativeFiles as Files>::Dir,
+    name: Name,
+    writer: <NativeFiles as Files>::Writer,
+    shown: String,
+}
+
+impl Copied {
+    /// Begins a new file; nothing is ever replaced.
+    pub fn begin(path: &Path) -> Result<Copied, Complaint> {
+        let shown = names::printable(&path.display().to_string());
+        let failed = |error: FileError| match error.kind {
+            FileErrorKind::Exists => {
+                Complaint::new(Exit::Guard, "E-EXISTS", format!("`{shown}` is there already. Nothing was changed."))
+                    .hint("Name another one: -o OUT")
+            }
+            _ => Complaint::new(Exit::Failed, "E-OUTPUT", format!("Cannot write `{shown}`: {error}.")),
+        };
+        let name = path.file_name().and_then(|name| names::file_name(name).ok());
+        let name =
+            name.ok_or_else(|| Complaint::new(Exit::Usage, "E-USAGE", format!("`{shown}` is no name of a file.")))?;
+        let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let files = NativeFiles::open(above).map_err(failed)?;
+        let dir = files.root().map_err(failed)?;
+        let writer = files.create(&dir, &name).map_err(failed)?;
+        Ok(Copied { files, dir, name, writer, shown })
+    }
+
+    /// Where its bytes go.
+    pub fn writer(&mut self) -> &mut impl std::io::Write {
+        &mut self.writer
+    }
+
+    /// Removes what there is of it.
+    pub fn drop_it(self) {
+        drop(self.writer);
+        // Whoever asked is told already that it came to nothing.
+        let _ = self.files.remove_file(&self.dir, &self.name);
+    }
+
+    /// Completes it.
+    pub fn finish(mut self, mtime: Timestamp, mode: Mode) -> Result<(), Complaint> {
+        use std::io::Write;
+        let shown = self.shown;
+        let failed =
+            |error: String| Complaint::new(Exit::Failed, "E-OUTPUT", format!("Cannot write `{shown}`: {error}."));
+        self.writer.flush().map_err(|error| failed(error.to_string()))?;
+        drop(self.writer);
+        if mode.executable {
+            self.files.set_executable(&self.dir, &self.name, true).map_err(|error| failed(error.to_string()))?;
+        }
+        self.files.set_mtime(&self.dir, &self.name, mtime).map_err(|error| failed(error.to_string()))
+    }
 }
 
 /// Starts to sync. What is given back answers commands, and stops it.

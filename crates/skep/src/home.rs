@@ -211,8 +211,9 @@ impl Home {
     /// What this client knows; a complaint before it has joined.
     pub fn joined(&self) -> Result<Config, Complaint> {
         self.config()?.ok_or_else(|| {
-            Complaint::new(Exit::NotAllowed, "E-NOT-JOINED", "This computer is not connected to a server yet.")
-                .hint("Connect it:   skep join SERVER --user NAME")
+            Complaint::new(Exit::NotAllowed, "E-NOT-JOINED", "This computer is not connected to a server yet.").hint(
+                "Connect it:   skep join CODE   (from `skep devices add` on another computer, or `skep-server invite`)",
+            )
         })
     }
 
@@ -221,6 +222,16 @@ impl Home {
         let text = to_toml(config)?;
         for (path, text) in [(self.dir.join("token"), token), (self.dir.join("config.toml"), &text)] {
             own_files::replace(&path, text.as_bytes()).map_err(|error| failed(&path, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Forgets what a join has given, and what was known of the folder: it may be joined anew, here or elsewhere.
+    pub fn forget(&self) -> Result<(), Complaint> {
+        // The configuration goes last: as long as it is there, this can be done again.
+        for name in ["token", "state.db-wal", "state.db-shm", "state.db", "config.toml"] {
+            let path = self.dir.join(name);
+            own_files::remove(&path).map_err(|error| failed(&path, &error))?;
         }
         Ok(())
     }
@@ -265,7 +276,7 @@ impl Home {
         let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
         text.map(|text| text.trim_end().to_owned()).ok_or_else(|| {
             Complaint::new(Exit::NotAllowed, "E-SIGN-IN", format!("There is no token in `{}`.", path.display()))
-                .hint("Join again:   skep join SERVER --user NAME")
+                .hint("Join again:   skep logout   and then   skep join CODE")
         })
     }
 }
@@ -362,6 +373,9 @@ mod tests {
         }
         home.end_account().unwrap();
         home.end_account().unwrap();
+        home.forget().unwrap();
+        home.forget().unwrap();
+        assert_eq!((home.config().unwrap(), home.token().is_err()), (None, true));
         assert_eq!(home.pending_account().unwrap(), None);
     }
 }

@@ -1,56 +1,116 @@
-//! `skep join`: connects this computer to a server.
+//! `skep join`: connects this computer to a server, by name and password here, by a code in `join_code`.
 
 use std::env;
 use std::path::PathBuf;
 
-use skep_platform::own_files;
 use skep_platform::talk::{Complaint, Exit};
-use skep_protocol::{Fingerprint, Introduction, Joined, Reply, Request};
+use skep_platform::{machine, own_files};
+use skep_protocol::{Fingerprint, Introduction, JOIN_PATH, JoinCode, Joined, Reply, Request};
 use skep_types::Limits;
 
 use crate::args::{Global, JoinArgs};
 use crate::home::{Config, DeviceConfig, FolderConfig, Home, ServerConfig};
-use crate::link::{HttpLink, ServerAddress, probe_fingerprint};
-use crate::{daemon, engine, remote, terminal};
+use crate::link::{HttpLink, ParseAddressError, ServerAddress, probe_fingerprint};
+use crate::{daemon, engine, join_code, remote, terminal};
 
-/// Joins, in an order in which a failure leaves nothing half done: what can fail here fails before the server hears of it.
+/// What a command line asks to join by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Way {
+    /// A name and a password.
+    Password(ServerAddress),
+    /// A code, at this server or at one that is found.
+    Code(Option<ServerAddress>, JoinCode),
+}
+
+/// Joins.
 pub async fn join(global: &Global, args: JoinArgs) -> Result<Exit, Complaint> {
     let home = Home::find(global.home.clone())?;
     if let Some(config) = home.config()? {
         let what = format!("This computer is connected to {} already.", config.server.url);
         return Err(Complaint::new(Exit::Guard, "E-JOINED", what)
-            .hint("To connect to another one too, give that a home of its own:   skep --home DIR join …"));
+            .hint("To leave it:   skep logout   To connect to another one too, give that a home of its own:   skep --home DIR join …"));
     }
+    match way(&args)? {
+        Way::Password(server) => join_by_password(global, &home, server, args).await,
+        Way::Code(server, code) => join_code::join(global, &home, server, code, args).await,
+    }
+}
+
+/// In an order in which a failure leaves nothing half done: what can fail here fails before the server hears of it.
+async fn join_by_password(
+    global: &Global,
+    home: &Home,
+    server: ServerAddress,
+    args: JoinArgs,
+) -> Result<Exit, Complaint> {
+    let Some(user) = args.user.clone() else {
+        return Err(Complaint::new(Exit::Usage, "E-USAGE", format!("As whom should this computer join {server}?"))
+            .hint(
+                "By a code:   skep join SERVER CODE   (from `skep devices add` or `skep-server invite`)\n\
+             By name and password:   skep join SERVER --user NAME",
+            ));
+    };
     let fingerprint = match args.fingerprint {
         Some(fingerprint) => fingerprint,
-        None => learn_fingerprint(&args.server).await?,
+        None => learn_fingerprint(&server).await?,
     };
-    let password = read_password(&args)?;
+    let password = read_password(&args, &user)?;
     home.make()?;
-    let local = make_folder(args.dir)?;
-    let link = HttpLink::new(args.server.clone(), fingerprint, Limits::SHIPPED);
-    let Introduction { name: device_name, platform, client_version } = introduction(args.name);
-    let (user, name) = (args.user.clone(), device_name.clone());
-    let request = Request::Join { user, password, device_name: name, platform, client_version };
+    let local = make_folder(args.dir.clone())?;
+    let link = HttpLink::new(server.clone(), fingerprint, Limits::SHIPPED);
+    let Introduction { name: device_name, platform, client_version } = introduction(args.name.clone());
+    let name = device_name.clone();
+    let request = Request::Join { user: user.clone(), password, device_name: name, platform, client_version };
     let Reply::Joined(joined) = remote::ask(&link, None, &request).await? else {
         return Err(remote::strange());
     };
-    let config = config_of(&joined, args.server, fingerprint, args.user, device_name, local)?;
-    engine::prepare_root(&config.folder.local, &config)?;
-    home.save(&config, &joined.token)?;
+    let config = config_of(&joined, server, fingerprint, user, device_name, local)?;
+    keep(global, home, &config, &joined.token)?;
+    if args.no_daemon { Ok(Exit::Done) } else { daemon::start(home, global).await }
+}
+
+/// Keeps what a join has given, and tells it.
+pub(crate) fn keep(global: &Global, home: &Home, config: &Config, token: &str) -> Result<(), Complaint> {
+    engine::prepare_root(&config.folder.local, config)?;
+    home.save(config, token)?;
     if !global.quiet {
-        terminal::say(&format!("  Server key   {fingerprint}"));
+        terminal::say(&format!("  Server key   {}", config.server.fingerprint));
         terminal::say(&format!("  Signed in    {}", config.device.user));
         terminal::say(&format!("  This device  {}", config.device.name));
         terminal::say(&format!("  Folder       {}", config.folder.local.display()));
     }
-    if args.no_daemon { Ok(Exit::Done) } else { daemon::start(&home, global).await }
+    Ok(())
+}
+
+/// A server, a code, a link, or a server and a code; `-` for the code reads it from standard input.
+fn way(args: &JoinArgs) -> Result<Way, Complaint> {
+    let usage = |what: String| Complaint::new(Exit::Usage, "E-USAGE", what);
+    let address = |text: &str| text.parse().map_err(|error: ParseAddressError| usage(format!("{error}.")));
+    let code = |text: &str| {
+        let typed = if text.trim() == "-" { terminal::read_line()? } else { text.to_owned() };
+        // What was typed may be most of a code, so it is not repeated.
+        typed.parse::<JoinCode>().map_err(|error| usage(format!("Cannot take the code: {error}.")))
+    };
+    match (args.to.as_str(), args.code.as_deref()) {
+        (server, Some(text)) => Ok(Way::Code(Some(address(server)?), code(text)?)),
+        (link, None) if link.contains('#') => {
+            let (server, text) = link.split_once('#').expect("it is there");
+            Ok(Way::Code(Some(address(server.strip_suffix(JOIN_PATH).unwrap_or(server))?), code(text)?))
+        }
+        (text, None) if text == "-" || JoinCode::looks_like_one(text) => Ok(Way::Code(None, code(text)?)),
+        (server, None) => Ok(Way::Password(address(server)?)),
+    }
+}
+
+/// A server and a code as one text. The code stands behind the `#`, which browsers send to nobody.
+pub fn link_text(server: &ServerAddress, code: &JoinCode) -> String {
+    format!("{server}{JOIN_PATH}#{code}")
 }
 
 /// What this computer says of itself.
 pub(crate) fn introduction(name: Option<String>) -> Introduction {
     Introduction {
-        name: name.unwrap_or_else(host_name),
+        name: name.unwrap_or_else(machine::host_name),
         platform: format!("{}-{}", env::consts::OS, env::consts::ARCH),
         client_version: remote::client_version(),
     }
@@ -93,12 +153,12 @@ async fn learn_fingerprint(server: &ServerAddress) -> Result<Fingerprint, Compla
     Err(Complaint::new(Exit::Guard, "E-KEY-REFUSED", "The server's key was not confirmed. Nothing was sent."))
 }
 
-fn read_password(args: &JoinArgs) -> Result<String, Complaint> {
+fn read_password(args: &JoinArgs, user: &str) -> Result<String, Complaint> {
     if args.password_stdin {
         return terminal::read_line();
     }
     if terminal::has_person() {
-        return terminal::ask_password(&format!("Password of {}: ", args.user));
+        return terminal::ask_password(&format!("Password of {user}: "));
     }
     Err(Complaint::new(Exit::Usage, "E-USAGE", "A password is needed, and there is nobody to ask for it.")
         .hint("Pass it by standard input: --password-stdin"))
@@ -116,13 +176,38 @@ pub(crate) fn make_folder(named: Option<PathBuf>) -> Result<PathBuf, Complaint> 
     })
 }
 
-#[cfg(unix)]
-fn host_name() -> String {
-    let full = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    full.split('.').next().filter(|name| !name.is_empty()).unwrap_or("computer").to_owned()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-#[cfg(not(unix))]
-fn host_name() -> String {
-    env::var("COMPUTERNAME").unwrap_or_else(|_| "computer".into())
+    fn way_of(to: &str, code: Option<&str>) -> Result<Way, &'static str> {
+        let args = JoinArgs {
+            to: to.to_owned(),
+            code: code.map(str::to_owned),
+            user: None,
+            password_stdin: false,
+            fingerprint: None,
+            dir: None,
+            name: None,
+            no_daemon: true,
+        };
+        way(&args).map_err(|complaint| {
+            assert!(!complaint.to_string().contains("92M"), "{complaint}");
+            complaint.code
+        })
+    }
+
+    #[test]
+    fn servers_codes_and_links_are_told_apart() {
+        let code: JoinCode = "7Q4K-92MD".parse().unwrap();
+        let attic: ServerAddress = "attic".parse().unwrap();
+        assert_eq!(way_of("7q4k-92md", None), Ok(Way::Code(None, code)));
+        assert_eq!(way_of("attic", Some("7Q4K 92MD")), Ok(Way::Code(Some(attic.clone()), code)));
+        assert_eq!(way_of(&link_text(&attic, &code), None), Ok(Way::Code(Some(attic.clone()), code)));
+        assert_eq!(way_of("attic:7537/join#7Q4K-92MD", None), Ok(Way::Code(Some(attic.clone()), code)));
+        assert_eq!(way_of("attic", None), Ok(Way::Password(attic)));
+        for (to, code) in [("attic", Some("7Q4K-92M")), ("at tic", Some("7Q4K-92MD")), ("attic/join#7Q4K-92MU", None)] {
+            assert_eq!(way_of(to, code), Err("E-USAGE"), "{to}");
+        }
+    }
 }

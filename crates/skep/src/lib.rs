@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing here decides what is synced; the client crate does, and is driven from [`engine`].
 
+pub mod account;
 pub mod activity;
 pub mod args;
 pub mod clock;
@@ -10,17 +11,27 @@ pub mod conflicts;
 pub mod connect;
 pub mod control;
 pub mod daemon;
+pub mod devices;
+mod discovery;
 pub mod doctor;
 pub mod engine;
+pub mod get;
+pub mod history;
 pub mod holds;
 pub mod home;
 pub mod install;
 pub mod join;
+mod join_code;
 pub mod link;
 pub mod ls;
 pub mod names;
+pub mod past;
 pub mod pause;
+mod qr;
 pub mod remote;
+pub mod restore;
+pub mod rewind;
 pub mod safety;
 pub mod status;
 pub mod terminal;
+pub mod trash;

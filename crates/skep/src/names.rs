@@ -1,7 +1,7 @@
 //! Names and paths of the folder, as commands and the daemon tell them each other: exactly, also where they are no text.
 
 use std::ffi::OsStr;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use skep_platform::own_files;
@@ -80,21 +80,62 @@ pub fn printable(text: &str) -> String {
 
 /// A path of the synced folder, relative to it. The last name need not exist, nor be followed.
 pub fn relative(path: &Path, config: &Config) -> Result<PathNames, Complaint> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let whole = match path.file_name() {
-        Some(name) => own_files::absolute(parent).map(|parent| parent.join(name)),
-        None => own_files::absolute(path),
-    };
-    let whole = whole.or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned());
+    let whole = resolved(path).or_else(|| std::path::absolute(path).ok()).unwrap_or_else(|| path.to_owned());
     let inside = whole.strip_prefix(&config.folder.local).map_err(|_| {
         let (path, folder) = (path.display(), config.folder.local.display());
         Complaint::new(Exit::NotFound, "E-NOT-IN-FOLDER", format!("`{path}` is not in the synced folder `{folder}`."))
     })?;
-    let names = inside.components().filter_map(|component| match component {
+    Ok(components(inside))
+}
+
+/// The path without links above its last name. What is not there any more is taken as it is written.
+fn resolved(path: &Path) -> Option<PathBuf> {
+    if path.file_name().is_none() {
+        return own_files::absolute(path).ok();
+    }
+    path.ancestors().skip(1).find_map(|above| {
+        let rest = path.strip_prefix(above).ok()?;
+        let is_plain = rest.components().all(|component| matches!(component, Component::Normal(_)));
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        own_files::absolute(above).ok().filter(|_| is_plain).map(|above| above.join(rest))
+    })
+}
+
+/// What begins a path from the folder down, wherever the command runs.
+const FROM_FOLDER: &str = "skep:/";
+
+/// A path of the synced folder: as [`relative`], or `skep:/Path`. A path that is nowhere in the folder from here is one from the
+/// folder down, too: so `skep trash ls` writes them.
+pub fn in_drive(path: &Path, config: &Config) -> Result<Vec<Name>, Complaint> {
+    let names = match path.strip_prefix(FROM_FOLDER) {
+        Ok(rest) => components(rest),
+        Err(_) => match relative(path, config) {
+            Err(_) if path.is_relative() && !path.starts_with("..") => components(path),
+            found => found?,
+        },
+    };
+    parsed(&names).map_err(|error| {
+        let what = format!("`{}` is no path of the synced folder: {error}.", printable(&path.display().to_string()));
+        Complaint::new(Exit::NotFound, "E-NOT-FOUND", what)
+    })
+}
+
+/// Names with `/` between them, for people.
+pub fn display_names(path: &[Name]) -> String {
+    display(&path.iter().map(NameText::from).collect::<Vec<_>>())
+}
+
+fn components(path: &Path) -> PathNames {
+    let names = path.components().filter_map(|component| match component {
         Component::Normal(name) => Some(name_of(name)),
         _ => None,
     });
-    Ok(names.collect())
+    names.collect()
+}
+
+/// The name of a file anywhere on this computer.
+pub fn file_name(name: &OsStr) -> Result<Name, NameError> {
+    Name::try_from(&name_of(name))
 }
 
 #[cfg(unix)]

@@ -1,6 +1,6 @@
 //! Short talks with the server that need no daemon.
 
-use skep_client::{Link, LinkError};
+use skep_client::{CallError, Link, LinkError};
 use skep_platform::talk::{Complaint, Exit};
 use skep_protocol::{BodyError, Code, ErrorReply, Frame, FrameKind, FrameStream, Reply, Request, body_of};
 use skep_types::{Limits, product};
@@ -55,9 +55,22 @@ pub fn complaint_of(error: LinkError, address: &ServerAddress) -> Complaint {
     }
 }
 
+/// The same of a call.
+pub fn complaint_of_call(error: CallError, address: &ServerAddress) -> Complaint {
+    match error {
+        CallError::Unreachable(reason) => complaint_of(LinkError::Unreachable(reason), address),
+        CallError::WrongKey(keys) => complaint_of(LinkError::WrongKey(keys), address),
+        CallError::Refused(refused) => complaint_of(LinkError::Refused(refused), address),
+        CallError::Malformed(what) => {
+            Complaint::new(Exit::Failed, "E-PROTOCOL", format!("The server's answer makes no sense here: {what}."))
+                .hint("Server and client may be of different versions.")
+        }
+    }
+}
+
 fn refusal(refused: ErrorReply) -> Complaint {
     let exit = match refused.code {
-        Code::SignIn | Code::NotAllowed | Code::NotOpen => Exit::NotAllowed,
+        Code::SignIn | Code::NotAllowed | Code::NotOpen | Code::JoinCode => Exit::NotAllowed,
         Code::NotFound => Exit::NotFound,
         Code::Quota => Exit::Guard,
         code if code.is_temporary() => Exit::Temporary,

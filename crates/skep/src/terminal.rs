@@ -6,6 +6,8 @@ use skep_platform::talk::{Complaint, Exit};
 
 /// Longest line that is taken from a person or a pipe.
 const LINE_BYTES_MAX: u64 = 4 << 10;
+/// Nobody is asked for ever.
+const ASK_TIMES_MAX: usize = 5;
 
 /// Whether a person can be asked.
 pub fn has_person() -> bool {
@@ -35,6 +37,25 @@ pub fn confirm(question: &str) -> Result<bool, Complaint> {
     let _ = write!(io::stderr(), "{question} [y/N] ");
     let answer = read_line()?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
+/// Asks for a line.
+pub fn ask(question: &str) -> Result<String, Complaint> {
+    // A prompt that cannot be shown still waits for its answer.
+    let _ = write!(io::stderr(), "{question}");
+    Ok(read_line()?.trim().to_owned())
+}
+
+/// Asks twice for a password that is about to be set, until both are the same.
+pub fn ask_new_password(user: &str) -> Result<String, Complaint> {
+    for _ in 0..ASK_TIMES_MAX {
+        let password = ask_password(&format!("Password for {user}: "))?;
+        if ask_password("The same again: ")? == password {
+            return Ok(password);
+        }
+        say("They are not the same.");
+    }
+    Err(Complaint::new(Exit::Usage, "E-USAGE", "No password was set. Nothing was changed."))
 }
 
 /// The first line of standard input, without its end.

@@ -11,13 +11,17 @@ use skep::link::{HttpLink, ServerAddress, probe_fingerprint};
 use skep_client::{Link, LinkError};
 use skep_platform::runtime::RuntimeTasks;
 use skep_protocol::{
-    BodyError, ByteStream, ClassicId, Code, Connected, DriveSummary, Entries, ErrorReply, FeedRequest, Fingerprint,
-    Frame, FrameKind, FrameStream, Introduction, Joined, ManifestFrame, Reply, Request, SnapshotRows, body_of,
+    Author, BodyError, ByteStream, ClassicId, Code, Connected, DriveSummary, Entries, ErrorReply, FeedRequest,
+    Fingerprint, FoundNode, Frame, FrameKind, FrameStream, History, Introduction, Joined, ManifestFrame, Needs, Past,
+    Pasts, Reply, Request, SnapshotRows, Trash, TrashItem, TrashPlace, body_of,
 };
 use skep_server::answers::Answers;
 use skep_server::listen::Door;
 use skep_server::{keys, listen, stop};
-use skep_types::{AccountId, ChunkId, CommitId, Cursor, DeviceId, DriveId, Generation, Limits, ListId, NodeId, Seq};
+use skep_types::{
+    AccountId, ChunkId, CommitId, Content, Cursor, DeviceId, DriveId, Entry, FieldGroups, Generation, Limits, ListId,
+    Mode, Name, NodeId, NodeState, Place, Seq, Timestamp, Version,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -174,12 +178,22 @@ fn every_request() -> Vec<Request> {
         Request::Hello { features: vec![text("x")], client_version: text("skep 0") },
         Request::Commit { drive },
         Request::Upload { drive },
-        Request::Lacks { drive, chunks: chunks.clone() },
+        Request::Lacks { drive, chunks: chunks.clone(), needs: Some(Needs { lengths: vec![7], besides: 9 }) },
         Request::Fetch { drive, chunks },
         Request::Manifests { drive, lists },
         Request::Entries { drive, after: cursor() },
         Request::Snapshot { drive, after: Some(NodeId::from_bytes([4; 16])) },
         Request::Head { drive },
+        Request::Find { drive, path: vec![name(), name()] },
+        Request::History { drive, node: NodeId::from_bytes([3; 16]), before: Some(Seq(9)) },
+        Request::Trash { drive, search: Some("budget".to_owned()), from: Some(TrashPlace::Before(Seq(8))) },
+        Request::Pasts {
+            drive,
+            directory: NodeId::ROOT,
+            at: Timestamp { seconds: 5, nanoseconds: 7 },
+            then: Some(Seq(4)),
+            after: None,
+        },
         Request::NewAccount { id: classic_id(), device: introduction() },
         Request::NewDevice { id: classic_id(), device: introduction(), drive: Some(drive) },
         Request::CheckId { id: classic_id() },
@@ -194,6 +208,33 @@ fn classic_id() -> ClassicId {
 fn introduction() -> Introduction {
     let text = |text: &str| text.to_owned();
     Introduction { name: text("thinkpad"), platform: text("linux"), client_version: text("skep 0") }
+}
+
+fn name() -> Name {
+    Name::try_from("report.odt").unwrap()
+}
+
+fn node() -> NodeState {
+    let version = Version { seq: Seq(8), commit: CommitId::from_bytes([4; 16]) };
+    NodeState {
+        node: NodeId::from_bytes([3; 16]),
+        place: Place { parent: NodeId::ROOT, name: name(), trashed: true },
+        content: Content::Directory,
+        mode: Mode::default(),
+        place_version: version,
+        content_version: version,
+        mode_version: version,
+    }
+}
+
+fn entry() -> Entry {
+    let (state, time) = (node(), Timestamp { seconds: 5, nanoseconds: 7 });
+    Entry { seq: Seq(8), commit: state.place_version.commit, time, changed: FieldGroups::ALL, state }
+}
+
+fn author() -> Author {
+    let device = DeviceId::from_bytes([6; 8]);
+    Author { device, device_name: "thinkpad".to_owned(), account_name: "maya".to_owned(), by_hand: true }
 }
 
 fn every_reply() -> Vec<Reply> {
@@ -213,6 +254,7 @@ fn every_reply() -> Vec<Reply> {
             drives,
             features: Vec::new(),
             server_version: "skep-server 0".to_owned(),
+            time: Some(Timestamp { seconds: 5, nanoseconds: 7 }),
         },
         Reply::Lacks { chunks: vec![ChunkId::from_bytes([2; 32])] },
         Reply::Head { head: cursor() },
@@ -220,6 +262,33 @@ fn every_reply() -> Vec<Reply> {
             joined,
             account_name: "account-7Q4K".to_owned(),
             device_name: "thinkpad 2".to_owned(),
+        }),
+        Reply::Found(vec![FoundNode { state: node(), in_trash: true }]),
+        Reply::History(History { entries: vec![entry()], authors: vec![author()], more: true }),
+        Reply::Trash(Trash {
+            items: vec![TrashItem {
+                state: node(),
+                path: vec![name()],
+                deleted: Timestamp { seconds: 9, nanoseconds: 1 },
+                by: author().device,
+                by_itself: true,
+            }],
+            authors: vec![author()],
+            next: Some(TrashPlace::After(NodeId::from_bytes([3; 16]))),
+        }),
+        Reply::Pasts(Pasts {
+            nodes: vec![Past {
+                now: node(),
+                then: None,
+                path_now: vec![name()],
+                path_then: vec![],
+                trashed_now: false,
+                trashed_then: false,
+            }],
+            then: Seq(4),
+            head: Seq(7),
+            time: Timestamp { seconds: 5, nanoseconds: 7 },
+            next: None,
         }),
     ]
 }

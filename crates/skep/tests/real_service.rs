@@ -1,7 +1,8 @@
 //! The client's link against a server on a real data directory: joining, a feed, and a device that is signed out.
 
+use skep::args::{Colour, Global, JoinArgs};
 use skep::link::HttpLink;
-use skep::remote;
+use skep::{join, remote};
 use skep_client::{Link, LinkError};
 use skep_platform::Tasks;
 use skep_platform::talk::Exit;
@@ -71,4 +72,49 @@ async fn a_device_joins_follows_the_feed_and_is_signed_out() {
     assert_eq!(refused.exit, Exit::NotAllowed);
     let lines = service.connections(100).await.unwrap();
     assert!(lines.iter().any(|line| line.request == "join" && line.outcome == "E-SIGN-IN"));
+}
+
+/// A service that hears calls at an address with this key, whatever key it takes for its own.
+async fn hear(opened: &store::Opened, identity: keys::Identity) -> (String, stop::Stop) {
+    let (listener, local) = listen::bind("127.0.0.1:0").await.expect("there is a free port");
+    let (stop, stopping) = stop::channel();
+    let (service, tasks) = (opened.service.clone(), opened.tasks.clone());
+    let door = Door::with(identity.tls);
+    tasks.clone().spawn("serve", listen::serve(listener, door, service, Limits::SHIPPED, tasks, stopping));
+    (local.to_string(), stop)
+}
+
+#[tokio::test]
+async fn a_man_in_the_middle_who_passes_everything_on_gets_no_computer_to_join() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let (data, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let opened = store::open(&Site::at(data.path())).await.unwrap();
+    let own = keys::identity(&data.path().join("keys")).unwrap();
+    opened.service.introduce_as("attic", Some(own.fingerprint));
+    let (true_address, _stop) = hear(&opened, own).await;
+    let (false_address, _stop_too) = hear(&opened, keys::identity(elsewhere.path()).unwrap()).await;
+
+    opened.service.add_user("maya", "correct horse").await.unwrap();
+    let (code, _) = opened.service.make_invitation(Some("maya")).await.unwrap();
+    let joined = async |address: &str, home: &str| {
+        let home = elsewhere.path().join(home);
+        let folder = home.with_extension("folder");
+        let global = Global { home: Some(home), json: false, quiet: true, color: Colour::Never };
+        let args = JoinArgs {
+            to: address.to_owned(),
+            code: Some(code.to_string()),
+            user: None,
+            password_stdin: false,
+            fingerprint: None,
+            dir: Some(folder),
+            name: None,
+            no_daemon: true,
+        };
+        join::join(&global, args).await.map_err(|complaint| complaint.code)
+    };
+    assert_eq!(joined(&false_address, "one").await, Err("E-CODE"));
+    assert!(opened.service.devices().await.unwrap().is_empty());
+    assert!(!elsewhere.path().join("one.folder").exists(), "nothing was begun here either");
+    assert_eq!(joined(&true_address, "two").await, Ok(Exit::Done));
+    assert_eq!(opened.service.devices().await.unwrap().len(), 1);
 }

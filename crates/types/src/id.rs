@@ -126,6 +126,14 @@ impl NodeId {
     pub const ROOT: NodeId = NodeId([0; 16]);
 }
 
+impl DeviceId {
+    /// The id under which a person's own changes at this device are committed: a file restored by a command. Every bit is the other one,
+    /// so that it leads back. The device's engine takes such a change as that of another device, for its disk does not show it yet.
+    pub fn by_hand(self) -> DeviceId {
+        DeviceId(self.0.map(|byte| !byte))
+    }
+}
+
 impl CommitId {
     /// The commit `random` of `device`.
     pub fn new(device: DeviceId, random: [u8; 8]) -> CommitId {
@@ -173,5 +181,12 @@ mod tests {
     fn a_commit_tells_its_device() {
         let device = DeviceId::from_bytes([7; 8]);
         assert_eq!(CommitId::new(device, [9; 8]).device(), device);
+    }
+
+    #[test]
+    fn what_a_person_does_at_a_device_is_not_what_its_engine_does() {
+        let device = DeviceId::from_bytes([7; 8]);
+        assert_ne!(device.by_hand(), device);
+        assert_eq!(device.by_hand().by_hand(), device);
     }
 }

@@ -81,6 +81,8 @@ pub struct Limits {
     pub symlink_bytes_max: usize,
     /// Displaced files stay in the safe at least so long.
     pub safe_keep_ms: u64,
+    /// Left free on the server's disk: content that would take it is refused, so that everything else goes on.
+    pub reserve_bytes: u64,
 }
 
 impl Limits {
@@ -124,5 +126,6 @@ impl Limits {
         depth_max: 512,
         symlink_bytes_max: 4095,
         safe_keep_ms: 7 * 24 * 3_600_000,
+        reserve_bytes: 256 << 20,
     };
 }

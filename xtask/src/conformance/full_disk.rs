@@ -88,9 +88,15 @@ fn full_client(rig: &mut Rig, disk: &Disk) -> Result<()> {
 fn full_server(rig: &mut Rig, disk: &Disk) -> Result<()> {
     let [laptop, desktop] = rig.folders();
     fs::write(laptop.join("edited"), "first")?;
+    fs::write(laptop.join("deleted"), "soon")?;
     rig.until_equal("a file arrives while there is room", LIMIT)?;
     fs::write(laptop.join("big"), noise(TOO_BIG_BYTES, 2))?;
     until_problem(rig, LAPTOP, "E-NO-SPACE", "big")?;
+    // What does not fit has not taken the reserve, and everything else goes on.
+    fs::write(disk.at.join("reserve"), noise(3_000_000, 4)).context("the server left no reserve")?;
+    fs::remove_file(disk.at.join("reserve"))?;
+    fs::remove_file(laptop.join("deleted"))?;
+    rig.until("a deletion goes on", LIMIT, || Ok((!desktop.join("deleted").exists()).then_some(())))?;
     fill(&disk.at.join("filling"))?;
     fs::write(laptop.join("edited"), noise(100_000, 3))?;
     until_problem(rig, LAPTOP, "E-NO-SPACE", "edited")?;

@@ -63,7 +63,7 @@ pub(super) fn halt_by_call(error: &CallError, now: Timestamp) -> Option<Problem>
             Code::SignIn => (
                 "E-SIGN-IN",
                 "This device is signed out: the server does not take its token any more.",
-                "Your files stay here. Join again to go on syncing.",
+                "Your files stay here. To go on syncing:   skep logout   and then   skep join SERVER CODE",
             ),
             Code::History => (
                 "E-HISTORY",

@@ -3,7 +3,7 @@
 //! Small files travel inside the commit, in blocks: one round trip. Of files with several chunks the drive is asked first which it
 //! lacks, and only these are sent, ahead of the commit if they are many. Bodies are made while they are sent.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use futures_util::{StreamExt, stream};
 use skep_content::{Block, ChunkRef, Manifest, chunk_id};
 use skep_planner::{CommitFailure, Location, Source};
 use skep_platform::{Files, Lane, offload};
-use skep_protocol::{BodyError, ByteStream, Code, Frame, FrameKind, ManifestFrame};
+use skep_protocol::{BodyError, ByteStream, Code, Frame, FrameKind, ManifestFrame, Needs};
 use skep_types::{ChunkId, Commit, CommitReply, ContentId, ListId, NodeId};
 use tokio::sync::mpsc;
 
@@ -104,7 +104,7 @@ impl<M: World> Shared<M> {
         sources: &Arc<BTreeMap<NodeId, Source>>,
     ) -> Result<CommitReply, Stop> {
         let mut contents = self.contents(sources).await?;
-        let lacking = self.lacking(&contents.asked).await?;
+        let lacking = self.lacking(&contents).await?;
         let lacking_bytes: u64 = lacking.iter().map(|id| u64::from(contents.pieces[id].chunk.length)).sum();
         let mut chunks = std::mem::take(&mut contents.inline);
         let mut lists: Vec<ListId> = contents.lists.keys().copied().collect();
@@ -167,13 +167,18 @@ impl<M: World> Shared<M> {
         read.await.map_err(|_| Stop::Ending)
     }
 
-    /// Those of `asked` that the drive lacks.
-    async fn lacking(&self, asked: &[ChunkId]) -> Result<Vec<ChunkId>, Stop> {
-        let mut lacking = Vec::new();
-        for page in asked.chunks(self.limits.chunk_query_max.max(1)) {
-            let known: BTreeSet<ChunkId> = page.iter().copied().collect();
+    /// Those of the chunks to ask about that the drive lacks. It refuses, before anything is sent, what it has no room for.
+    async fn lacking(&self, contents: &Contents) -> Result<Vec<ChunkId>, Stop> {
+        let (mut lacking, mut besides) = (Vec::new(), contents.inline_bytes);
+        for page in contents.asked.chunks(self.limits.chunk_query_max.max(1)) {
+            let known: BTreeMap<ChunkId, u32> = page.iter().map(|id| (*id, contents.pieces[id].chunk.length)).collect();
+            let lengths = page.iter().map(|id| known[id]).collect();
+            let answer = self.server.lacks(page.to_vec(), Needs { lengths, besides }).await?;
             // Only what was asked for counts, whatever the answer.
-            lacking.extend(self.server.lacks(page.to_vec()).await?.into_iter().filter(|id| known.contains(id)));
+            for (id, length) in answer.into_iter().filter_map(|id| Some((id, *known.get(&id)?))) {
+                besides += u64::from(length);
+                lacking.push(id);
+            }
         }
         Ok(lacking)
     }

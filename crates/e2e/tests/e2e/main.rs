@@ -5,11 +5,14 @@
 #![expect(clippy::unwrap_used, reason = "what fails in a test fails the test")]
 #![expect(clippy::disallowed_methods, reason = "these tests wait for programs that run on the machine's own clock")]
 
+mod accounts;
 mod asking;
+mod codes;
 mod connecting;
 mod dying;
 mod editors;
 mod exporting;
+mod history;
 mod holds;
 mod kinds;
 mod meeting;
@@ -18,6 +21,7 @@ mod operations;
 mod programs;
 mod rig;
 mod rights;
+mod room;
 mod syncing;
 mod tree;
 mod upkeep;

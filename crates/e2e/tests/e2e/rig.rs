@@ -166,11 +166,27 @@ impl Server {
         let said = fs::read(&log).map_or(0, |log| log.len());
         let mut command = Command::new(programs().join("skep-server"));
         command.args(["run", "--listen", &self.listen(), "--data-dir"]).arg(self.data()).args(self.flags);
+        // Only where that is what is tested: tests run at the same time.
+        command.env("SKEP_DISCOVERY", "false");
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         self.running = Some(Running::start(command, &log));
         until("the server is ready", || {
             let log = fs::read(&log).unwrap();
             String::from_utf8_lossy(&log[said..]).lines().any(|line| line == "ready").then_some(())
+        });
+    }
+
+    /// Starts it at a terminal, as a person would.
+    pub fn on_a_terminal(&mut self) {
+        let log = self.dir.path().join("server.log");
+        let program = programs().join("skep-server");
+        let (program, data) = (program.display(), self.data());
+        let line = format!("exec {program} run --listen {} --data-dir {}", self.listen(), data.display());
+        let mut command = Command::new("script");
+        command.args(["-qefc", &line, "/dev/null"]).env("SKEP_DISCOVERY", "false");
+        self.running = Some(Running::start(command, &log));
+        until("the server is ready", || {
+            fs::read_to_string(&log).unwrap_or_default().lines().any(|line| line.trim() == "ready").then_some(())
         });
     }
 

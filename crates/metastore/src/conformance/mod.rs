@@ -3,7 +3,9 @@
 //! Each function wants an empty store and panics where the store does wrong; [`run`] calls them all.
 #![expect(clippy::unwrap_used, reason = "a suite of tests")]
 
+mod codes;
 mod drives;
+mod past;
 mod people;
 mod upkeep;
 
@@ -14,10 +16,14 @@ use skep_types::{
     NodeState, Place, Seq, Timestamp, Version,
 };
 
+pub use codes::{join_codes, what_is_removed_leaves_no_row};
 pub use drives::{
     a_name_taken_twice_undoes_all, agrees_with_the_plain_meaning, chunks_and_manifests_are_per_drive,
     journal_has_no_gap, names_may_swap_within_a_transaction, nodes_are_paged_and_children_sorted,
     pages_end_at_the_end_of_a_commit,
+};
+pub use past::{
+    the_trash_comes_the_last_deleted_first, versions_come_newest_first, what_is_kept_counts_against_the_quota,
 };
 pub use people::{accounts, classic_ids, connections, devices, drives, settings};
 pub use upkeep::{
@@ -35,6 +41,8 @@ pub fn run<S: MetaStore>(make: impl Fn() -> S) {
     devices(&make());
     drives(&make());
     connections(&make());
+    join_codes(&make());
+    what_is_removed_leaves_no_row(&make());
     journal_has_no_gap(&make());
     pages_end_at_the_end_of_a_commit(&make());
     nodes_are_paged_and_children_sorted(&make());
@@ -48,6 +56,9 @@ pub fn run<S: MetaStore>(make: impl Fn() -> S) {
     thinned_entries_lose_groups_and_raise_the_floor(&make());
     purged_nodes_are_gone(&make());
     connections_go_by_age(&make());
+    versions_come_newest_first(&make());
+    the_trash_comes_the_last_deleted_first(&make());
+    what_is_kept_counts_against_the_quota(&make());
     an_error_undoes_all(&make());
     a_panic_undoes_all(&make());
 }

@@ -58,7 +58,8 @@ pub fn classic_ids(store: &impl MetaStore) {
     assert_eq!(read(store, |read| read.account_by_classic_id(&[1; 32])), Some(bob));
 }
 
-fn device(number: u8, name: &str) -> Device {
+/// A device of the first account.
+pub(super) fn device(number: u8, name: &str) -> Device {
     Device {
         id: DeviceId::from_bytes([number; 8]),
         account: account_id(1),

@@ -1,6 +1,9 @@
 //! The metadata store on SQLite: one connection that writes, a few that read beside it.
 
+mod codes;
+mod past;
 mod pool;
+mod removal;
 mod row;
 mod session;
 mod sql;

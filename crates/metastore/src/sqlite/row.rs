@@ -89,7 +89,7 @@ id_column!(generation, Generation);
 id_column!(chunk_id, ChunkId);
 id_column!(list_id, ListId);
 
-fn optional<T>(
+pub(super) fn optional<T>(
     row: &Row<'_>,
     index: usize,
     read: impl Fn(&Row<'_>, usize) -> Result<T, StoreError>,

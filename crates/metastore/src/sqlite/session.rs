@@ -10,7 +10,7 @@ use skep_types::{AccountId, DeviceId, DriveId, Entry, ListId, NodeId, NodeState,
 
 use super::view::DriveView;
 use super::{row, sql};
-use crate::{Account, Connection as LoggedConnection, Device, Drive, Read, StoreError};
+use crate::{Account, Connection as LoggedConnection, Device, Drive, Quota, Read, StoreError};
 
 /// The number of a drive in the tables.
 pub(super) type DriveNumber = i64;
@@ -81,6 +81,11 @@ impl<'c> Session<'c> {
         Ok(number)
     }
 
+    /// Forgets the number that [`Session::number`] has remembered: its drive was removed.
+    pub(super) fn forget_number(&self) {
+        self.last_drive.set(None);
+    }
+
     /// The number of a drive that must be there.
     pub(super) fn number_of(&self, drive: DriveId) -> Result<DriveNumber, StoreError> {
         self.number(drive)?.ok_or_else(|| StoreError::Failed(format!("there is no drive {drive}")))
@@ -115,6 +120,15 @@ impl Read for Session<'_> {
 
     fn classic_id(&self, account: AccountId) -> Result<Option<[u8; 32]>, StoreError> {
         self.one(sql::CLASSIC_ID, [account.as_bytes()], |row| row.get(0).map_err(row::failed))
+    }
+
+    fn quota(&self, account: AccountId) -> Result<Quota, StoreError> {
+        let quota = self.one(sql::QUOTA, [account.as_bytes()], |row| {
+            let limit: Option<i64> = row.get(1).map_err(row::failed)?;
+            let limit_bytes = limit.map(|limit| u64::try_from(limit).unwrap_or(0));
+            Ok(Quota { limit_bytes, used_bytes: row::count(row, 0)? })
+        })?;
+        Ok(quota.unwrap_or_default())
     }
 
     fn device(&self, id: DeviceId) -> Result<Option<Device>, StoreError> {

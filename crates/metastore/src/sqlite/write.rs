@@ -92,6 +92,12 @@ impl Write for Session<'_> {
         }
     }
 
+    fn put_quota(&mut self, account: AccountId, limit_bytes: Option<u64>) -> Result<(), StoreError> {
+        // Nobody keeps more than the database can count.
+        let limit = limit_bytes.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX));
+        self.change(sql::PUT_QUOTA, (account.as_bytes(), limit)).map(drop)
+    }
+
     fn put_device(&mut self, device: &Device) -> Result<(), StoreError> {
         let params = (
             device.id.as_bytes(),

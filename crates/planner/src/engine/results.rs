@@ -50,7 +50,10 @@ impl Engine {
                 self.free(nodes);
             }
             Err(CommitFailure::Refused { code, message, temporary }) => {
-                self.refused(&nodes, code, message, temporary);
+                // Where there is no room for content, what brings none goes on: deletions above all.
+                let is_full = matches!(code, "E-NO-SPACE" | "E-QUOTA") && !under_way.bringing.is_empty();
+                let blamed = if is_full { under_way.bringing.into_iter().collect() } else { nodes.clone() };
+                self.refused(&blamed, code, message, temporary);
                 self.free(nodes);
             }
         }

@@ -1,6 +1,6 @@
 //! Every setting there is: one table from which the file is read, the environment is read, and the reference is written.
 
-use super::values::{self, Durations};
+use super::values::{self, Durations, Sizes};
 use skep_types::product;
 
 /// What may be said with a key.
@@ -16,6 +16,8 @@ pub enum Kind {
     Count(u64, u64),
     /// A time such as `180d`, of so many milliseconds at least.
     Duration(u64),
+    /// A size such as `256MiB`.
+    Size,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// Addresses and networks such as `127.0.0.1` and `10.0.0.0/8`.
@@ -36,12 +38,24 @@ pub struct Key {
 }
 
 /// Every setting, in the order in which people read them.
-pub const KEYS: [Key; 16] = [
+pub const KEYS: [Key; 19] = [
     Key {
         name: "data_dir",
         kind: Kind::Path,
         default: "",
         about: "Where everything is kept; without it the usual place: /var/lib/skep-server for root, else ~/.local/share/skep-server.",
+    },
+    Key {
+        name: "name",
+        kind: Kind::Text,
+        default: "",
+        about: "What people call this server; without it the machine's own name.",
+    },
+    Key {
+        name: "discovery",
+        kind: Kind::Switch,
+        default: "true",
+        about: "Computers in the same network find this server by multicast DNS, so that `skep join CODE` needs no address.",
     },
     Key {
         name: "key_file",
@@ -87,6 +101,13 @@ pub const KEYS: [Key; 16] = [
         kind: Kind::Duration(values::DAY_MS),
         default: "90d",
         about: "What was deleted can be brought back so long.",
+    },
+    Key {
+        name: "storage.reserve",
+        kind: Kind::Size,
+        default: "256MiB",
+        about: "So much of the disk is left free: content that would take it is refused with E-NO-SPACE, so that deletions, log-ins and \
+                upkeep go on.",
     },
     Key {
         name: "limits.connections",
@@ -139,6 +160,7 @@ impl Key {
             Kind::Switch => matches!(text, "true" | "false"),
             Kind::Count(least, most) => text.parse().is_ok_and(|count: u64| (least..=most).contains(&count)),
             Kind::Duration(least) => Durations::parse(text).is_some_and(|length_ms| length_ms >= least),
+            Kind::Size => Sizes::parse(text).is_some(),
             Kind::Choice(words) => words.contains(&text),
             Kind::Networks => return values::networks(text).map(drop),
         };
@@ -155,6 +177,7 @@ impl Key {
             Kind::Duration(least) => {
                 format!("a time in quotes, such as \"90d\" or \"36h\", of at least {}", Durations::text(least))
             }
+            Kind::Size => "a size in quotes, such as \"256MiB\" or \"50GB\"".into(),
             Kind::Choice(words) => words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or "),
             Kind::Networks => {
                 "a list of addresses and networks in quotes, such as [\"127.0.0.1\", \"10.0.0.0/8\"]".into()
@@ -170,7 +193,7 @@ impl Key {
                 let networks = values::words(text).map(|word| format!("{word:?}"));
                 format!("[{}]", networks.collect::<Vec<_>>().join(", "))
             }
-            Kind::Text | Kind::Path | Kind::Duration(_) | Kind::Choice(_) => format!("{text:?}"),
+            Kind::Text | Kind::Path | Kind::Duration(_) | Kind::Size | Kind::Choice(_) => format!("{text:?}"),
         }
     }
 }
@@ -196,6 +219,12 @@ mod tests {
         }
         assert_eq!(key("http.listen").unwrap().variable(), "SKEP_HTTP__LISTEN");
         assert!(key("http.listen").unwrap().default.ends_with(&product::PORT.to_string()));
+    }
+
+    #[test]
+    fn the_shipped_reserve_is_the_default_one() {
+        let reserve = key("storage.reserve").unwrap().default;
+        assert_eq!(Sizes::parse(reserve), Some(skep_types::Limits::SHIPPED.reserve_bytes));
     }
 
     #[test]

@@ -27,6 +27,32 @@ impl Durations {
     }
 }
 
+/// Units of sizes, with their bytes, from the longest: in powers of ten and of two.
+const SIZE_UNITS: [(&str, u64); 9] = [
+    ("TiB", 1 << 40),
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("TB", 1_000_000_000_000),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("kB", 1_000),
+    ("B", 1),
+];
+
+/// Sizes such as `256MiB`.
+#[derive(Debug)]
+pub struct Sizes;
+
+impl Sizes {
+    /// The bytes of a number with a unit.
+    pub fn parse(text: &str) -> Option<u64> {
+        let unit = SIZE_UNITS.iter().find(|(unit, _)| text.ends_with(unit))?;
+        let number: u64 = text.strip_suffix(unit.0)?.parse().ok()?;
+        number.checked_mul(unit.1)
+    }
+}
+
 /// A century, a hundred times over: longer than any disk, shorter than what overflows a clock.
 const LONGEST_MS: u64 = 3_652_500 * DAY_MS;
 
@@ -91,6 +117,16 @@ mod tests {
         }
         assert_eq!(Durations::text(DAY_MS), "1d");
         assert_eq!(Durations::text(DAY_MS * 3 / 2), "36h");
+    }
+
+    #[test]
+    fn sizes_are_a_number_and_a_unit() {
+        for (text, bytes) in [("256MiB", 256 << 20), ("50GB", 50_000_000_000), ("1TB", 1_000_000_000_000), ("7B", 7)] {
+            assert_eq!(Sizes::parse(text), Some(bytes), "{text}");
+        }
+        for text in ["", "5", "B", "5G", "-1B", "1.5GB", "1 GB", "99999999999TiB"] {
+            assert_eq!(Sizes::parse(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ fn requests(caller: &Caller, drive: DriveId) -> Vec<(Request, Vec<Frame>)> {
     vec![
         (Request::Commit { drive }, vec![content.clone(), Frame::cbor(FrameKind::Operations, &commit)]),
         (Request::Upload { drive }, vec![content]),
-        (Request::Lacks { drive, chunks: vec![chunk_id(b"asked")] }, vec![]),
+        (Request::Lacks { drive, chunks: vec![chunk_id(b"asked")], needs: None }, vec![]),
         (Request::Fetch { drive, chunks: vec![chunk_id(b"asked")] }, vec![]),
         (Request::Manifests { drive, lists: vec![] }, vec![]),
         (Request::Entries { drive, after }, vec![]),
@@ -142,7 +142,10 @@ async fn what_is_over_a_limit_is_refused() {
     for commit in [ada.commit_of(many), ada.commit_of(vec![long]), empty_groups] {
         assert_eq!(ada.send(&commit, vec![]).await.code(), Code::TooLarge);
     }
-    assert_eq!(ada.call(&Request::Lacks { drive, chunks: chunks.clone() }, vec![]).await.code(), Code::TooLarge);
+    assert_eq!(
+        ada.call(&Request::Lacks { drive, chunks: chunks.clone(), needs: None }, vec![]).await.code(),
+        Code::TooLarge
+    );
     assert_eq!(ada.call(&Request::Fetch { drive, chunks }, vec![]).await.code(), Code::TooLarge);
     assert_eq!(ada.call(&Request::Manifests { drive, lists }, vec![]).await.code(), Code::TooLarge);
     let mut endless = vec![FrameKind::Request as u8, 0];

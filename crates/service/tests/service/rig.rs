@@ -66,6 +66,8 @@ pub struct Blobs {
     limits: Limits,
     places: Mutex<Vec<RecordPlace>>,
     damaged: Mutex<BTreeSet<RecordPlace>>,
+    /// What is free on the disk.
+    pub free: AtomicU64,
 }
 
 impl Blobs {
@@ -82,7 +84,14 @@ impl Blobs {
         let entropy = Arc::new(CountingEntropy(AtomicU64::new(salt << 32)));
         let files = NativeFiles::open(dir.path()).unwrap();
         let stored = LocalPacks::open(files, entropy, MasterKey::from_bytes([7; 32]), limits).unwrap();
-        Blobs { stored, dir, limits, places: Mutex::default(), damaged: Mutex::default() }
+        Blobs {
+            stored,
+            dir,
+            limits,
+            places: Mutex::default(),
+            damaged: Mutex::default(),
+            free: AtomicU64::new(u64::MAX),
+        }
     }
 
     pub fn damage(&self, index: usize) {
@@ -115,6 +124,10 @@ impl BlobStore for Blobs {
 
     fn make_durable(&self, places: &[RecordPlace]) -> Result<(), BlobError> {
         self.stored.make_durable(places)
+    }
+
+    fn free_bytes(&self) -> Result<u64, BlobError> {
+        Ok(self.free.load(Ordering::Relaxed))
     }
 
     fn read(&self, place: RecordPlace) -> Result<Block, BlobError> {
@@ -324,7 +337,7 @@ impl Caller {
     }
 
     pub async fn lacks(&self, chunks: &[ChunkId]) -> Vec<ChunkId> {
-        let request = Request::Lacks { drive: self.drive, chunks: chunks.to_vec() };
+        let request = Request::Lacks { drive: self.drive, chunks: chunks.to_vec(), needs: None };
         match self.call(&request, vec![]).await.reply() {
             Reply::Lacks { chunks } => chunks,
             other => panic!("{other:?}"),

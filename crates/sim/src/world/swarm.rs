@@ -157,6 +157,7 @@ fn draw_limits(random: &mut Random) -> Limits {
         chunk_query_max: random.range(1..=8) as usize,
         frame_bytes_max: 64 << 10,
         push_queue_max: random.range(1..=6) as usize,
+        reserve_bytes: 2_000,
         ..Limits::SHIPPED
     }
 }

@@ -1,8 +1,14 @@
 //! Every statement, by name, and the migrations in order.
 
 /// Each makes format N of format N - 1, N counting from 1. One that was released is never changed.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("0001_first.sql"), include_str!("0002_classic_id.sql"), include_str!("0003_upkeep.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("0001_first.sql"),
+    include_str!("0002_classic_id.sql"),
+    include_str!("0003_upkeep.sql"),
+    include_str!("0004_join_code.sql"),
+    include_str!("0005_past.sql"),
+    include_str!("0006_quota.sql"),
+];
 
 /// For every connection. `mmap_size` stays 0: a disk error under a mapping is a signal.
 pub(super) const PRAGMAS: &str = "
@@ -46,6 +52,34 @@ pub(super) const ACCOUNT_BY_CLASSIC_ID: &str = "
     FROM classic_id JOIN account ON account.id = classic_id.account WHERE hash = ?1";
 pub(super) const PUT_CLASSIC_ID: &str = "
     INSERT INTO classic_id (account, hash) VALUES (?1, ?2) ON CONFLICT (account) DO UPDATE SET hash = excluded.hash";
+
+pub(super) const JOIN_CODES: &str =
+    "SELECT locator, letters, account, user, made_ns, ends_ns, tries FROM join_code ORDER BY made_ns, locator";
+pub(super) const PUT_JOIN_CODE: &str = "
+    INSERT INTO join_code (locator, letters, account, user, made_ns, ends_ns, tries) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+    ON CONFLICT (locator) DO UPDATE SET
+        letters = excluded.letters, account = excluded.account, user = excluded.user, made_ns = excluded.made_ns,
+        ends_ns = excluded.ends_ns, tries = excluded.tries";
+pub(super) const REMOVE_JOIN_CODE: &str = "DELETE FROM join_code WHERE locator = ?1";
+
+/// Each removes up to `?2` rows of drive `?1`.
+pub(super) const REMOVE_ROWS_OF_DRIVE: [&str; 4] = [
+    "DELETE FROM node WHERE drive = ?1 AND id IN (SELECT id FROM node WHERE drive = ?1 LIMIT ?2)",
+    "DELETE FROM journal WHERE drive = ?1 AND seq IN (SELECT seq FROM journal WHERE drive = ?1 LIMIT ?2)",
+    "DELETE FROM manifest WHERE drive = ?1 AND list IN (SELECT list FROM manifest WHERE drive = ?1 LIMIT ?2)",
+    "DELETE FROM chunk WHERE drive = ?1 AND id IN (SELECT id FROM chunk WHERE drive = ?1 LIMIT ?2)",
+];
+pub(super) const REMOVE_DRIVE: &str = "DELETE FROM drive WHERE number = ?1";
+/// Each removes what belongs to account `?1`, the account itself last.
+pub(super) const REMOVE_OF_ACCOUNT: [&str; 4] = [
+    "DELETE FROM join_code WHERE account = ?1",
+    "DELETE FROM classic_id WHERE account = ?1",
+    "DELETE FROM device WHERE account = ?1",
+    "DELETE FROM account WHERE id = ?1",
+];
+pub(super) const QUOTA: &str = "
+    SELECT (SELECT coalesce(sum(used_bytes), 0) FROM drive WHERE owner = ?1), quota_bytes FROM account WHERE id = ?1";
+pub(super) const PUT_QUOTA: &str = "UPDATE account SET quota_bytes = ?2 WHERE id = ?1";
 
 pub(super) const DEVICE: &str = "
     SELECT id, account, name, platform, client_version, token_hash, created_ns, last_seen_ns, revoked
@@ -201,6 +235,21 @@ pub(super) const ANY_CHILDREN: &str = "
         place_seq, place_commit, content_seq, content_commit, mode_seq, mode_commit
     FROM node WHERE drive = ?1 AND parent = ?2 AND standing = 0
     LIMIT ?3";
+
+pub(super) const VERSIONS: &str = "
+    SELECT entry FROM journal WHERE drive = ?1 AND node = ?2 AND seq < ?3 ORDER BY seq DESC LIMIT ?4";
+pub(super) const TRASHED_CHILDREN: &str = "
+    SELECT id, parent, name, standing, content, executable,
+        place_seq, place_commit, content_seq, content_commit, mode_seq, mode_commit
+    FROM node WHERE drive = ?1 AND parent = ?2 AND name = ?3 AND standing = 1 ORDER BY place_seq DESC LIMIT ?4";
+pub(super) const TRASHED_BEFORE: &str = "
+    SELECT id, parent, name, standing, content, executable,
+        place_seq, place_commit, content_seq, content_commit, mode_seq, mode_commit
+    FROM node WHERE drive = ?1 AND standing = 1 AND place_seq < ?2 ORDER BY place_seq DESC LIMIT ?3";
+pub(super) const ENTRIES_BEFORE: &str =
+    "SELECT entry FROM journal WHERE drive = ?1 AND seq < ?2 ORDER BY seq DESC LIMIT ?3";
+pub(super) const CHANGED_SINCE: &str = "
+    SELECT DISTINCT node FROM journal WHERE drive = ?1 AND seq > ?2 AND node > ?3 ORDER BY node LIMIT ?4";
 
 pub(super) const CONDEMNED_PACKS: &str = "SELECT pack, since_ns FROM condemned_pack ORDER BY pack";
 pub(super) const CONDEMN_PACK: &str =
