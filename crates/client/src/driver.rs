@@ -5,8 +5,10 @@
 //! stored before anything that rests on it is done.
 
 mod activity;
+mod audit;
 mod connection;
 mod control;
+mod held;
 mod history;
 mod pause;
 mod questions;
@@ -26,6 +28,7 @@ use crate::conflicts::{Keep, ResolveError};
 use crate::executor::Executor;
 use crate::root::{RootError, RootId, open_root, own_dir};
 use crate::safe;
+use crate::state::AuditState;
 use crate::status::{Pause, Problem, Selection, Status, WaitOutcome, Wishes};
 use crate::throttle::{Rates, Throttle, WorldClock};
 use crate::world::World;
@@ -33,6 +36,7 @@ use crate::{SqliteTrees, StateError};
 use history::Renewal;
 
 pub use activity::{Activity, ActivityKind};
+pub use audit::Verified;
 
 /// Inputs that wait for the engine.
 const SIGNALS_MAX: usize = 1024;
@@ -108,6 +112,7 @@ pub struct Client {
     status: watch::Receiver<Status>,
     activities: Arc<activity::Activities>,
     throttle: Throttle,
+    verifier: audit::Verifier,
 }
 
 impl Client {
@@ -158,6 +163,7 @@ impl Client {
             selection: watch::channel(wishes.selection).0,
             activities: activities.clone(),
             lineage: Mutex::new(lineage),
+            auditing: tokio::sync::Mutex::new(()),
         });
         let engine = shared.new_engine();
         let control = control::Control::new(shared.clone(), engine, trees, progress, status);
@@ -166,8 +172,10 @@ impl Client {
         tasks.spawn("watch", shared.clone().watch());
         tasks.spawn("wake", shared.clone().wake());
         tasks.spawn("scan", shared.clone().scan());
-        tasks.spawn("connection", connection::run(shared, feed));
-        Ok(Client { signals, status: status_seen, activities, throttle })
+        tasks.spawn("audit", shared.clone().audit());
+        tasks.spawn("connection", connection::run(shared.clone(), feed));
+        let verifier = audit::Verifier::new(shared);
+        Ok(Client { signals, status: status_seen, activities, throttle, verifier })
     }
 
     /// From now on, bytes go at these rates.
@@ -234,6 +242,9 @@ enum Signal {
     Cookie(Name),
     Question(questions::Question),
     Resolve(Vec<Name>, Keep, oneshot::Sender<Result<(), ResolveError>>),
+    /// How far an audit has come.
+    Audit(AuditState),
+    DecideHold(held::Decided, oneshot::Sender<bool>),
     Pause(Option<Pause>, oneshot::Sender<()>),
     Select(Selection, oneshot::Sender<()>),
     Wait(u64, oneshot::Sender<WaitOutcome>),
@@ -277,6 +288,8 @@ struct Driver<M: World> {
     activities: Arc<activity::Activities>,
     /// The history that the server was last seen to have.
     lineage: Mutex<Option<Lineage>>,
+    /// One audit at a time.
+    auditing: tokio::sync::Mutex<()>,
 }
 
 impl<M: World> Driver<M> {

@@ -15,6 +15,7 @@ use skep_types::{
     Version,
 };
 
+use crate::absence::{Absences, Gate};
 use crate::engine::Identity;
 use crate::ids;
 use crate::ignore::Filter;
@@ -130,6 +131,8 @@ pub(crate) struct Scene<'a> {
     /// Nodes with a problem that is not to be tried again yet.
     pub(crate) held: &'a dyn Fn(NodeId) -> bool,
     pub(crate) observer: &'a mut Observer,
+    /// Nodes that were found gone.
+    pub(crate) absences: &'a Absences,
 }
 
 /// One pass.
@@ -390,6 +393,10 @@ impl<'a> Plan<'a> {
         let all = [merged.place, merged.content, merged.mode];
         if merged.place != Verdict::Send && self.is_deselected(node) {
             return self.take_out(node, &local, remote, &merged);
+        }
+        if all == [Verdict::Same; 3] && self.scene.observer.damage(node).is_some() {
+            // Its bytes are not what both sides believe them to be.
+            return self.change_here(node, &local, &remote, &merged);
         }
         if all == [Verdict::Same; 3] {
             self.agreed.push(node);

@@ -13,6 +13,7 @@ mod dying;
 mod editors;
 mod exporting;
 mod history;
+mod holds;
 mod ignoring;
 mod kinds;
 mod limiting;

@@ -169,6 +169,11 @@ impl Ledger {
         self.handled.contains(id)
     }
 
+    /// Whether the journal ever named this content.
+    pub(crate) fn is_in_history(&self, content: &ContentId) -> bool {
+        self.history.contains(content)
+    }
+
     /// How many contents must be somewhere.
     pub(crate) fn saved_count(&self) -> usize {
         self.saved.len()
