@@ -8,6 +8,7 @@ mod activity;
 mod audit;
 mod connection;
 mod control;
+mod folder;
 mod held;
 mod history;
 mod pause;
@@ -15,7 +16,8 @@ mod questions;
 mod report;
 mod wait;
 
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use skep_planner::{Engine, Event, Identity, Progress};
 use skep_platform::{Clock, Entropy, Files, Gone, Hint, Lane, Tasks, WatchError, Watcher, offload};
@@ -149,12 +151,16 @@ impl Client {
         let shared = Arc::new(Driver {
             world: world.clone(),
             server,
-            executor,
+            executor: RwLock::new(executor),
             limits,
             identity,
+            root: expected,
             signals: signals.clone(),
             progress: progress_seen,
-            is_watching_own,
+            is_watching_own: AtomicBool::new(is_watching_own),
+            check_root: Notify::new(),
+            root_turn: tokio::sync::Mutex::new(()),
+            root_failures: AtomicU32::new(0),
             reconnect: Notify::new(),
             connect_again: Notify::new(),
             stopping: watch::channel(false).0,
@@ -172,6 +178,7 @@ impl Client {
         tasks.spawn("watch", shared.clone().watch());
         tasks.spawn("wake", shared.clone().wake());
         tasks.spawn("scan", shared.clone().scan());
+        tasks.spawn("folder", shared.clone().guard_root());
         tasks.spawn("audit", shared.clone().audit());
         tasks.spawn("connection", connection::run(shared.clone(), feed));
         let verifier = audit::Verifier::new(shared);
@@ -226,6 +233,10 @@ enum Signal {
     Heartbeat,
     /// Nothing can be synced until a person does something.
     Halt(Problem),
+    /// The folder is not in its place: nothing is done until it is.
+    RootLost(Problem),
+    /// It is in its place again, opened anew.
+    RootBack,
     /// The server cannot be used as it is, or can be again: it is asked from time to time.
     Standstill(Option<Problem>),
     /// Make a new engine: what the old one knew of the server is not so any more.
@@ -271,12 +282,21 @@ impl Answers {
 struct Driver<M: World> {
     world: Arc<M>,
     server: Server<M::Link>,
-    executor: Executor<M>,
+    /// A new one when the folder was opened anew.
+    executor: RwLock<Executor<M>>,
     limits: Limits,
     identity: Identity,
+    /// Which root it is.
+    root: RootId,
     signals: mpsc::Sender<Signal>,
     progress: watch::Receiver<Option<Progress>>,
-    is_watching_own: bool,
+    is_watching_own: AtomicBool,
+    /// Something hints at the folder's having gone or come back: do not wait for the next look.
+    check_root: Notify,
+    /// Whoever looks after the folder does so alone.
+    root_turn: tokio::sync::Mutex<()>,
+    /// How often in a row the folder could not be looked at.
+    root_failures: AtomicU32,
     /// Something waits to be sent: do not wait for the next try to connect.
     reconnect: Notify,
     /// The engine is a new one: it has to be told anew what the connection told the old one.
@@ -295,6 +315,10 @@ struct Driver<M: World> {
 impl<M: World> Driver<M> {
     fn new_engine(&self) -> Engine {
         Engine::new(self.identity.clone(), self.world.entropy().bytes(), self.limits)
+    }
+
+    fn executor(&self) -> Executor<M> {
+        self.executor.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Which directories are here, for a new engine or one that is told anew.
@@ -333,7 +357,10 @@ impl<M: World> Driver<M> {
                 let signal = match hint {
                     Hint::Lost => Signal::Event(Event::ScanDue),
                     Hint::Entry { dir: OWN_DIR, name, .. } => Signal::Cookie(name),
-                    Hint::Unwatched { dir: OWN_DIR } => continue,
+                    Hint::Unwatched { dir: OWN_DIR } => {
+                        self.check_root.notify_one();
+                        continue;
+                    }
                     Hint::Entry { dir: NodeId::ROOT, name, .. } if name == own_dir() => continue,
                     Hint::Entry { dir, name, change } => Signal::Event(Event::Changed { dir, name, change }),
                     Hint::Unwatched { dir } => Signal::Event(Event::Unwatched { dir }),
@@ -377,7 +404,7 @@ impl<M: World> Driver<M> {
     async fn scan(self: Arc<Self>) {
         while self.unless_stopping(self.sleep(self.limits.scan_every_ms)).await.is_some() {
             self.tell(Signal::Event(Event::ScanDue)).await;
-            for name in self.executor.look_through_safe().await {
+            for name in self.executor().look_through_safe().await {
                 let back = Event::Changed { dir: NodeId::ROOT, name, change: Change::Bytes };
                 self.tell(Signal::Event(back)).await;
             }
@@ -385,7 +412,7 @@ impl<M: World> Driver<M> {
     }
 }
 
-/// Watches `.skep`, for cookies. Without it, waiting for equality scans.
+/// Watches `.skep`, for cookies and for its end. Without it, waiting for equality scans.
 fn watch_own_dir<M: World>(world: &M, own: &<M::Files as Files>::Dir) -> bool {
     match world.watcher().watch(own, OWN_DIR) {
         Ok(()) => true,

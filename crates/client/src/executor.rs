@@ -137,14 +137,22 @@ impl<M: World> Executor<M> {
         self.shared.root_lost.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Why the folder counts as lost now, if it does.
-    pub(crate) async fn look_for_root(&self) -> Option<RootError> {
+    /// The folder counts as lost from now on.
+    pub(crate) fn lose_root(&self, error: RootError) {
+        *self.shared.root_lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+
+    /// Looks whether the folder is in its place now.
+    pub(crate) async fn look_for_root(&self) -> Result<(), RootError> {
         let shared = self.shared.clone();
         let looked = offload(self.shared.world.tasks(), Lane::Disk, move || shared.root.check_in_place());
-        match looked.await {
-            Ok(Err(error @ (RootError::Missing(_) | RootError::Other))) => Some(error),
-            _ => None,
-        }
+        // If the program is ending, nobody acts on it.
+        looked.await.unwrap_or(Ok(()))
+    }
+
+    /// Whether both work on the same open root.
+    pub(crate) fn is(&self, other: &Executor<M>) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 
     /// Looks through the safe; gives back the names in the root under which displaced files came back.

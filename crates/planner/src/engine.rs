@@ -209,7 +209,9 @@ impl Engine {
                 self.absences.load(trees, self.at_ms);
                 self.observer.load_damages(trees);
                 self.touched.extend(self.observer.damages().keys().copied());
-                self.touched.extend(trees.differing(None, usize::MAX));
+                let differing = trees.differing(None, usize::MAX);
+                effects.extend(differing.iter().filter_map(|node| self.observer.check_interrupted(trees, *node)));
+                self.touched.extend(differing);
             }
             Event::Changed { dir, name, change } => {
                 self.observer.hint_follows(trees, dir, &name, change);
@@ -352,9 +354,9 @@ impl Engine {
     fn take_entry(&mut self, trees: &mut dyn Trees, entry: Entry) {
         let node = entry.state.node;
         self.settle_own(trees, &entry);
-        let is_elsewhere = |before: &NodeState| trees.rests(node) && before.place != entry.state.place;
-        let rested = entry.state.kind() == Kind::Directory
-            && trees.remote(node).is_some_and(|before| is_elsewhere(&before) || !is_live_remotely(trees, node));
+        let before = trees.remote(node).filter(|before| before.kind() == Kind::Directory);
+        let is_elsewhere = before.as_ref().is_some_and(|before| before.place != entry.state.place);
+        let rested = (is_elsewhere && trees.rests(node)) || (before.is_some() && !is_live_remotely(trees, node));
         trees.set_remote(node, Some(entry.state));
         self.touched.insert(node);
         self.holds.try_again(self.at_ms, |held| held == node);
@@ -366,16 +368,18 @@ impl Engine {
                 self.touched.insert(child);
                 left.extend(trees.remote_children(child));
             }
+        } else if is_elsewhere {
+            self.observer.wake_beneath(trees, node, &mut self.touched);
         }
     }
 
     /// What this device sent is an ancestor of what its disk shows, and so is a version that the disk shows because it was applied before a
     /// power cut took the state back. Before another device's change takes its place in Remote, it becomes the merge base.
-    fn settle_own(&self, trees: &mut dyn Trees, entry: &Entry) {
+    fn settle_own(&mut self, trees: &mut dyn Trees, entry: &Entry) {
         let node = entry.state.node;
         let Some(before) = trees.remote(node) else { return };
         let synced = trees.synced(node);
-        let Some(local) = trees.local(node) else { return pass_over(trees, before, synced.is_some()) };
+        let Some(local) = trees.local(node) else { return self.pass_over(trees, before, synced.is_some()) };
         let is_base = |version: fn(&NodeState) -> Version| {
             let of_remote = version(&before);
             of_remote.commit.device() == self.identity.device
@@ -387,7 +391,7 @@ impl Engine {
             && synced.as_ref().is_none_or(|synced| synced.state.content_version != before.content_version);
         let is_here = local.content.known().is_some_and(|known| known.same_bytes(&before.content));
         if is_new_content && local.content == LocalContent::Unread {
-            trees.set_applying(node, Some(before.clone()));
+            self.observer.pass_by(trees, before.clone());
         }
         let content = is_base(|state| state.content_version) || (is_new_content && is_here && synced.is_some());
         let mode = is_base(|state| state.mode_version);
@@ -413,6 +417,23 @@ impl Engine {
         }
         trees.set_synced(node, Some(base));
         trees.set_offered(node, false);
+    }
+
+    /// A version of a file that is not here, which a newer one follows, passes by. If what stands in its place is not known, or not what was
+    /// synced there, it may be this version, applied before a power cut took the state back.
+    fn pass_over(&mut self, trees: &mut dyn Trees, version: NodeState, was_here: bool) {
+        let Some(other) = trees.local_child(version.place.parent, &version.place.name) else { return };
+        let Some(local) = trees.local(other) else { return };
+        let may_be_it = match local.content.known() {
+            Some(known) => {
+                let is_itself = trees.synced(other).is_some_and(|synced| known.same_bytes(&synced.state.content));
+                known.same_bytes(&version.content) && !is_itself
+            }
+            None => true,
+        };
+        if !was_here && may_be_it && version.kind() != Kind::Directory {
+            self.observer.pass_by(trees, version);
+        }
     }
 
     /// The journal was taken up to here: what waited for it can go on.
@@ -456,27 +477,16 @@ impl Engine {
         };
         let mut plan = Plan::new(trees, scene, room);
         let mut waiting = Waiting::default();
-        // Each node is considered a bounded number of times in a pass: when it was touched, and when another one touched it.
-        let mut rounds = 0;
-        while let Some(node) = self.touched.pop_first() {
-            let outcome = plan.consider(node);
-            waiting.sort(&plan, node, outcome);
-            if outcome == Outcome::Done
-                && let Some(waiters) = self.waiters.remove(&node)
-            {
-                self.touched.extend(waiters);
-            }
-            if self.touched.is_empty() && rounds < 8 {
-                rounds += 1;
-                self.touched.append(&mut plan.touched);
-            }
-        }
+        consider_touched(&mut self.touched, &mut self.waiters, &mut waiting, &mut plan);
         fill(&mut self.to_read, &mut waiting, &mut plan, |plan| plan.room.read > 0);
         // Big and small ones wait apart: room for a big one is no reason to consider all the small ones.
         fill(&mut self.to_send_big, &mut waiting, &mut plan, |plan| plan.room.send_big);
         fill(&mut self.to_send, &mut waiting, &mut plan, |plan| plan.room.send);
         fill(&mut self.to_apply_big, &mut waiting, &mut plan, |plan| plan.room.apply_big);
         fill(&mut self.to_apply, &mut waiting, &mut plan, |plan| plan.room.apply);
+        // What was decided for those touches others: nothing else may come that would make them be considered.
+        self.touched.append(&mut plan.touched);
+        consider_touched(&mut self.touched, &mut self.waiters, &mut waiting, &mut plan);
         self.touched.append(&mut plan.touched);
         self.blocked.append(&mut waiting.blocked);
         for (dir, mut nodes) in waiting.waiters {
@@ -526,6 +536,7 @@ impl Engine {
             apply: more(small_batches, BATCHES_MAX, self.to_apply.len()),
             apply_big: small_batches == self.batches.len(),
             fetch: self.connected,
+            judge: self.connected && caught_up,
             read: READS_MAX.saturating_sub(self.observer.reads_under_way()),
         }
     }
@@ -600,20 +611,6 @@ impl Engine {
     }
 }
 
-/// A version of a file that is not here, which a newer one follows, passes by. If something unknown stands in its place, it may be this
-/// version, applied before a power cut took the state back.
-fn pass_over(trees: &mut dyn Trees, version: NodeState, was_here: bool) {
-    let Some(other) = trees.local_child(version.place.parent, &version.place.name) else { return };
-    let is_unknown = trees.synced(other).is_none() && trees.remote(other).is_none();
-    let may_be_it = trees.local(other).is_some_and(|local| match local.content.known() {
-        Some(known) => known.same_bytes(&version.content),
-        None => trees.applying(version.node).is_none(),
-    });
-    if !was_here && is_unknown && may_be_it && version.kind() == Kind::File {
-        trees.set_applying(version.node, Some(version));
-    }
-}
-
 /// Whether the node is a directory on this disk.
 fn is_directory_here(trees: &dyn Trees, node: NodeId) -> bool {
     node == NodeId::ROOT || trees.local(node).is_some_and(|local| local.kind() == Kind::Directory)
@@ -664,6 +661,29 @@ impl Waiting {
         // Directories first: what lies in one waits for it, and would be considered again and again meanwhile.
         let directory = if plan.is_directory(node) { NodeId::ROOT } else { plan.directory(node) };
         queue.insert((directory, node));
+    }
+}
+
+/// Considers the nodes that were touched. Each is considered a bounded number of times: when it was touched, and when another one touched it.
+fn consider_touched(
+    touched: &mut BTreeSet<NodeId>,
+    all_waiters: &mut BTreeMap<NodeId, BTreeSet<NodeId>>,
+    waiting: &mut Waiting,
+    plan: &mut Plan<'_>,
+) {
+    let mut rounds = 0;
+    while let Some(node) = touched.pop_first() {
+        let outcome = plan.consider(node);
+        waiting.sort(plan, node, outcome);
+        if outcome == Outcome::Done
+            && let Some(waiters) = all_waiters.remove(&node)
+        {
+            touched.extend(waiters);
+        }
+        if touched.is_empty() && rounds < 8 {
+            rounds += 1;
+            touched.append(&mut plan.touched);
+        }
     }
 }
 

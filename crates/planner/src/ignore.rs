@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 use skep_types::{Kind, Name, NodeId, product};
 
+use crate::names::node_of_swap_name;
+
 pub(crate) use built_in::built_in;
 pub use file::{IgnoreFault, IgnoreRules};
 
@@ -100,8 +102,8 @@ impl Filter {
     }
 
     fn decides(&self, name: &Name, kind: Option<Kind>) -> Option<(&Layer, usize, bool)> {
-        // Rules are there for all devices: no rule keeps them from being synced.
-        if is_ignore_file(name) {
+        // Rules are there for all devices: no rule keeps them from being synced. And what is on its way through a name is not there to stay.
+        if is_ignore_file(name) || node_of_swap_name(name).is_some() {
             return None;
         }
         let is_dir = kind == Some(Kind::Directory);

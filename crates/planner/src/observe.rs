@@ -13,7 +13,7 @@ mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skep_types::{Change, ContentId, Limits, Name, NodeId, Stat, Timestamp};
+use skep_types::{Change, ContentId, Limits, Name, NodeId, NodeState, Stat, Timestamp};
 
 use crate::shape::Shape;
 use crate::trees::{LIMBO, Trees};
@@ -121,7 +121,7 @@ pub(crate) struct Observer {
     dirty: BTreeMap<NodeId, Dirty>,
     looks: BTreeMap<LookId, LookUnderWay>,
     looks_asked: u64,
-    /// What was hinted of directories that could not be looked at.
+    /// What was hinted of directories that could not be looked at: it is looked at with the next look that is asked for.
     failed: BTreeMap<NodeId, BTreeMap<Name, Change>>,
     /// Directories that were looked at as a whole since the start.
     seen: BTreeSet<NodeId>,
@@ -134,6 +134,8 @@ pub(crate) struct Observer {
     displaced: BTreeMap<(NodeId, Name), Displaced>,
     /// Displaced files that are being read.
     checks: usize,
+    /// Versions that the journal passed through while it was not known which of them the disk shows.
+    passed: BTreeMap<NodeId, Vec<NodeState>>,
     now: Timestamp,
     at_ms: u64,
     /// Hints since then may be lost: looks at everything do not trust a stat that is as young.
@@ -177,6 +179,7 @@ impl Observer {
             left: BTreeMap::new(),
             displaced: BTreeMap::new(),
             checks: 0,
+            passed: BTreeMap::new(),
             now: Timestamp::default(),
             at_ms: 0,
             doubt_since: None,
@@ -270,11 +273,7 @@ impl Observer {
     pub(crate) fn look_anew(&mut self, dir: NodeId) {
         self.watched.remove(&dir);
         self.seen.remove(&dir);
-        let dirty = self.dirty.entry(dir).or_default();
-        dirty.deep = true;
-        for (name, change) in self.failed.remove(&dir).unwrap_or_default() {
-            dirty.add(name, change);
-        }
+        self.dirty.entry(dir).or_default().deep = true;
     }
 
     /// The place of the node is looked at.
@@ -310,6 +309,7 @@ impl Observer {
     pub(crate) fn is_pending(&self, dir: NodeId, name: &Name) -> bool {
         self.dirty.get(&dir).is_some_and(|dirty| dirty.covers(name))
             || self.looks.values().any(|look| look.dir == dir && look.dirty.covers(name))
+            || self.failed.get(&dir).is_some_and(|names| names.contains_key(name))
             || self.arrivals.contains_key(&(dir, name.clone()))
     }
 
@@ -392,6 +392,9 @@ impl Observer {
                 continue;
             }
             let Some(mut dirty) = self.dirty.remove(&dir) else { continue };
+            for (name, change) in self.failed.remove(&dir).unwrap_or_default() {
+                dirty.add(name, change);
+            }
             if !self.filters.know(dir) {
                 dirty.add(Filters::file_name(), Change::Entry);
             }

@@ -4,16 +4,14 @@
 //! be by an earlier operation of the same commit or batch), or waits. Whatever waits is considered again when anything changed.
 
 mod apply;
+mod identity;
 mod leave;
 mod meet;
 mod send;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skep_types::{
-    COARSEST_CLOCK_NS, Content, Group, Kind, Limits, Mode, NodeId, NodeState, Operation, Place, Seq, Stat, Timestamp,
-    Version,
-};
+use skep_types::{Content, Group, Kind, Limits, NodeId, NodeState, Operation, Place, Seq, Stat, Version};
 
 use crate::absence::{Absences, Gate};
 use crate::engine::Identity;
@@ -45,6 +43,9 @@ pub(crate) struct Room {
     pub(crate) apply_big: bool,
     /// Content can be fetched.
     pub(crate) fetch: bool,
+    /// It is known what the server had when the connection was made. Before that, what looks like two versions may be one that the journal is
+    /// still to tell of.
+    pub(crate) judge: bool,
     /// So many files may be read.
     pub(crate) read: usize,
 }
@@ -163,8 +164,8 @@ pub(crate) struct Plan<'a> {
     big_used: BTreeSet<NodeId>,
     visiting: BTreeSet<NodeId>,
     standings: BTreeMap<NodeId, Standing>,
-    /// Whether directories of Remote are left out here.
-    outside: BTreeMap<NodeId, bool>,
+    /// Whether directories are left out here.
+    outside: BTreeMap<NodeId, leave::Above>,
     /// The rules for the entries of directories.
     filters: BTreeMap<NodeId, Filter>,
     /// Whether the rules of directories themselves are on their way.
@@ -266,9 +267,14 @@ impl<'a> Plan<'a> {
             return self.ask_to_read(node);
         }
         let synced = match &local {
-            Some(local) => self.adopt_applied(node, local, synced),
+            Some(local) => self.adopt_applied(node, local, synced.as_ref()).or(synced),
             None => synced,
         };
+        if let Some(local) = &local
+            && let Some(outcome) = self.trade_places(node, local, synced.as_ref(), remote.as_ref())
+        {
+            return outcome;
+        }
         match (local, remote, standing) {
             (None, None, _) => {
                 self.agreed.push(node);
@@ -290,38 +296,6 @@ impl<'a> Plan<'a> {
             }
             (Some(local), Some(remote), Standing::Live) => self.on_both_sides(node, synced, local, remote),
         }
-    }
-
-    /// Whether an apply operation whose result was never stored was done, the disk tells: then what it brought is what both sides agreed on.
-    fn adopt_applied(&mut self, node: NodeId, local: &Local, synced: Option<Synced>) -> Option<Synced> {
-        let Some(applied) = self.trees.applying(node) else { return synced };
-        self.trees.set_applying(node, None);
-        let Some(known) = local.content.known().filter(|known| known.same_bytes(&applied.content)) else {
-            return synced;
-        };
-        let mut shown = local.stat;
-        if let (Some(here), Some(brought)) = (known.file(), applied.content.file())
-            && !may_be_rounded(here.mtime, brought.mtime)
-        {
-            // It was touched since.
-            shown.mtime = brought.mtime;
-        }
-        let adopted = match synced {
-            None => {
-                // Set after the apply, or never taken by a disk that has no such bit: then it is applied once more.
-                let executable = applied.mode.executable && local.stat.executable;
-                let shown = Stat { executable, ..shown };
-                Synced { state: NodeState { mode: Mode { executable }, ..applied }, shown }
-            }
-            Some(before) => {
-                let shown = Stat { executable: before.shown.executable, ..shown };
-                let state =
-                    NodeState { content: applied.content, content_version: applied.content_version, ..before.state };
-                Synced { state, shown }
-            }
-        };
-        self.trees.set_synced(node, Some(adopted.clone()));
-        Some(adopted)
     }
 
     /// Gone here and in the trash there.
@@ -373,11 +347,19 @@ impl<'a> Plan<'a> {
         let moved = !stands_at(place) && !stands_at(&remote.place) && local.name != swap_name(node);
         let holds = |content: &Content| local.content.known().is_none_or(|known| known.same_bytes(content));
         let edited = !holds(content) && !holds(&remote.content);
-        if moved && self.is_residue(node, synced.as_ref(), &remote) {
+        let is_residue = self.is_residue(node, synced.as_ref(), &remote);
+        if moved && is_residue {
             return self.become_new(node, &local, &remote);
         }
-        let lives = moved || edited || self.outlives_trash(node);
+        let came_back = !is_residue && !is_purged(&remote) && self.came_back(node);
+        let lives = moved || edited || came_back || self.outlives_trash(node);
         if lives { self.send_restored(node, &local, &remote) } else { self.remove_here(node, &local, remote) }
+    }
+
+    /// Whether this device put it in the trash, because it was gone from here: then a power cut brought it back.
+    fn came_back(&mut self, node: NodeId) -> bool {
+        let mine = |by: Version| by.commit.device() == self.scene.who.device;
+        matches!(self.standing(node), Standing::Trashed { by, .. } if mine(by))
     }
 
     /// Whether the node, itself in the trash there, was agreed on to live after it went there, by a history that the server has lost.
@@ -391,8 +373,8 @@ impl<'a> Plan<'a> {
     fn on_both_sides(&mut self, node: NodeId, synced: Option<Synced>, local: Local, remote: NodeState) -> Outcome {
         let merged = self.merge(node, synced.as_ref(), &local, &remote);
         let all = [merged.place, merged.content, merged.mode];
-        if merged.place != Verdict::Send && self.is_deselected(node) {
-            return self.take_out(node, &local, remote, &merged);
+        if merged.place != Verdict::Send && self.is_outside(node) {
+            return self.take_out(node, synced, &local, remote, &merged);
         }
         if all == [Verdict::Same; 3] && self.scene.observer.damage(node).is_some() {
             // Its bytes are not what both sides believe them to be.
@@ -406,9 +388,6 @@ impl<'a> Plan<'a> {
         }
         if let Some(synced) = synced {
             self.settle_partly(node, synced, &merged, &local, &remote);
-        }
-        if merged.place == Verdict::Apply && self.is_outside(remote.place.parent) {
-            return self.take_out(node, &local, remote, &merged);
         }
         if merged.content == Verdict::KeepBoth {
             return self.keep_both(node, &local, &remote);
@@ -457,7 +436,14 @@ impl<'a> Plan<'a> {
     }
 
     /// The field groups on which both sides agree are settled, so that the next change of one of them has a base.
-    fn settle_partly(&mut self, node: NodeId, synced: Synced, merged: &Merge, local: &Local, remote: &NodeState) {
+    pub(super) fn settle_partly(
+        &mut self,
+        node: NodeId,
+        synced: Synced,
+        merged: &Merge,
+        local: &Local,
+        remote: &NodeState,
+    ) {
         let mut state = synced.state.clone();
         if merged.place == Verdict::Same {
             state.place = remote.place.clone();
@@ -671,12 +657,6 @@ impl<'a> Plan<'a> {
         let (parent, name) = self.shape.place(self.trees, node)?;
         self.shape.location(self.trees, parent, &name)
     }
-}
-
-/// Whether a disk may show `mtime` as `shown`: its clock may count whole seconds, or pairs of them.
-fn may_be_rounded(shown: Timestamp, mtime: Timestamp) -> bool {
-    let difference = shown.as_nanoseconds().abs_diff(mtime.as_nanoseconds());
-    difference == 0 || (shown.nanoseconds == 0 && difference < COARSEST_CLOCK_NS)
 }
 
 /// The reads of a pass, in parts that can go to several hands.

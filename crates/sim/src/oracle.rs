@@ -275,9 +275,11 @@ impl World {
     /// Machines that touched different names have nothing to disagree about.
     pub(crate) fn check_no_needless_copy(&self) -> Result<(), String> {
         // After a restore, whoever comes first brings back what it has, be it older than what another one has. Without its state, a client
-        // cannot tell an older version from an edit.
+        // cannot tell an older version from an edit. The name of a directory that a person took from a machine is free there for something
+        // new, and taken on the server.
         let meetings = &self.options.meetings;
-        if !self.options.is_apart || meetings.restore_every_ms > 0 || meetings.state_loss_every_ms > 0 {
+        let may_copy = meetings.restore_every_ms > 0 || meetings.state_loss_every_ms > 0 || self.options.has_selection;
+        if !self.options.is_apart || may_copy {
             return Ok(());
         }
         let server = self.server_tree()?;

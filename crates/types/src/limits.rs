@@ -75,6 +75,8 @@ pub struct Limits {
     pub audit_every_ms: u64,
     /// An audit reads at most so many bytes a second.
     pub audit_bytes_per_s: u64,
+    /// Whether the folder is in its place is looked at this often; if it is not, it is opened anew as soon as it is back.
+    pub root_check_ms: u64,
     /// Deepest directory.
     pub depth_max: usize,
     /// Longest symlink target, in bytes.
@@ -123,6 +125,7 @@ impl Limits {
         hold_percent: 20,
         audit_every_ms: 30 * 24 * 3_600_000,
         audit_bytes_per_s: 16 << 20,
+        root_check_ms: 5_000,
         depth_max: 512,
         symlink_bytes_max: 4095,
         safe_keep_ms: 7 * 24 * 3_600_000,

@@ -171,7 +171,7 @@ impl<M: World> Driver<M> {
 
     async fn audit_one(&self, file: Due, state: &mut AuditState, found: &mut Verified) {
         let Due { node, at, content } = file;
-        let result = self.executor.audit(at.clone(), self.limits.audit_bytes_per_s).await;
+        let result = self.executor().audit(at.clone(), self.limits.audit_bytes_per_s).await;
         state.files += 1;
         state.bytes += content.size;
         found.files += 1;

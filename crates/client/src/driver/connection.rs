@@ -173,7 +173,7 @@ impl<M: World> Driver<M> {
     async fn take(&self, frame: Frame) -> Result<(), CallError> {
         match frame.kind {
             FrameKind::Block => match Block::from_bytes(frame.payload, &self.limits) {
-                Ok(block) => self.executor.keep_block(block).await,
+                Ok(block) => self.executor().keep_block(block).await,
                 Err(error) => return Err(CallError::Malformed(error.to_string())),
             },
             FrameKind::Entries => {

@@ -61,6 +61,8 @@ pub(super) struct Control<M: World> {
     confirmed: Option<Timestamp>,
     halted: Option<Problem>,
     state_failed: Option<Problem>,
+    /// Why nothing can be done on this disk.
+    rootless: Option<Problem>,
     /// Why the server cannot be used as it is.
     standstill: Option<Problem>,
     /// The engine begins anew as soon as nothing is being carried out.
@@ -104,6 +106,7 @@ impl<M: World> Control<M> {
             confirmed: None,
             halted: None,
             state_failed: None,
+            rootless: None,
             standstill: None,
             renewal: None,
             is_shadow_whole: false,
@@ -180,8 +183,11 @@ impl<M: World> Control<M> {
         match taken {
             Ok(()) => {
                 self.start_engine().await?;
-                // If nobody waits for it any more, it was needed all the same.
-                let _ = renewal.done.send(());
+                if renewal.done.send(()).is_err() {
+                    // It was not the connection that asked for it, or not this one.
+                    self.driver.connect_again.notify_one();
+                    self.driver.reconnect.notify_one();
+                }
             }
             Err(error) => self.state_failed(&error, self.driver.world.clock().now()),
         }
@@ -262,8 +268,9 @@ impl<M: World> Control<M> {
     }
 
     fn publish(&mut self, progress: Progress, totals: Totals) {
-        let problems = self.halted.iter().chain(&self.state_failed).chain(&self.standstill).cloned();
-        let is_stopped = self.halted.is_some() || self.standstill.is_some();
+        let stopped_by = self.halted.iter().chain(&self.rootless).chain(&self.standstill);
+        let is_stopped = stopped_by.clone().next().is_some();
+        let problems = stopped_by.chain(&self.state_failed).cloned();
         let status = Status {
             state: report::state_of(&progress, is_stopped, self.driver.pause_now()),
             confirmed: self.confirmed,
@@ -273,7 +280,7 @@ impl<M: World> Control<M> {
             queue_bytes: totals.waiting,
             ignored: progress.ignored,
             problems: problems.chain(progress.problems.iter().cloned().map(report::problem_of)).collect(),
-            watch_degraded: self.driver.executor.watch_degraded(),
+            watch_degraded: self.driver.executor().watch_degraded(),
             pause: self.driver.pause_now(),
             audit: self.status.borrow().audit.clone(),
         };
@@ -295,7 +302,8 @@ impl<M: World> Control<M> {
             self.driver.wake_at.send_replace(Some(at_ms));
             return;
         }
-        if self.halted.is_some() || self.renewal.is_some() || !self.stopping.is_empty() {
+        let is_stopped = self.halted.is_some() || self.rootless.is_some() || !self.stopping.is_empty();
+        if is_stopped || self.renewal.is_some() {
             return;
         }
         let permits = match &effect {
@@ -308,6 +316,7 @@ impl<M: World> Control<M> {
         let is_paused_with_the_rest = matches!(&effect, Effect::Apply { .. } | Effect::Commit { .. } | Effect::Pull);
         let answers = Answers { signals: self.driver.signals.clone(), incarnation: self.incarnation };
         let driver = self.driver.clone();
+        let executor = driver.executor();
         self.active += 1;
         self.driver.world.tasks().spawn("effect", async move {
             // Nobody closes the semaphores.
@@ -317,9 +326,9 @@ impl<M: World> Control<M> {
             let commit = if let Effect::Commit { commit, .. } = &effect { Some(commit.id) } else { None };
             let done = match (may_begin, commit) {
                 (false, _) => Ok(()),
-                (true, None) => driver.executor.carry_out(effect, cursor, &answers).await,
+                (true, None) => executor.carry_out(effect, cursor, &answers).await,
                 (true, Some(commit)) => {
-                    let carried_out = driver.unless_paused(driver.executor.carry_out(effect, cursor, &answers)).await;
+                    let carried_out = driver.unless_paused(executor.carry_out(effect, cursor, &answers)).await;
                     if carried_out.is_none() {
                         answers.send(Event::Committed { commit, result: Err(CommitFailure::Unreachable) }).await;
                     }
@@ -329,9 +338,9 @@ impl<M: World> Control<M> {
             if let Err(error) = done {
                 driver.halt_if_final(&error).await;
             }
-            if let Some(error) = driver.executor.root_lost() {
-                let problem = report::halt_by_root(&error, driver.world.clock().now());
-                driver.tell(Signal::Halt(problem)).await;
+            if let Some(error) = executor.root_lost().filter(|_| driver.executor().is(&executor)) {
+                let problem = report::root_lost(&error, driver.world.clock().now());
+                driver.tell(Signal::RootLost(problem)).await;
             }
             drop(permit);
             driver.tell(Signal::Finished(answers.incarnation)).await;
@@ -349,6 +358,12 @@ impl<M: World> Control<M> {
                     });
                     self.halted = Some(problem);
                 }
+            }
+            Signal::RootLost(problem) => self.root_lost(problem).await?,
+            Signal::RootBack => {
+                tracing::info!("the folder is in its place again");
+                self.rootless = None;
+                self.renewal.get_or_insert_with(|| Renewal { met: None, done: oneshot::channel().0 });
             }
             Signal::Standstill(problem) => self.stand_still(problem).await?,
             Signal::Renew(renewal) => self.renewal = Some(renewal),
@@ -404,6 +419,16 @@ impl<M: World> Control<M> {
             Signal::Event(_) | Signal::Answer(..) | Signal::Finished(_) | Signal::Heartbeat => {}
         }
         Ok(())
+    }
+
+    /// The folder is not in its place. What the engine asks for is not carried out; when the folder is back, a new one begins.
+    async fn root_lost(&mut self, problem: Problem) -> Result<(), skep_platform::Gone> {
+        if self.rootless.as_ref().is_some_and(|known| known.code == problem.code) {
+            return Ok(());
+        }
+        tracing::warn!(code = problem.code, "{}", problem.message);
+        self.rootless = Some(problem);
+        if self.state_failed.is_none() { self.step(Vec::new(), false).await } else { Ok(()) }
     }
 
     /// The server cannot be used as it is, or can be again.

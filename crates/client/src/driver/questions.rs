@@ -143,7 +143,7 @@ impl<M: World> Driver<M> {
 
     /// Carries out [`Client::resolve`].
     pub(super) async fn resolve(&self, path: Vec<Name>, keep: Keep, answer: oneshot::Sender<Result<(), ResolveError>>) {
-        let root = self.executor.root().clone();
+        let root = self.executor().root().clone();
         let random = self.world.entropy().bytes();
         let done =
             offload(self.world.tasks(), Lane::Disk, move || conflicts::resolve(&root, &path, keep, random)).await;

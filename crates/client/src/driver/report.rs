@@ -86,9 +86,15 @@ pub(super) fn standstill_by_call(error: &CallError, now: Timestamp) -> Option<Pr
     Some(everything("E-SERVER-OLDER", message.into(), hint.into(), now))
 }
 
-pub(super) fn halt_by_root(error: &RootError, now: Timestamp) -> Problem {
-    let hint = "Nothing was deleted anywhere. Put the folder back, or mount its disk, then start again.";
-    everything("E-ROOT-MISSING", sentence(&error.to_string()), hint.into(), now)
+/// The problem of a folder that is not in its place.
+pub(super) fn root_lost(error: &RootError, now: Timestamp) -> Problem {
+    let (code, hint) = match error {
+        RootError::Other => ("E-ROOT-OTHER", "Put the right folder back: syncing goes on by itself."),
+        RootError::Missing(_) | RootError::InUse | RootError::Disk(_) => {
+            ("E-ROOT-MISSING", "Put the folder back, or mount its disk: syncing goes on by itself.")
+        }
+    };
+    everything(code, sentence(&error.to_string()), format!("Nothing was deleted anywhere. {hint}"), now)
 }
 
 pub(super) fn state_failed(error: &StateError, now: Timestamp) -> Problem {

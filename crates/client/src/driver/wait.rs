@@ -4,6 +4,7 @@
 //! server is asked for its head, and then the engine must have settled with everything up to that head taken.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures_util::future::{Either, select};
 use skep_planner::Event;
@@ -11,7 +12,7 @@ use skep_platform::{Clock, Entropy, Lane, offload};
 use skep_types::{Name, Seq, Standing, Version};
 use tokio::sync::oneshot;
 
-use super::report::{halt_by_root, is_equal};
+use super::report::is_equal;
 use super::{Driver, Signal};
 use crate::root::COOKIE;
 use crate::status::WaitOutcome;
@@ -44,8 +45,7 @@ pub(super) async fn wait_equal<M: World>(
 impl<M: World> Driver<M> {
     async fn equal(&self) -> WaitOutcome {
         // Whoever asks means the folder of that path, not one that was moved away while it was watched.
-        if let Some(error) = self.executor.look_for_root().await {
-            self.tell(Signal::Halt(halt_by_root(&error, self.world.clock().now()))).await;
+        if self.look_after_root().await.is_err() {
             return WaitOutcome::NeedsPerson;
         }
         if !self.all_hints_taken().await {
@@ -92,7 +92,7 @@ impl<M: World> Driver<M> {
 
     /// Whether all hints of what happened before this call have been given to the engine.
     async fn all_hints_taken(&self) -> bool {
-        if !self.is_watching_own || self.executor.watch_degraded() {
+        if !self.is_watching_own.load(Ordering::Relaxed) || self.executor().watch_degraded() {
             return false;
         }
         let random: [u8; 8] = self.world.entropy().bytes();
@@ -100,7 +100,7 @@ impl<M: World> Driver<M> {
         let name = name.expect("letters and digits are a name");
         let (seen, was_seen) = oneshot::channel();
         self.tell(Signal::ExpectCookie(name.clone(), seen)).await;
-        if !self.executor.touch_cookie(name).await {
+        if !self.executor().touch_cookie(name).await {
             return false;
         }
         let clock = self.world.clock();

@@ -351,6 +351,68 @@ async fn what_cannot_be_read_here_is_fetched() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_folder_that_goes_and_comes_back_is_synced_again_by_itself() {
+    let rig = Rig::new(tiny()).await;
+    let (a, b) = (rig.device("a").await, rig.device("b").await);
+    a.write("f", b"one");
+    a.write("g", b"two");
+    a.equal().await;
+    b.equal().await;
+    let marker = a.disk.user().read(".skep/root").unwrap();
+    let other = String::from_utf8(marker.to_vec()).unwrap().replace(&a.id.to_string(), &b.id.to_string());
+    // Nobody tells that it goes: it is found out. An empty disk, and another one, are no folder of which everything was deleted.
+    a.disk.user().remove_file(".skep/root").unwrap();
+    a.disk.user().remove_file("f").unwrap();
+    a.disk.user().remove_file("g").unwrap();
+    a.disk.lose_hints();
+    a.reaches(State::Stopped).await;
+    assert_eq!(a.client().status().problems[0].code, "E-ROOT-MISSING");
+    a.write(".skep/root", other.as_bytes());
+    let mut client = a.client().clone();
+    while client.status().problems[0].code != "E-ROOT-OTHER" {
+        client.status_changed().await.unwrap();
+    }
+    assert_eq!(a.wait().await, WaitOutcome::NeedsPerson);
+    b.write("h", b"three");
+    b.equal().await;
+    assert_eq!(b.tree().len(), 3);
+
+    a.write("f", b"one, edited while it was away");
+    a.write("g", b"two");
+    a.write(".skep/root", &marker);
+    a.reaches(State::UpToDate).await;
+    a.equal().await;
+    b.equal().await;
+    assert_eq!(a.tree(), b.tree());
+    assert_eq!(b.disk.user().read("f").unwrap().as_slice(), b"one, edited while it was away");
+    assert_eq!(b.tree().len(), 3);
+    assert_eq!(a.client().status().problems, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_fails_for_a_while_stops_nothing_for_good() {
+    for failures in [1, 2, 20] {
+        let rig = Rig::new(tiny()).await;
+        let (a, b) = (rig.device("a").await, rig.device("b").await);
+        a.write("f", b"one");
+        a.equal().await;
+        b.equal().await;
+        a.disk.fail_next("root", failures, FileErrorKind::Other);
+        let is_gone = failures > 2;
+        if is_gone {
+            a.reaches(State::Stopped).await;
+            assert_eq!(a.client().status().problems[0].code, "E-ROOT-MISSING");
+            a.reaches(State::UpToDate).await;
+        }
+        a.write("g", b"two");
+        a.equal().await;
+        b.equal().await;
+        assert_eq!(a.tree(), b.tree());
+        assert_eq!(b.tree().len(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_not_selected_stays_away_when_a_server_is_met_anew() {
     let rig = Rig::new(tiny()).await;
     let (a, b) = (rig.device("a").await, rig.device("b").await);

@@ -75,6 +75,16 @@ fn a_folder_that_is_missing_stops_the_client_and_deletes_nothing() {
     assert_eq!(status["problems"][0]["code"], "E-ROOT-MISSING");
     desktop.wait();
     assert_eq!((server.journal().len(), desktop.read("d/precious.txt").unwrap()), (entries, b"the only copy".to_vec()));
+
+    // It goes on by itself.
+    fs::write(aside.join("d/late.txt"), "while it was away").unwrap();
+    fs::remove_dir(&laptop.folder).unwrap();
+    fs::rename(&aside, &laptop.folder).unwrap();
+    settle(&laptop, &desktop);
+    assert_eq!(desktop.read("d/late.txt").unwrap(), b"while it was away");
+    laptop.write("d/later.txt", "it is watched again");
+    settle(&laptop, &desktop);
+    assert!(laptop.problems().is_empty() && desktop.read("d/later.txt").is_some());
 }
 
 #[test]

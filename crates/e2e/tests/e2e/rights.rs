@@ -105,8 +105,10 @@ fn a_file_that_may_not_be_written_is_replaced_as_every_other() {
 fn a_new_directory_that_may_not_be_read_is_told_and_looked_at_when_it_may() {
     let server = Server::start();
     let (laptop, desktop) = server.two_computers();
-    fs::create_dir(laptop.path("closed")).unwrap();
-    laptop.set_mode("closed", 0o000);
+    // Closed before it comes: one that could be listed for a moment is known to be empty.
+    fs::create_dir(laptop.path("../closed")).unwrap();
+    laptop.set_mode("../closed", 0o000);
+    fs::rename(laptop.path("../closed"), laptop.path("closed")).unwrap();
     assert_eq!(laptop.wait_with_problems(), ["E-CANNOT-READ closed"]);
     mend(&laptop, "closed", 0o755);
     laptop.write("closed/file", "in it");

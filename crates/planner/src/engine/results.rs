@@ -222,7 +222,7 @@ impl Engine {
             None => (state.place.parent, state.place.name.clone()),
         };
         self.make_way(trees, parent, &name, node, findings);
-        trees.set_applying(node, None);
+        self.observer.forget_versions(trees, node);
         if !matches!(kind, ApplyKind::Touch { .. }) {
             self.observer.forget_damage(trees, node);
         }

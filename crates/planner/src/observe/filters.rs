@@ -44,6 +44,8 @@ pub(crate) struct Filters {
     ignored_count: u64,
     /// Directories that a person wants not to be here.
     deselected: BTreeSet<NodeId>,
+    /// How often that had been changed, ever, when it was told last.
+    selection_changes: u64,
     /// What is missing may be so because the selection changed: until all was looked at, its absence is no deletion. The number of the change.
     distrusts_until: Option<u64>,
     /// Nodes of Remote that were left out, by their directory.
@@ -70,6 +72,7 @@ impl Filters {
             ignored: BTreeMap::new(),
             ignored_count: 0,
             deselected: BTreeSet::new(),
+            selection_changes: 0,
             distrusts_until: None,
             left_out: BTreeMap::new(),
         }
@@ -344,11 +347,9 @@ impl Observer {
             self.filters.changing.iter().filter(|(_, changing)| due(changing) <= at_ms).map(|(dir, _)| *dir).collect();
         for dir in held_still {
             let Some(changing) = self.filters.changing.remove(&dir) else { continue };
-            let known = self.filters.rules.get(&dir).cloned().unwrap_or_default();
-            if known != changing.rules {
-                self.filters.believe(dir, changing.rules);
-                self.dirty.entry(dir).or_default().deep = true;
-            }
+            self.filters.believe(dir, changing.rules);
+            // Also if they are those of before again: what was new meanwhile may have been ignored by others that came and went.
+            self.dirty.entry(dir).or_default().deep = true;
         }
         self.filters.changing.values().map(due).min()
     }
@@ -393,7 +394,7 @@ impl Observer {
             trees.set_local(node, None);
             trees.set_synced(node, None);
             trees.set_offered(node, false);
-            trees.set_applying(node, None);
+            self.forget_versions(trees, node);
             self.forget_missing(node);
             self.forget_directory(node);
             self.dirty.remove(&node);
@@ -420,6 +421,11 @@ impl Observer {
         changes: u64,
         findings: &mut Findings,
     ) {
+        if changes < self.filters.selection_changes {
+            // A newer choice was told before this one.
+            return;
+        }
+        self.filters.selection_changes = changes;
         let before = std::mem::replace(&mut self.filters.deselected, outside);
         let is_at_start = self.seen.is_empty() && self.looks.is_empty() && self.dirty.is_empty();
         let has_changed = trees.selection_changes() != changes;
@@ -437,6 +443,27 @@ impl Observer {
             // It may have been changed while nobody looked.
             for node in trees.left_out().into_iter().filter(|node| !after.contains(node)) {
                 self.wake_selected(trees, node, findings);
+            }
+        }
+    }
+
+    /// A directory was moved on the server: what was left out beneath it is considered again.
+    pub(crate) fn wake_beneath(&mut self, trees: &mut dyn Trees, dir: NodeId, touched: &mut BTreeSet<NodeId>) {
+        let is_beneath = |above: &NodeId| {
+            let mut at = *above;
+            for _ in 0..CHAIN_MAX {
+                match trees.remote(at) {
+                    _ if at == dir => return true,
+                    Some(state) => at = state.place.parent,
+                    None => return false,
+                }
+            }
+            false
+        };
+        let dirs: Vec<NodeId> = self.filters.left_out.keys().copied().filter(is_beneath).collect();
+        for node in dirs.into_iter().filter_map(|dir| self.filters.left_out.remove(&dir)).flatten() {
+            if trees.rests(node) {
+                wake(trees, node, touched);
             }
         }
     }

@@ -2,7 +2,7 @@
 //! restores size and mtime: the clock that stamps changes has ticks of some milliseconds. The hint that bytes were written tells;
 //! where no hints come, the file is read once more.
 
-use skep_types::{Change, ContentId, Name, NodeId, Stat};
+use skep_types::{Change, Content, ContentId, Name, NodeId, NodeState, Stat};
 
 use super::{Observer, age_ms};
 use crate::Effect;
@@ -14,6 +14,9 @@ pub(super) struct Left {
     node: NodeId,
     at_ms: u64,
 }
+
+/// Versions of a node that are remembered while it is not known which of them the disk shows.
+const PASSED_MAX: usize = 64;
 
 /// A file that we displaced: what was expected there.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +46,15 @@ impl Observer {
         self.check_displaced(dir, name, waiting.max(unhinted)?)
     }
 
+    /// The program begins. If it ended while something was applied to this node, hints of what was written to the displaced file are lost.
+    pub(crate) fn check_interrupted(&mut self, trees: &dyn Trees, node: NodeId) -> Option<Effect> {
+        trees.applying(node)?;
+        let local = trees.local(node)?;
+        let content = local.file()?.id;
+        self.checks += 1;
+        Some(Effect::CheckDisplaced { expected: local.stat, content })
+    }
+
     /// Hints were lost: all that was displaced a moment ago is read.
     pub(crate) fn check_all_displaced(&mut self) -> Vec<Effect> {
         let displaced = std::mem::take(&mut self.displaced).into_values();
@@ -58,6 +70,32 @@ impl Observer {
         for name in names {
             self.hint(NodeId::ROOT, name, Change::Bytes);
         }
+    }
+
+    /// The journal goes on from a version of the node, and it is not known yet whether the disk shows that one: it may have been applied
+    /// before a power cut took the state back. The first is stored, the others are remembered until the file is read.
+    pub(crate) fn pass_by(&mut self, trees: &mut dyn Trees, version: NodeState) {
+        let node = version.node;
+        if trees.applying(node).is_none() {
+            return trees.set_applying(node, Some(version));
+        }
+        let passed = self.passed.entry(node).or_default();
+        if passed.len() < PASSED_MAX {
+            passed.push(version);
+        }
+    }
+
+    /// The version of the node that was, or may have been, applied without its result being stored, if one of them holds this.
+    pub(crate) fn applied_version(&self, trees: &dyn Trees, node: NodeId, content: &Content) -> Option<NodeState> {
+        let stored = trees.applying(node).into_iter();
+        let mut versions = stored.chain(self.passed.get(&node).into_iter().flatten().cloned());
+        versions.find(|version| version.content.same_bytes(content))
+    }
+
+    /// What the disk shows of the node is known.
+    pub(crate) fn forget_versions(&mut self, trees: &mut dyn Trees, node: NodeId) {
+        self.passed.remove(&node);
+        trees.set_applying(node, None);
     }
 
     /// Forgets moments that are too long ago for a hint.

@@ -135,7 +135,11 @@ impl Observer {
             (Some(node), Some(stat)) => {
                 let Some(known) = trees.local(node) else { return };
                 let same_kind = kind == Some(known.kind());
-                if same_kind && (known.kind() != Kind::Directory || is_same_directory(&known.stat, &stat)) {
+                let is_it = match known.kind() {
+                    Kind::Directory => is_same_directory(&known.stat, &stat),
+                    _ => !self.has_moved_onto_trash(trees, node, &known.stat, &sight.name, &stat),
+                };
+                if same_kind && is_it {
                     self.forget_missing(node);
                     if !self.is_pending_name(dir, &sight.name) {
                         self.told.remove(&node);
@@ -151,6 +155,14 @@ impl Observer {
             }
             (None, Some(stat)) => self.arrive(trees, ids, dir, sight, stat, findings),
         }
+    }
+
+    /// Whether what stands where the node was moved there from elsewhere, when the node was in the trash on the server already: its place
+    /// counts as free. Else what moved there would go with it, if their bytes are equal.
+    fn has_moved_onto_trash(&self, trees: &dyn Trees, node: NodeId, known: &Stat, name: &Name, stat: &Stat) -> bool {
+        known.inode != stat.inode
+            && trees.remote(node).is_some_and(|state| state.place.trashed)
+            && self.same_inode(trees, stat, Some(name)).is_some_and(|other| other != node)
     }
 
     /// A node is where it was: has it changed?
@@ -216,7 +228,7 @@ impl Observer {
     }
 
     /// Only a change against what this disk showed is an edit: a disk without executable bits never clears them elsewhere.
-    pub(super) fn mode_of(&self, trees: &dyn Trees, node: NodeId, known: &Local, stat: &Stat) -> Mode {
+    pub(crate) fn mode_of(&self, trees: &dyn Trees, node: NodeId, known: &Local, stat: &Stat) -> Mode {
         match trees.synced(node) {
             Some(synced) if synced.shown.executable == stat.executable => synced.state.mode,
             _ if known.stat.executable == stat.executable => known.mode,

@@ -63,7 +63,8 @@ impl Plan<'_> {
     /// Whether the node lies in a directory that will leave, and takes that directory's place: it must get out first.
     fn stands_in_its_own_way(&mut self, node: NodeId, parent: NodeId, name: &Name) -> bool {
         self.shape.child(self.trees, parent, name).is_some_and(|other| {
-            self.shape.is_beneath(self.trees, node, other) && matches!(self.standing(other), Standing::Trashed { .. })
+            self.shape.is_beneath(self.trees, node, other)
+                && (matches!(self.standing(other), Standing::Trashed { .. }) || self.is_outside(other))
         }) && self.trees.local(node).is_some_and(|local| local.name != swap_name(node))
     }
 
@@ -199,6 +200,9 @@ impl Plan<'_> {
 
     /// Both have new bytes: what stands here gets another name and becomes another node; the server's version comes to this name.
     pub(super) fn keep_both(&mut self, node: NodeId, local: &Local, remote: &NodeState) -> Outcome {
+        if !self.room.judge {
+            return Outcome::Waits;
+        }
         if !self.room.apply {
             return Outcome::NoRoomToApply;
         }
@@ -270,6 +274,7 @@ impl Plan<'_> {
         }
         match self.shape.child(self.trees, parent, name) {
             None => Cleared::Free,
+            Some(other) if self.residue_gives_way(other) => Cleared::Free,
             Some(_) => Cleared::Taken,
         }
     }

@@ -2,37 +2,84 @@
 
 use skep_types::{Kind, Name, NodeId, NodeState};
 
-use super::{Outcome, Plan};
+use super::{Outcome, Plan, Purpose};
 use crate::ids;
 use crate::ignore::is_ignore_file;
 use crate::observe::Filters;
 use crate::reconcile::{Merge, Verdict};
 use crate::trees::{CHAIN_MAX, LIMBO, Local, Synced};
 
+/// Where a node will stand.
+struct Stand {
+    node: NodeId,
+    parent: NodeId,
+    name: Name,
+    kind: Kind,
+    /// It is on this disk, wherever.
+    is_here: bool,
+    /// If it is, it stands there already.
+    is_in_place: bool,
+}
+
+/// What is known of a directory, for what lies in it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Above {
+    /// It is not to be on this disk.
+    is_outside: bool,
+    /// It and all above it stand where they will stand.
+    is_in_place: bool,
+}
+
 impl Plan<'_> {
-    /// Whether the node, where the server has it, is left out on this disk: the rules ignore it, or a directory above it.
+    /// Whether the node, where it will stand once both sides agree on places, is not to be on this disk: the rules ignore it, or a person
+    /// does not want it, or a directory above it. Rules for the entries of a directory that is still on its way to another place say
+    /// nothing of what is here: there they may not count.
     pub(super) fn is_outside(&mut self, node: NodeId) -> bool {
         let mut chain = Vec::new();
         let mut at = node;
-        let mut found = false;
+        let mut above = Above { is_outside: false, is_in_place: true };
         while at != NodeId::ROOT && chain.len() < CHAIN_MAX {
             if let Some(known) = self.outside.get(&at) {
-                found = *known;
+                above = *known;
                 break;
             }
-            let Some(state) = self.trees.remote(at) else { break };
-            at = state.place.parent;
-            chain.push(state);
+            let Some(stand) = self.final_stand(at) else { break };
+            at = stand.parent;
+            chain.push(stand);
         }
-        for state in chain.into_iter().rev() {
-            found = found
-                || self.scene.observer.filters.deselected().contains(&state.node)
-                || self.is_ignored_there(&state);
-            if state.kind() == Kind::Directory {
-                self.outside.insert(state.node, found);
+        for stand in chain.into_iter().rev() {
+            let counts = above.is_in_place || !stand.is_here;
+            above.is_outside = above.is_outside
+                || self.scene.observer.filters.deselected().contains(&stand.node)
+                || (counts && self.is_ignored_there(&stand));
+            above.is_in_place &= stand.is_in_place;
+            if stand.kind == Kind::Directory {
+                self.outside.insert(stand.node, above);
             }
         }
-        found
+        above.is_outside
+    }
+
+    /// Where a node will stand once both sides agree on its place.
+    fn final_stand(&mut self, node: NodeId) -> Option<Stand> {
+        let (local, remote) = (self.trees.local(node), self.trees.remote(node));
+        let is_here = local.is_some();
+        let (parent, name, kind, is_in_place) = match (local, remote) {
+            (None, None) => return None,
+            (Some(local), None) => (local.parent, local.name.clone(), local.kind(), true),
+            (None, Some(remote)) => (remote.place.parent, remote.place.name.clone(), remote.kind(), true),
+            (Some(local), Some(remote)) => {
+                let synced = self.trees.synced(node);
+                match self.merge(node, synced.as_ref(), &local, &remote).place {
+                    Verdict::Send if local.parent != LIMBO => (local.parent, local.name.clone(), local.kind(), true),
+                    verdict => {
+                        let is_in_place = verdict == Verdict::Same;
+                        (remote.place.parent, remote.place.name.clone(), remote.kind(), is_in_place)
+                    }
+                }
+            }
+        };
+        Some(Stand { node, parent, name, kind, is_here, is_in_place })
     }
 
     /// Whether a person wants the node, or a directory above it on the server, not to be on this disk.
@@ -54,11 +101,10 @@ impl Plan<'_> {
         false
     }
 
-    fn is_ignored_there(&mut self, state: &NodeState) -> bool {
+    fn is_ignored_there(&mut self, stand: &Stand) -> bool {
         let (trees, observer) = (&*self.trees, &self.scene.observer);
-        let filter =
-            self.filters.entry(state.place.parent).or_insert_with_key(|dir| observer.filters.filter(trees, *dir));
-        filter.ignores(&state.place.name, Some(state.kind()))
+        let filter = self.filters.entry(stand.parent).or_insert_with_key(|dir| observer.filters.filter(trees, *dir));
+        filter.ignores(&stand.name, Some(stand.kind))
     }
 
     /// Whether the rules ignore the node where it stands here: it will be let go as soon as it is looked at.
@@ -106,7 +152,8 @@ impl Plan<'_> {
         let name = Filters::file_name();
         let is_coming = |node: NodeId| {
             let is_file = self.trees.remote(node).is_some_and(|state| state.kind() == Kind::File);
-            is_file && self.trees.local(node).is_none() && self.trees.synced(node).is_none() && !(self.scene.held)(node)
+            let is_here = self.trees.local(node).is_some() || self.trees.synced(node).is_some();
+            is_file && !is_here && !self.trees.rests(node) && !(self.scene.held)(node)
         };
         let lacking = observer.filters.is_changing(dir)
             || observer.is_pending_name(dir, &name)
@@ -121,8 +168,13 @@ impl Plan<'_> {
         self.agreed.push(node);
         self.trees.set_synced(node, None);
         self.trees.set_offered(node, false);
-        self.trees.set_applying(node, None);
-        if self.is_outside(remote.place.parent) {
+        self.scene.observer.forget_versions(self.trees, node);
+        let above = remote.place.parent;
+        if self.is_outside(above) && self.trees.local(above).is_none() && !self.trees.rests(above) {
+            self.consider(above);
+        }
+        // What is beneath something that rests rests and wakes with it. The directory may still be here, though, or stay.
+        if self.trees.rests(above) {
             self.trees.rest(node, true);
         } else {
             self.trees.leave_out(node);
@@ -155,6 +207,15 @@ impl Plan<'_> {
             && remote.place.trashed
     }
 
+    /// A directory that only stays for what is ignored in it has the name of something that the server has: it takes another name.
+    pub(super) fn residue_gives_way(&mut self, node: NodeId) -> bool {
+        let Some(local) = self.trees.local(node).filter(|_| self.residues.contains(&node)) else { return false };
+        let name = self.free_conflict_name(node, &local);
+        let purpose = Purpose::Place { parent: local.parent, agreed: None };
+        self.touched.insert(node);
+        self.rename_here(node, &local, local.parent, name, purpose) == Outcome::Done
+    }
+
     /// Somebody moved a directory that had stayed for what is ignored in it: by that it is a new one. What was synced in it stays where the
     /// server has it.
     pub(super) fn become_new(&mut self, node: NodeId, local: &Local, remote: &NodeState) -> Outcome {
@@ -169,10 +230,25 @@ impl Plan<'_> {
         Outcome::Done
     }
 
-    /// The server has the node where it is left out here: what this disk changed is sent, then it goes from here.
-    pub(super) fn take_out(&mut self, node: NodeId, local: &Local, remote: NodeState, merged: &Merge) -> Outcome {
-        if self.is_ignored_here(node) {
+    /// The server has the node where it is left out here: what this disk changed is sent, then it goes from here. What stands here at a
+    /// place that is ignored is let go instead, as soon as it is looked at.
+    pub(super) fn take_out(
+        &mut self,
+        node: NodeId,
+        synced: Option<Synced>,
+        local: &Local,
+        remote: NodeState,
+        merged: &Merge,
+    ) -> Outcome {
+        if self.is_ignored_here(node) || self.lacks_rules(remote.place.parent, &remote.place.name) {
             return Outcome::Waits;
+        }
+        if [merged.place, merged.content, merged.mode] == [Verdict::Same; 3] {
+            // It may have to stay for what lies in it, and is no difference then.
+            self.trees.set_synced(node, Some(Synced { state: remote.clone(), shown: local.stat }));
+            self.trees.set_offered(node, false);
+        } else if let Some(synced) = synced {
+            self.settle_partly(node, synced, merged, local, &remote);
         }
         if merged.content == Verdict::KeepBoth {
             return self.keep_both(node, local, &remote);
@@ -180,12 +256,13 @@ impl Plan<'_> {
         if [merged.content, merged.mode].contains(&Verdict::Send) {
             return self.send_changes(node, local, &remote, &Merge { place: Verdict::Same, ..*merged });
         }
-        if [merged.place, merged.content, merged.mode] == [Verdict::Same; 3] {
-            // It may have to stay for what lies in it, and is no difference then.
-            self.trees.set_synced(node, Some(Synced { state: remote.clone(), shown: local.stat }));
+        let outcome = self.remove_here(node, local, remote);
+        if self.applied.contains(&node) {
+            // That we take it from here is no deletion, whatever becomes of the rules or the choice meanwhile.
+            self.trees.set_synced(node, None);
             self.trees.set_offered(node, false);
         }
-        self.remove_here(node, local, remote)
+        outcome
     }
 
     /// A node that the server does not know, in a directory that is not to be here: if it is what the server has there, it goes as that;

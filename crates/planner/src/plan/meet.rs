@@ -1,6 +1,6 @@
 //! Two nodes that want one name on the server.
 
-use skep_types::{Content, Kind, NodeId, NodeState};
+use skep_types::{Content, Kind, NodeId, NodeState, Version};
 
 use super::send::Draft;
 use super::{Gate, Outcome, Plan, Purpose};
@@ -115,13 +115,20 @@ impl Plan<'_> {
             return false;
         }
         let known = local.content.known();
+        // Here it stood as this device left it there: then this is what became of it, though the state does not know it any more.
+        let mine = |version: Version| version.commit.device() == self.scene.who.device;
+        let is_left_by_me = mine(state.content_version) && mine(state.place_version);
         match local.kind() {
             Kind::Directory => true,
             Kind::File | Kind::Symlink => {
                 let holds = |content: &Content| known.is_some_and(|known| known.same_bytes(content));
                 let was_applied = || self.trees.applying(holder).is_some_and(|applied| holds(&applied.content));
                 let one_is_empty = || is_empty(&state.content) || known.is_some_and(is_empty);
-                self.trees.synced(holder).is_some() || holds(&state.content) || was_applied() || one_is_empty()
+                self.trees.synced(holder).is_some()
+                    || is_left_by_me
+                    || holds(&state.content)
+                    || was_applied()
+                    || one_is_empty()
             }
             Kind::Mount => false,
         }
@@ -133,6 +140,7 @@ impl Plan<'_> {
             return Outcome::Waits;
         }
         self.become_other(node, holder);
+        self.trees.rest(holder, false);
         self.trees.set_offered(node, false);
         self.touched.insert(holder);
         Outcome::Done
@@ -140,6 +148,9 @@ impl Plan<'_> {
 
     /// The name belongs to another node: this one takes another name here, and is sent with it.
     fn step_aside(&mut self, node: NodeId, local: &Local) -> Outcome {
+        if !self.room.judge {
+            return Outcome::Waits;
+        }
         if !self.room.apply {
             return Outcome::NoRoomToApply;
         }

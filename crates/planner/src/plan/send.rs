@@ -38,6 +38,9 @@ impl Plan<'_> {
         if self.is_ignored_here(node) || self.lacks_rules(local.parent, &local.name) {
             return Outcome::Waits;
         }
+        if let Some(trashed) = self.trashed_version(node, &local) {
+            return self.become_one(node, trashed);
+        }
         let mut draft = Draft { making: Some(node), ..Draft::default() };
         let Target::Directory(parent) = self.target_directory(local.parent, &mut draft) else { return Outcome::Waits };
         match self.meet(node, &local, parent, &mut draft) {

@@ -1,7 +1,8 @@
 //! What is ignored is not synced, and is not deleted either: neither here nor elsewhere.
 //!
 //! A row: what A and B do, one after the other, each until nothing is left to do; and what stands then on A, on B and on the drive, but for
-//! the ignore files. The content of an ignore file is the number of its text ([`RULES_TEXTS`](crate::disk::RULES_TEXTS)).
+//! the ignore files. The content of an ignore file is the number of its text ([`RULES_TEXTS`](crate::disk::RULES_TEXTS)). After a step of
+//! `A soon`, the next one comes before an ignore file that changed is believed.
 
 use crate::disk::Body;
 use crate::rules::{act, text};
@@ -69,6 +70,26 @@ const ROWS: &[Row] = &[
         a: "b=32 x=31", b: "b=32", drive: "b=32" },
     Row { rule: "what is deleted before the rule comes is deleted", steps: &["A: write x 31, write y 32", "A: rm x, write .skepignore 2"],
         a: "y=32", b: "y=32", drive: "y=32" },
+    Row { rule: "a rule that comes and goes at once", steps: &["A soon: write .skepignore 1", "A soon: write x 31, mkdir d, write d/x 32", "A: rm .skepignore"],
+        a: "d/ d/x=32 x=31", b: "d/ d/x=32 x=31", drive: "d/ d/x=32 x=31" },
+    Row { rule: "renamed elsewhere to a name that is ignored here", steps: &["A: write y 31", "A: offline", "B: offline", "A: mv y x", "B: write .skepignore 1", "A: online", "B: online"],
+        a: "x=31", b: "", drive: "x=31" },
+    Row { rule: "renamed elsewhere to a name that something ignored has here", steps: &["A: write y 31", "A: offline", "B: offline", "A: mv y x", "B: write .skepignore 1, write x 33", "A: online", "B: online"],
+        a: "x=31", b: "x=33", drive: "x=31" },
+    Row { rule: "a directory, renamed so, goes with all in it", steps: &["A: mkdir d, write d/a 31, mkdir d/e, write d/e/b 32", "A: offline", "B: offline", "A: mv d x", "B: write .skepignore 1, mkdir x, write x/c 33", "A: online", "B: online"],
+        a: "x/ x/a=31 x/e/ x/e/b=32", b: "x/ x/c=33", drive: "x/ x/a=31 x/e/ x/e/b=32" },
+    Row { rule: "what was edited in it is sent first", steps: &["A: mkdir d, write d/a 31", "A: offline", "B: offline", "A: mv d x", "B: write .skepignore 1, write d/a 33", "A: online", "B: online"],
+        a: "x/ x/a=33", b: "", drive: "x/ x/a=33" },
+    Row { rule: "what moves out of it to its place stays", steps: &["A: mkdir d, write d/a 31, mkdir d/e, write d/e/b 32", "A: offline", "B: offline", "A: mv d x, mv x/e d", "B: write .skepignore 1", "A: online", "B: online"],
+        a: "d/ d/b=32 x/ x/a=31", b: "d/ d/b=32", drive: "d/ d/b=32 x/ x/a=31" },
+    Row { rule: "what is ignored in it stays, under its name", steps: &["A: mkdir e, write e/c 31", "A: offline", "B: offline", "A: mv e d", "B: write .skepignore 8, write e/b 33", "A: online", "B: online"],
+        a: "d/ d/c=31 e/", b: "e/ e/b=33", drive: "d/ d/c=31 e/" },
+    Row { rule: "renamed so, and the rule goes", steps: &["A: mkdir d, write d/a 31", "A: offline", "B: offline", "A: mv d x", "B: write .skepignore 1", "A: online", "B: online", "B: rm .skepignore"],
+        a: "x/ x/a=31", b: "x/ x/a=31", drive: "x/ x/a=31" },
+    Row { rule: "renamed so, and back: it is new", steps: &["A: mkdir d, write d/a 31", "A: offline", "B: offline", "A: mv d x", "B: write .skepignore 1", "A: online", "B: online", "A: mv x d"],
+        a: "d/ d/a=31", b: "d/ d/a=31", drive: "d/ d/a=31 x/ x/a=31" },
+    Row { rule: "an ignore file in a directory that is ignored is not waited for", steps: &["A: mkdir d, write d/.skepignore 0, write d/a 31", "B: write .skepignore 3", "A: write d/.skepignore 1, write c 32"],
+        a: "c=32 d/ d/a=31", b: "c=32 d/ d/a=31", drive: "c=32 d/ d/a=31" },
 ];
 
 fn without_rules(text: String) -> String {
@@ -104,8 +125,14 @@ fn what_is_ignored_is_neither_synced_nor_deleted() {
                 world.run();
                 for step in row.steps {
                     let (who, acts) = step.split_once(": ").unwrap();
-                    act(&mut world.clients[usize::from(who == "B")].disk, acts);
-                    world.run();
+                    let client = &mut world.clients[usize::from(who.starts_with('B'))];
+                    match acts {
+                        "offline" => client.inbox.push(Event::Disconnected),
+                        "online" => client.inbox.push(Event::Connected),
+                        _ => act(&mut client.disk, acts),
+                    }
+                    client.offline = (client.offline || acts == "offline") && acts != "online";
+                    world.run_until(if who.ends_with("soon") { world.at_ms } else { u64::MAX });
                 }
                 settle(world);
                 check(world, row);

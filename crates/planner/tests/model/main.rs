@@ -11,6 +11,7 @@ mod disk;
 mod faults;
 mod holds;
 mod ignored;
+mod interrupted;
 mod large;
 mod meeting;
 mod problems;

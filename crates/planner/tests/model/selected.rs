@@ -134,3 +134,16 @@ fn settle_if_well(world: &mut World, row: &Row) {
         check(world, row);
     }
 }
+
+#[test]
+fn an_older_choice_that_comes_later_does_not_count() {
+    replayable(0, 2, |world| {
+        act(&mut world.clients[0].disk, "mkdir d, write d/a 1");
+        world.run();
+        let chosen = BTreeSet::from([node_at(world, "d")]);
+        select(world, 1, &BTreeSet::new(), 2);
+        select(world, 1, &chosen, 1);
+        world.run();
+        assert_eq!(text(&world.clients[1].disk), "d/ d/a=1");
+    });
+}

@@ -246,6 +246,7 @@ impl Files for SimDisk {
         new_name: &Name,
         mode: RenameMode,
     ) -> Result<(), FileError> {
+        self.shared.state().renamed = vec![(to.slot, new_name.clone()), (from.slot, name.clone())];
         let mut state = self.enter("rename")?;
         let (from, to) = (state.handle(from)?, state.handle(to)?);
         match mode {

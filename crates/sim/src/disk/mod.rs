@@ -158,6 +158,12 @@ impl SimDisk {
         self.shared.state().config.capacity_bytes = bytes;
     }
 
+    /// The paths that the last rename of Skep was, or is, called for.
+    pub fn renamed_paths(&self) -> Vec<Vec<u8>> {
+        let state = self.shared.state();
+        state.renamed.iter().filter_map(|(dir, name)| state.path(*dir, name)).collect()
+    }
+
     /// Bytes of file content that are there.
     pub fn used_bytes(&self) -> u64 {
         self.shared.state().used_bytes()

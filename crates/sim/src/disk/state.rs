@@ -65,6 +65,8 @@ pub(super) struct State {
     next_open_file: u64,
     locks: BTreeMap<Slot, ProcessId>,
     faults: Vec<Fault>,
+    /// The places of the rename that is called.
+    pub(super) renamed: Vec<(Slot, Name)>,
 }
 
 pub(super) fn error(kind: FileErrorKind) -> FileError {
@@ -101,6 +103,7 @@ impl State {
             next_open_file: 0,
             locks: BTreeMap::new(),
             faults: Vec::new(),
+            renamed: Vec::new(),
         };
         state.set_now(now);
         state.add_inode(Body::Directory { live: Entries::new(), durable: Entries::new() });
@@ -241,6 +244,18 @@ impl State {
         }
         let same = |(spelled, _): &(&Name, &Slot)| spelled.as_bytes().eq_ignore_ascii_case(name.as_bytes());
         Ok(entries.iter().find(same).map(|(spelled, slot)| (spelled.clone(), *slot)))
+    }
+
+    /// The path of an entry from the root, if its directory is in the tree.
+    pub(super) fn path(&self, dir: Slot, name: &Name) -> Option<Vec<u8>> {
+        let mut path = name.as_bytes().to_vec();
+        let mut at = dir;
+        while at != self.root {
+            let (above, name) = self.inodes.get(&at)?.places.first()?;
+            path = [name.as_bytes(), b"/", path.as_slice()].concat();
+            at = *above;
+        }
+        Some(path)
     }
 
     /// The entry `name`; fails if there is none.

@@ -161,6 +161,16 @@ impl Person {
         self.take(action).ok().flatten()
     }
 
+    /// Saves one of these files, in a way that programs save; `None` if none of them is one that this person touches.
+    pub fn save_one_of(&mut self, paths: &[Vec<u8>]) -> Option<Acted> {
+        let tree = self.program.tree();
+        let is_file = |path: &&Vec<u8>| matches!(tree.get(*path), Some(TreeEntry::File { .. }));
+        let mut files = paths.iter().filter(is_file).map(|path| String::from_utf8_lossy(path).into_owned());
+        let path = files.find(|path| self.touches(path))?;
+        let action = *self.random.pick(&[Action::Overwrite, Action::Replace, Action::Replace, Action::Append]);
+        self.edit_at(action, path).ok().flatten()
+    }
+
     fn take(&mut self, action: Action) -> Result<Option<Acted>, FileError> {
         match action {
             Action::Create => self.create(),
@@ -180,16 +190,19 @@ impl Person {
 
     // What is there, and new names.
 
+    fn touches(&self, path: &str) -> bool {
+        // What ignore files say is another matter: a text that is no rule would need a person.
+        let is_rules = path.rsplit('/').next() == Some(product::IGNORE_FILE);
+        !path.starts_with(".skep") && path.ends_with(&self.habits.mark) && !is_rules
+    }
+
     fn pick(&mut self, wanted: impl Fn(&TreeEntry) -> bool) -> Option<String> {
         let tree = self.program.tree();
-        // What ignore files say is another matter: a text that is no rule would need a person.
-        let is_rules = |path: &str| path.rsplit('/').next() == Some(product::IGNORE_FILE);
-        let own = |path: &str| !path.starts_with(".skep") && path.ends_with(&self.habits.mark) && !is_rules(path);
         let paths: Vec<String> = tree
             .iter()
             .filter(|(_, entry)| wanted(entry))
             .map(|(path, _)| String::from_utf8_lossy(path).into_owned())
-            .filter(|path| own(path))
+            .filter(|path| self.touches(path))
             .collect();
         if paths.is_empty() { None } else { Some(self.random.pick(&paths).clone()) }
     }
@@ -259,6 +272,10 @@ impl Person {
 
     fn edit(&mut self, action: Action) -> Result<Option<Acted>, FileError> {
         let Some(path) = self.pick_file() else { return Ok(None) };
+        self.edit_at(action, path)
+    }
+
+    fn edit_at(&mut self, action: Action, path: String) -> Result<Option<Acted>, FileError> {
         let new = self.content();
         let told = match action {
             Action::Overwrite => {

@@ -208,6 +208,16 @@ impl World {
         self.change_disk(machine, |state| state.machines[machine].person.act());
     }
 
+    /// A person saves a file in the very moment in which Skep renames it or puts another one in its place; if that is none of his, he does
+    /// something else.
+    pub(crate) fn act_in_haste(&self, machine: usize) {
+        let paths = self.machine_disk(machine).renamed_paths();
+        self.change_disk(machine, |state| {
+            let person = &mut state.machines[machine].person;
+            person.save_one_of(&paths).or_else(|| person.act())
+        });
+    }
+
     /// The person closes every file.
     pub(crate) fn close_files(&self, machine: usize) {
         self.change_disk(machine, |state| Some(state.machines[machine].person.close_all()));

@@ -13,18 +13,24 @@ use crate::oracle::is_own;
 const REST_MS: u64 = 10_000;
 
 impl World {
-    /// Damages some files under an unchanged stat. What they hold then must not be found anywhere but in a safe, ever.
+    /// Damages some files under an unchanged stat, of those that the server has: from nothing else could they be mended. What they hold then
+    /// must not be found anywhere but in a safe, ever.
     pub(crate) async fn rot(self: &Arc<World>) -> BTreeSet<ContentId> {
         self.executor.sleep_ms(REST_MS).await;
         let mut rotten = BTreeSet::new();
+        let (meta, drive) = (self.meta(), self.drive());
+        if self.ledger().read_history(&*meta, drive).is_err() {
+            return rotten;
+        }
         for _ in 0..self.options.rotten_files {
             let mut state = self.state();
             let machine = state.random.index(self.options.machines);
             let user = state.machines[machine].disk.user();
             let files = user.tree().into_iter().filter(|(path, _)| !is_own(path));
+            let is_kept = |bytes: &[u8]| state.ledger.is_in_history(&state.ledger.content_id(bytes));
             let files: Vec<(Vec<u8>, usize)> = files
                 .filter_map(|(path, entry)| match entry {
-                    TreeEntry::File { bytes, .. } if !bytes.is_empty() => Some((path, bytes.len())),
+                    TreeEntry::File { bytes, .. } if !bytes.is_empty() && is_kept(&bytes) => Some((path, bytes.len())),
                     _ => None,
                 })
                 .collect();

@@ -22,6 +22,10 @@ pub struct Faults {
     pub server_power_cuts_per_million: u64,
     /// Calls of the disk before which a person does something, per million.
     pub meddling_per_million: u64,
+    /// What people do just before a rename is often a save of that very file.
+    pub hasty_saves: bool,
+    /// Power cuts of a client's machine right after it was told that all is equal, per million such answers.
+    pub cuts_when_equal_per_million: u64,
     /// Calls of a client's disk that fail, per million.
     pub disk_errors_per_million: u64,
     /// Mean time between troubles that strike at any time: kills, partitions, lost hints, clock jumps; 0: none.
@@ -95,9 +99,9 @@ impl Options {
     pub fn drawn(seed: u64, swarm: Swarm) -> Options {
         let mut random = Random::new(seed);
         let options = Options::draw(&mut random);
+        // Drawn last: all else is as it would be without.
         match swarm {
-            Swarm::Usual => options,
-            // Drawn last: all else is as in the usual world of that seed.
+            Swarm::Usual => Options { has_selection: random.range(0..=5) == 0, ..options },
             Swarm::Meetings => Options { meetings: draw_meetings(&mut random), ..options },
         }
     }
@@ -128,7 +132,9 @@ impl Options {
         let pause_ms_max = *random.pick(&[0, 5, 60, 800, 4_000]);
         // Drawn last, so that worlds without rules are as they were. Ignore files are met by all machines.
         let has_rules = random.range(0..=3) == 0 && !is_apart;
-        let habits = habits.into_iter().map(|habits| Habits { has_rules, ..habits }).collect();
+        let habits: Vec<Habits> = habits.into_iter().map(|habits| Habits { has_rules, ..habits }).collect();
+        let faults = if is_faultless || has_rules { faults } else { draw_late_faults(random, faults) };
+        let habits = if faults.hasty_saves { close_files_at_once(habits) } else { habits };
         limits.hold_files = *random.pick(&[0, 2, 25, 25]);
         limits.hold_percent = *random.pick(&[0, 20, 50]);
         let is_emptied = random.coin();
@@ -144,7 +150,6 @@ impl Options {
             pause_ms_max,
             is_apart,
             has_rules,
-            // Worlds with a selection end wrongly in about one of thirty: not yet part of the usual ones.
             has_selection: false,
             feed,
             network,
@@ -210,6 +215,8 @@ fn draw_limits(random: &mut Random) -> Limits {
         frame_bytes_max: 64 << 10,
         push_queue_max: random.range(1..=6) as usize,
         reserve_bytes: 2_000,
+        // No folder goes away here; that is tested with one client.
+        root_check_ms: 1 << 40,
         ..Limits::SHIPPED
     }
 }
@@ -235,6 +242,7 @@ fn draw_faults(random: &mut Random) -> Faults {
         meddling_per_million: *random.pick(&[0, 0, 3_000, 40_000]),
         disk_errors_per_million: *random.pick(&[0, 0, 0, 2_000, 15_000]),
         strikes_every_ms: *random.pick(&[0, 0, 3_000, 20_000]),
+        ..Faults::default()
     }
 }
 
@@ -251,6 +259,24 @@ fn draw_meetings(random: &mut Random) -> Meetings {
         (0, 0, 0) => Meetings { restore_every_ms: 3_000, ..meetings },
         _ => meetings,
     }
+}
+
+/// Drawn after everything else, so that other worlds are as they were.
+fn draw_late_faults(random: &mut Random, faults: Faults) -> Faults {
+    let hasty_saves = random.coin();
+    let cuts_when_equal_per_million = *random.pick(&[0, 0, 0, 600_000]);
+    let meddling_per_million = faults.meddling_per_million.max(if hasty_saves { 3_000 } else { 0 });
+    Faults { hasty_saves, cuts_when_equal_per_million, meddling_per_million, ..faults }
+}
+
+/// No file is held open for long: what was written to a displaced one comes back when a client starts, and so would hide what came out wrongly.
+fn close_files_at_once(habits: Vec<Habits>) -> Vec<Habits> {
+    let is_at_once = |action: Action| !matches!(action, Action::Open | Action::WriteOpen);
+    let close = |habits: Habits| {
+        let shares = habits.shares.into_iter().filter(|(action, _)| is_at_once(*action)).collect();
+        Habits { shares, ..habits }
+    };
+    habits.into_iter().map(close).collect()
 }
 
 fn draw_disk(random: &mut Random) -> DiskConfig {

@@ -100,6 +100,7 @@ impl World {
         match strike {
             None => {}
             Some(Strike::End(end)) => self.end_client(machine, end),
+            Some(Strike::Meddle) if faults.hasty_saves && call == "rename" => self.act_in_haste(machine),
             Some(Strike::Meddle) => self.act(machine),
             Some(Strike::Fail(kind)) => {
                 self.tell(&format!("client {machine}"), &format!("`{call}` fails with {kind:?}"));
@@ -197,7 +198,14 @@ impl World {
                 }
                 self.executor.note(b"audited");
             }
-            self.state().are_people_still = false;
+            let mut state = self.state();
+            state.are_people_still = false;
+            // What a client says is equal must not depend on what a power cut takes.
+            let is_cut = !state.is_calm && state.random.happens(self.options.faults.cuts_when_equal_per_million);
+            drop(state);
+            if is_cut && outcome == Some(WaitOutcome::Equal) {
+                self.end_client(machine, End::PowerCut);
+            }
         }
     }
 
