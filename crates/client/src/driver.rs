@@ -321,6 +321,12 @@ impl<M: World> Driver<M> {
         self.executor.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Ends the connection, if there is one, and makes one now: what was told of the server is not so any more.
+    fn connect_anew(&self) {
+        self.connect_again.notify_one();
+        self.reconnect.notify_one();
+    }
+
     /// Which directories are here, for a new engine or one that is told anew.
     fn selected(&self) -> Event {
         let Selection { outside, changes } = self.selection.borrow().clone();

@@ -210,7 +210,9 @@ impl Engine {
                 self.observer.load_damages(trees);
                 self.touched.extend(self.observer.damages().keys().copied());
                 let differing = trees.differing(None, usize::MAX);
-                effects.extend(differing.iter().filter_map(|node| self.observer.check_interrupted(trees, *node)));
+                let interrupted =
+                    trees.applying_nodes().into_iter().filter(|node| differing.binary_search(node).is_ok());
+                effects.extend(interrupted.filter_map(|node| self.observer.check_interrupted(trees, node)));
                 self.touched.extend(differing);
             }
             Event::Changed { dir, name, change } => {
@@ -382,8 +384,8 @@ impl Engine {
         let Some(local) = trees.local(node) else { return self.pass_over(trees, before, synced.is_some()) };
         let is_base = |version: fn(&NodeState) -> Version| {
             let of_remote = version(&before);
-            of_remote.commit.device() == self.identity.device
-                && version(&entry.state).commit.device() != self.identity.device
+            of_remote.is_by(self.identity.device)
+                && !version(&entry.state).is_by(self.identity.device)
                 && synced.as_ref().is_none_or(|synced| version(&synced.state) != of_remote)
         };
         let place = is_base(|state| state.place_version);

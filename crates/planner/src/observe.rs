@@ -22,6 +22,7 @@ use crate::{Effect, LookId, ReadError};
 pub(crate) use filters::Filters;
 pub(crate) use moment::Displaced;
 use moment::Left;
+pub(crate) use see::is_same_file;
 
 /// Looks that are under way at once.
 const LOOKS_MAX: usize = 16;

@@ -323,7 +323,7 @@ impl<'a> Plan<'a> {
 
     /// A deletion needs evidence (it was here) and gives way to any change that this disk has not shown.
     pub(super) fn was_deleted_here(&mut self, node: NodeId, synced: Option<&Synced>, remote: &NodeState) -> bool {
-        let mine = |version: Version| version.commit.device() == self.scene.who.device;
+        let mine = |version: Version| version.is_by(self.scene.who.device);
         let unchanged = match synced {
             Some(synced) => {
                 let state = &synced.state;
@@ -358,8 +358,7 @@ impl<'a> Plan<'a> {
 
     /// Whether this device put it in the trash, because it was gone from here: then a power cut brought it back.
     fn came_back(&mut self, node: NodeId) -> bool {
-        let mine = |by: Version| by.commit.device() == self.scene.who.device;
-        matches!(self.standing(node), Standing::Trashed { by, .. } if mine(by))
+        matches!(self.standing(node), Standing::Trashed { by, .. } if by.is_by(self.scene.who.device))
     }
 
     /// Whether the node, itself in the trash there, was agreed on to live after it went there, by a history that the server has lost.
@@ -525,7 +524,7 @@ impl<'a> Plan<'a> {
 
     /// All directories above nodes that another device changed and that live.
     fn find_kept(&mut self) -> BTreeSet<NodeId> {
-        let mine = |version: Version| version.commit.device() == self.scene.who.device;
+        let mine = |version: Version| version.is_by(self.scene.who.device);
         let mut kept = BTreeSet::new();
         // What is not here by choice was not here to be deleted.
         for node in self.scene.observer.filters.deselected() {

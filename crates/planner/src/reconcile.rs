@@ -53,7 +53,7 @@ impl<T> Sides<'_, T> {
 pub(crate) fn merge(synced: Option<&Synced>, local: &Local, remote: &NodeState, device: DeviceId) -> Merge {
     // What this device sent itself is an ancestor of what its disk shows, whether or not the answer came: Remote's own state is
     // then the base. So a lost answer never makes a conflict with oneself.
-    let mine = |version: Version| version.commit.device() == device;
+    let mine = |version: Version| version.is_by(device);
     let place_base = match synced {
         _ if mine(remote.place_version) => Some(&remote.place),
         synced => synced.map(|synced| &synced.state.place),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use minicbor::{Decode, Encode};
 
-use crate::{CommitId, Generation};
+use crate::{CommitId, Generation, Version};
 
 /// A position in the journal of one drive: 1 for its first entry, 0 before it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Encode, Decode)]
@@ -46,6 +46,13 @@ pub struct Cursor {
     /// The commit of that entry; `None` only at [`Seq::START`].
     #[n(2)]
     pub commit: Option<CommitId>,
+}
+
+impl Cursor {
+    /// What the last entry that was taken set; `None` at [`Seq::START`].
+    pub fn stands_at(&self) -> Option<Version> {
+        self.commit.map(|commit| Version { seq: self.seq, commit })
+    }
 }
 
 /// A generation of a drive's history that began at some point of another one: the server was brought back from a copy.

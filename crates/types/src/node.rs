@@ -2,7 +2,7 @@
 
 use minicbor::{Decode, Encode};
 
-use crate::{CommitId, ContentId, DriveId, Name, NodeId, Seq, Timestamp};
+use crate::{CommitId, ContentId, DeviceId, DriveId, Name, NodeId, Seq, Timestamp};
 
 /// What kind of thing a node is; fixed for its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
@@ -31,6 +31,13 @@ pub struct Version {
     /// By which commit, hence by which device.
     #[n(1)]
     pub commit: CommitId,
+}
+
+impl Version {
+    /// Whether this device set it.
+    pub fn is_by(&self, device: DeviceId) -> bool {
+        self.commit.device() == device
+    }
 }
 
 /// Where a node stands.

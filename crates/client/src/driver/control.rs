@@ -185,8 +185,7 @@ impl<M: World> Control<M> {
                 self.start_engine().await?;
                 if renewal.done.send(()).is_err() {
                     // It was not the connection that asked for it, or not this one.
-                    self.driver.connect_again.notify_one();
-                    self.driver.reconnect.notify_one();
+                    self.driver.connect_anew();
                 }
             }
             Err(error) => self.state_failed(&error, self.driver.world.clock().now()),
@@ -370,8 +369,7 @@ impl<M: World> Control<M> {
             Signal::Lineage(lineage) => self.keep_lineage(lineage).await?,
             Signal::Restart => {
                 self.start_engine().await?;
-                self.driver.connect_again.notify_one();
-                self.driver.reconnect.notify_one();
+                self.driver.connect_anew();
             }
             Signal::Flush(answer) => {
                 if let Some(progress) = self.progress_of.borrow().clone() {
@@ -428,7 +426,7 @@ impl<M: World> Control<M> {
         }
         tracing::warn!(code = problem.code, "{}", problem.message);
         self.rootless = Some(problem);
-        if self.state_failed.is_none() { self.step(Vec::new(), false).await } else { Ok(()) }
+        self.tell_anew().await
     }
 
     /// The server cannot be used as it is, or can be again.
@@ -440,7 +438,11 @@ impl<M: World> Control<M> {
             tracing::warn!(code = problem.code, "{}", problem.message);
         }
         self.standstill = problem;
-        // What the engine knows did not change; what is said of it does.
+        self.tell_anew().await
+    }
+
+    /// What the engine knows did not change; what is said of it does.
+    async fn tell_anew(&mut self) -> Result<(), skep_platform::Gone> {
         if self.state_failed.is_none() { self.step(Vec::new(), false).await } else { Ok(()) }
     }
 
@@ -577,8 +579,7 @@ impl<M: World> Driver<M> {
     async fn halt_if_final(&self, error: &CallError) {
         if matches!(error, CallError::Refused(reply) if reply.code == Code::History) {
             // Connecting finds out what the server's history is.
-            self.connect_again.notify_one();
-            self.reconnect.notify_one();
+            self.connect_anew();
         }
         if let Some(problem) = report::halt_by_call(error, self.world.clock().now()) {
             self.tell(Signal::Halt(problem)).await;

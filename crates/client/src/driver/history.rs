@@ -60,7 +60,7 @@ impl<M: World> Driver<M> {
     /// Finds out what the server's history has to do with the one that was followed up to `cursor`, and takes its snapshot.
     pub(super) async fn meet(&self, cursor: Cursor) -> Result<(), CallError> {
         let mut commits = self.agreed_commits().await?;
-        let stands_at = cursor.commit.map(|commit| Version { seq: cursor.seq, commit });
+        let stands_at = cursor.stands_at();
         commits.extend(stands_at);
         commits.sort();
         commits.dedup();
@@ -75,7 +75,7 @@ impl<M: World> Driver<M> {
         let head = self.take_shadow().await?;
         // The server may have become yet another one meanwhile.
         let mut asked: Vec<Version> = stands_at.into_iter().chain(ground.held).collect();
-        asked.extend(head.commit.map(|commit| Version { seq: head.seq, commit }));
+        asked.extend(head.stands_at());
         let again = self.server.compare(asked).await?.standings;
         let is_other = |at: Option<usize>| at.is_some_and(|at| again.get(at) == Some(&Standing::Other));
         let tail = usize::from(head.commit.is_some());

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use futures_util::future::{Either, select};
 use skep_planner::Event;
 use skep_platform::{Clock, Entropy, Lane, offload};
-use skep_types::{Name, Seq, Standing, Version};
+use skep_types::{Name, Seq, Standing};
 use tokio::sync::oneshot;
 
 use super::report::is_equal;
@@ -76,7 +76,7 @@ impl<M: World> Driver<M> {
     async fn server_head(&self) -> Seq {
         loop {
             let cursor = self.progress.borrow().as_ref().and_then(|progress| progress.cursor);
-            let stands_at = cursor.and_then(|at| at.commit.map(|commit| Version { seq: at.seq, commit }));
+            let stands_at = cursor.and_then(|cursor| cursor.stands_at());
             match self.server.compare(stands_at.into_iter().collect()).await {
                 Ok(lineage) if !lineage.standings.contains(&Standing::Other) => return lineage.head.seq,
                 Ok(_) => {

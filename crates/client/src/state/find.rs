@@ -1,9 +1,9 @@
 //! Finding nodes of Local by what stands in their names.
 
-use rusqlite::params;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use rusqlite::params;
 use skep_types::{CommitId, NodeId, NodeState, Seq, Version, product};
 
 use super::{SqliteTrees, limit_of};

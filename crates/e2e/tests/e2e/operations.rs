@@ -338,11 +338,13 @@ fn devices_sync_and_are_told_of_news_through_nginx_as_documented() {
     // Nobody polls: what comes without `sync wait` came by the feed.
     laptop.write("pushed.txt", "news");
     until("news are pushed", || desktop.read("pushed.txt"));
-    let log = server.command(&["log", "--connections", "--json"], "").done();
-    let feeds: Vec<Value> = log
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap())
-        .filter(|line| line["request"] == "feed_open" && line["outcome"] == "ok")
-        .collect();
-    assert!(feeds.len() >= 2 && feeds.iter().all(|line| line["peer"] == "127.0.0.1:0"), "{feeds:?}");
+    // The log is written beside the work, a little later.
+    let feeds = until("two feeds are in the log", || {
+        let log = server.command(&["log", "--connections", "--json"], "").done();
+        let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let feeds: Vec<Value> =
+            lines.filter(|line| line["request"] == "feed_open" && line["outcome"] == "ok").collect();
+        (feeds.len() >= 2).then_some(feeds)
+    });
+    assert!(feeds.iter().all(|line| line["peer"] == "127.0.0.1:0"), "{feeds:?}");
 }

@@ -46,9 +46,8 @@ impl Observer {
         self.check_displaced(dir, name, waiting.max(unhinted)?)
     }
 
-    /// The program begins. If it ended while something was applied to this node, hints of what was written to the displaced file are lost.
+    /// The program begins, and had ended while something was applied to this node: hints of what was written to the displaced file are lost.
     pub(crate) fn check_interrupted(&mut self, trees: &dyn Trees, node: NodeId) -> Option<Effect> {
-        trees.applying(node)?;
         let local = trees.local(node)?;
         let content = local.file()?.id;
         self.checks += 1;

@@ -295,17 +295,13 @@ impl Observer {
     fn same_inode(&self, trees: &dyn Trees, stat: &Stat, name: Option<&Name>) -> Option<NodeId> {
         let same = |node: &NodeId| {
             let Some(local) = trees.local(*node) else { return false };
-            let known = &local.stat;
-            let proven = match (known.birth, stat.birth) {
-                (Some(known), Some(seen)) => known == seen,
-                _ => stat.kind == Some(Kind::Directory) || (known.size, known.mtime) == (stat.size, stat.mtime),
+            let is_one = match stat.kind {
+                Some(Kind::Directory) => is_same_directory(&local.stat, stat),
+                _ => is_same_file(&local.stat, stat),
             };
             // A conflict copy that was renamed away just before a crash is not a move of the node that it was made of.
             let is_copy = name.is_some_and(|name| is_conflict_copy_of(name, &local.name));
-            local.kind() == stat.kind.unwrap_or(Kind::Mount)
-                && (stat.kind == Some(Kind::Directory) || stat.links == 1)
-                && proven
-                && !is_copy
+            local.kind() == stat.kind.unwrap_or(Kind::Mount) && is_one && !is_copy
         };
         trees.local_by_inode(stat.inode).into_iter().find(same)
     }
@@ -404,6 +400,15 @@ pub(super) fn new_node(trees: &dyn Trees, ids: &mut IdSource, dir: NodeId, name:
         trees.applying(node).filter(|state| Some(state.kind()) == stat.kind).map(|state| state.node)
     };
     node_of_swap_name(name).filter(is_free).or_else(applied).unwrap_or_else(|| ids.node())
+}
+
+/// Whether both are stats of one file. Where the disk does not tell when it was made, size and mtime must agree.
+pub(crate) fn is_same_file(known: &Stat, seen: &Stat) -> bool {
+    let proven = match (known.birth, seen.birth) {
+        (Some(known), Some(seen)) => known == seen,
+        _ => (known.size, known.mtime) == (seen.size, seen.mtime),
+    };
+    known.inode == seen.inode && seen.links == 1 && proven
 }
 
 /// Whether both are stats of one directory. An inode is given to another one once it is free; where the disk tells when it was made, that

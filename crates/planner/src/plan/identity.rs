@@ -4,6 +4,7 @@
 use skep_types::{COARSEST_CLOCK_NS, Kind, Mode, NodeId, NodeState, Stat, Timestamp};
 
 use super::{Outcome, Plan, Standing};
+use crate::observe::is_same_file;
 use crate::trees::{LIMBO, Local, Synced};
 
 impl Plan<'_> {
@@ -122,15 +123,6 @@ impl Plan<'_> {
         let was_brought = || self.scene.observer.applied_version(self.trees, other, known).is_some();
         self.trees.local(other).is_none() && !is_own && (known.same_bytes(&state.content) || was_brought())
     }
-}
-
-/// Whether both are stats of one file. Where the disk does not tell when it was made, size and mtime must agree.
-fn is_same_file(known: &Stat, seen: &Stat) -> bool {
-    let proven = match (known.birth, seen.birth) {
-        (Some(known), Some(seen)) => known == seen,
-        _ => (known.size, known.mtime) == (seen.size, seen.mtime),
-    };
-    known.inode == seen.inode && seen.links == 1 && proven
 }
 
 /// Whether a disk may show `mtime` as `shown`: its clock may count whole seconds, or pairs of them.

@@ -116,7 +116,7 @@ impl Plan<'_> {
         }
         let known = local.content.known();
         // Here it stood as this device left it there: then this is what became of it, though the state does not know it any more.
-        let mine = |version: Version| version.commit.device() == self.scene.who.device;
+        let mine = |version: Version| version.is_by(self.scene.who.device);
         let is_left_by_me = mine(state.content_version) && mine(state.place_version);
         match local.kind() {
             Kind::Directory => true,

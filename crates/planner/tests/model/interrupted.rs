@@ -3,7 +3,7 @@
 use skep_planner::{ApplyError, ApplyOperation, BatchId, Effect, Event, MemoryTrees};
 
 use crate::disk::ROOT;
-use crate::replayable;
+use crate::in_many_orders;
 use crate::rules::{act, run, text};
 use crate::settle;
 use crate::world::{World, engine};
@@ -38,27 +38,23 @@ fn interrupt(world: &mut World, is_taken_back: bool) {
 fn what_was_applied_is_not_taken_for_a_change_of_the_person() {
     for is_taken_back in [false, true] {
         for (before, turns, after) in CASES {
-            for seed in 0..20 {
-                replayable(seed, 2, |world| {
-                    run(world, 0, before);
+            in_many_orders(2, |world| {
+                run(world, 0, before);
+                world.run();
+                world.clients[1].part();
+                world.run();
+                for turn in *turns {
+                    // One id for the whole of it: moves are moves.
+                    act(&mut world.clients[0].disk, turn);
                     world.run();
-                    world.clients[1].offline = true;
-                    world.clients[1].inbox.push(Event::Disconnected);
-                    world.run();
-                    for turn in *turns {
-                        // One id for the whole of it: moves are moves.
-                        act(&mut world.clients[0].disk, turn);
-                        world.run();
-                    }
-                    world.clients[1].offline = false;
-                    world.clients[1].inbox.push(Event::Connected);
-                    interrupt(world, is_taken_back);
-                    settle(world);
-                    let what = format!("{before} {turns:?}, taken back: {is_taken_back}");
-                    assert_eq!(text(&world.clients[0].disk), *after, "{what}");
-                    world.check(&world.standing());
-                });
-            }
+                }
+                world.clients[1].come_back();
+                interrupt(world, is_taken_back);
+                settle(world);
+                let what = format!("{before} {turns:?}, taken back: {is_taken_back}");
+                assert_eq!(text(&world.clients[0].disk), *after, "{what}");
+                world.check(&world.standing());
+            });
         }
     }
 }
@@ -77,128 +73,115 @@ fn take_back(world: &mut World, trees: MemoryTrees) {
 
 #[test]
 fn what_this_device_sent_and_forgot_is_edited_on_top() {
-    for seed in 0..20 {
-        replayable(seed, 2, |world| {
-            world.run();
-            let before = world.clients[1].trees.clone();
-            act(&mut world.clients[1].disk, "write a 1");
-            world.run();
-            act(&mut world.clients[1].disk, "rm a, write a 2");
-            take_back(world, before);
-            settle(world);
-            assert_eq!(text(&world.clients[0].disk), "a=2");
-            world.check(&world.standing());
-        });
-    }
+    in_many_orders(2, |world| {
+        world.run();
+        let before = world.clients[1].trees.clone();
+        act(&mut world.clients[1].disk, "write a 1");
+        world.run();
+        act(&mut world.clients[1].disk, "rm a, write a 2");
+        take_back(world, before);
+        settle(world);
+        assert_eq!(text(&world.clients[0].disk), "a=2");
+        world.check(&world.standing());
+    });
 }
 
 #[test]
 fn what_came_and_went_while_the_state_was_taken_back_goes() {
-    for seed in 0..20 {
-        replayable(seed, 2, |world| {
-            world.run();
-            let before = world.clients[1].trees.clone();
-            act(&mut world.clients[0].disk, "write a 1, ln l x");
-            world.run();
-            world.clients[1].offline = true;
-            world.clients[1].inbox.push(Event::Disconnected);
-            world.run();
-            act(&mut world.clients[0].disk, "rm a, rm l");
-            world.run();
-            take_back(world, before);
-            // What stands there is known before the journal comes.
-            world.clients[1].inbox.truncate(2);
-            world.run();
-            settle(world);
-            assert_eq!(text(&world.clients[0].disk), "");
-            world.check(&world.standing());
-        });
-    }
+    in_many_orders(2, |world| {
+        world.run();
+        let before = world.clients[1].trees.clone();
+        act(&mut world.clients[0].disk, "write a 1, ln l x");
+        world.run();
+        world.clients[1].part();
+        world.run();
+        act(&mut world.clients[0].disk, "rm a, rm l");
+        world.run();
+        take_back(world, before);
+        // What stands there is known before the journal comes.
+        world.clients[1].inbox.truncate(2);
+        world.run();
+        settle(world);
+        assert_eq!(text(&world.clients[0].disk), "");
+        world.check(&world.standing());
+    });
 }
 
 #[test]
 fn what_a_power_cut_brings_back_lives() {
-    for seed in 0..20 {
-        replayable(seed, 2, |world| {
-            run(world, 0, "a=1 b=2 d/ d/x=3");
-            world.run();
-            let before = world.clients[1].trees.clone();
-            act(&mut world.clients[1].disk, "mv a b, rm d/x");
-            world.run();
-            // The rename is undone, and so is what it overwrote and what was removed.
-            act(&mut world.clients[1].disk, "mv b a, write b 2, write d/x 3");
-            take_back(world, before);
-            settle(world);
-            assert_eq!(text(&world.clients[0].disk), "a=1 b=2 d/ d/x=3");
-            world.check(&world.standing());
-        });
-    }
+    in_many_orders(2, |world| {
+        run(world, 0, "a=1 b=2 d/ d/x=3");
+        world.run();
+        let before = world.clients[1].trees.clone();
+        act(&mut world.clients[1].disk, "mv a b, rm d/x");
+        world.run();
+        // The rename is undone, and so is what it overwrote and what was removed.
+        act(&mut world.clients[1].disk, "mv b a, write b 2, write d/x 3");
+        take_back(world, before);
+        settle(world);
+        assert_eq!(text(&world.clients[0].disk), "a=1 b=2 d/ d/x=3");
+        world.check(&world.standing());
+    });
 }
 
 #[test]
 fn what_the_journal_will_tell_is_waited_for() {
-    for seed in 0..20 {
-        replayable(seed, 2, |world| {
-            run(world, 0, "a=1");
-            world.run();
-            act(&mut world.clients[0].disk, "write a 2");
-            let (batch, operations) = next_apply(world);
-            let before = world.clients[1].trees.clone();
-            let b = &mut world.clients[1];
-            let results = operations.iter().map(|operation| b.disk.apply(operation)).collect();
-            b.inbox.push(Event::Applied { batch, results });
-            world.run();
-            act(&mut world.clients[0].disk, "write a 3");
-            world.run();
-            take_back(world, before);
-            settle(world);
-            assert_eq!(text(&world.clients[0].disk), "a=3");
-            world.check(&world.standing());
-        });
-    }
+    in_many_orders(2, |world| {
+        run(world, 0, "a=1");
+        world.run();
+        act(&mut world.clients[0].disk, "write a 2");
+        let (batch, operations) = next_apply(world);
+        let before = world.clients[1].trees.clone();
+        let b = &mut world.clients[1];
+        let results = operations.iter().map(|operation| b.disk.apply(operation)).collect();
+        b.inbox.push(Event::Applied { batch, results });
+        world.run();
+        act(&mut world.clients[0].disk, "write a 3");
+        world.run();
+        take_back(world, before);
+        settle(world);
+        assert_eq!(text(&world.clients[0].disk), "a=3");
+        world.check(&world.standing());
+    });
 }
 
 #[test]
 fn what_an_apply_did_that_failed_is_looked_at_before_the_next() {
-    for seed in 0..20 {
-        replayable(seed, 2, |world| {
-            run(world, 0, "a=1");
-            world.run();
-            act(&mut world.clients[0].disk, "write a 2");
-            let (batch, operations) = next_apply(world);
-            let b = &mut world.clients[1];
-            operations.iter().for_each(|operation| assert!(b.disk.apply(operation).is_ok()));
-            // The rename was done, then the disk failed; and it cannot be looked at for a moment.
-            b.inbox.push(Event::Applied { batch, results: vec![Err(ApplyError::Denied); operations.len()] });
-            b.disk.denied.insert(ROOT);
-            world.run_until(world.at_ms + 500);
-            act(&mut world.clients[0].disk, "write a 3");
-            world.run_until(world.at_ms + 500);
-            world.clients[1].disk.denied.clear();
-            settle(world);
-            assert_eq!(text(&world.clients[0].disk), "a=3");
-            world.check(&world.standing());
-        });
-    }
+    in_many_orders(2, |world| {
+        run(world, 0, "a=1");
+        world.run();
+        act(&mut world.clients[0].disk, "write a 2");
+        let (batch, operations) = next_apply(world);
+        let b = &mut world.clients[1];
+        operations.iter().for_each(|operation| assert!(b.disk.apply(operation).is_ok()));
+        // The rename was done, then the disk failed; and it cannot be looked at for a moment.
+        b.inbox.push(Event::Applied { batch, results: vec![Err(ApplyError::Denied); operations.len()] });
+        b.disk.denied.insert(ROOT);
+        world.run_until(world.at_ms + 500);
+        act(&mut world.clients[0].disk, "write a 3");
+        world.run_until(world.at_ms + 500);
+        world.clients[1].disk.denied.clear();
+        settle(world);
+        assert_eq!(text(&world.clients[0].disk), "a=3");
+        world.check(&world.standing());
+    });
 }
 
 #[test]
 fn what_moves_to_the_place_of_a_trashed_file_lives_on() {
-    for seed in 0..20 {
-        replayable(seed, 2, |world| {
-            run(world, 0, "b=1 c=1");
-            world.run();
-            act(&mut world.clients[0].disk, "rm b");
-            let (batch, operations) = next_apply(world);
-            let b = &mut world.clients[1];
-            act(&mut b.disk, "mv c b");
-            let results = operations.iter().map(|operation| b.disk.apply(operation)).collect();
-            b.inbox.push(Event::Applied { batch, results });
-            settle(world);
-            assert_eq!(text(&world.clients[0].disk), "b=1");
-            world.check(&world.standing());
-        });
-    }
+    in_many_orders(2, |world| {
+        run(world, 0, "b=1 c=1");
+        world.run();
+        act(&mut world.clients[0].disk, "rm b");
+        let (batch, operations) = next_apply(world);
+        let b = &mut world.clients[1];
+        act(&mut b.disk, "mv c b");
+        let results = operations.iter().map(|operation| b.disk.apply(operation)).collect();
+        b.inbox.push(Event::Applied { batch, results });
+        settle(world);
+        assert_eq!(text(&world.clients[0].disk), "b=1");
+        world.check(&world.standing());
+    });
 }
 
 /// The next batch that B is to apply.

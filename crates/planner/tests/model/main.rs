@@ -28,7 +28,7 @@ use faults::Faults;
 use random::Random;
 use skep_planner::Event;
 use skep_types::NodeId;
-use world::{World, engine, name};
+use world::{Client, World, engine, name};
 
 /// Seeds that once failed, and what they found.
 const FOUND: &[(u64, &str)] = &[
@@ -77,6 +77,13 @@ fn replayable(seed: u64, clients: usize, case: impl Fn(&mut World)) {
     }
 }
 
+/// Runs a case with its events in many orders.
+fn in_many_orders(clients: usize, case: impl Fn(&mut World)) {
+    for seed in 0..20 {
+        replayable(seed, clients, &case);
+    }
+}
+
 /// The seeds to run: `MODEL_SEED` and `MODEL_COUNT`, else so many from 0.
 fn seeds(count: u64) -> std::ops::Range<u64> {
     let number = |key: &str| std::env::var(key).ok().and_then(|text| text.parse::<u64>().ok());
@@ -112,10 +119,7 @@ fn go_offline(world: &mut World) {
     if world.random.below(2) == 0 {
         return;
     }
-    for client in &mut world.clients {
-        client.offline = true;
-        client.inbox.push(Event::Disconnected);
-    }
+    world.clients.iter_mut().for_each(Client::part);
 }
 
 fn perturbed(world: &mut World, faults: Faults) {

@@ -9,8 +9,8 @@ use skep_types::Seq;
 
 use crate::disk::Disk;
 use crate::rules::{act, run, text};
-use crate::world::{World, engine};
-use crate::{replayable, settle};
+use crate::world::{Client, World, engine};
+use crate::{in_many_orders, settle};
 
 struct Rule {
     rule: &'static str,
@@ -67,33 +67,25 @@ const RESTORED: &[Rule] = &[
 #[test]
 fn a_server_that_was_brought_back_from_a_copy() {
     for rule in RESTORED {
-        for seed in 0..20 {
-            replayable(seed, 3, |world| {
-                run(world, 0, rule.before);
-                world.run();
-                let copy = world.drive.clone();
-                act(&mut world.clients[0].disk, rule.lost[0]);
-                act(&mut world.clients[1].disk, rule.lost[1]);
-                world.run();
-                part(world);
-                act(&mut world.clients[0].disk, rule.then[0]);
-                act(&mut world.clients[1].disk, rule.then[1]);
-                world.run();
-                let common = Seq(copy.journal().len() as u64);
-                world.drive = copy;
-                join_anew(world, 2);
-                world.run();
-                act(&mut world.clients[2].disk, rule.there);
-                world.run();
-                for number in [0, 1] {
-                    meet(world, number, common);
-                    come_back(world, number);
-                    world.run();
-                }
-                settle(world);
-                assert_eq!(text(&world.clients[1].disk), rule.after, "{}", rule.rule);
-            });
-        }
+        in_many_orders(3, |world| {
+            run(world, 0, rule.before);
+            world.run();
+            let copy = world.drive.clone();
+            act(&mut world.clients[0].disk, rule.lost[0]);
+            act(&mut world.clients[1].disk, rule.lost[1]);
+            world.run();
+            world.clients.iter_mut().for_each(Client::part);
+            act(&mut world.clients[0].disk, rule.then[0]);
+            act(&mut world.clients[1].disk, rule.then[1]);
+            world.run();
+            let common = Seq(copy.journal().len() as u64);
+            world.drive = copy;
+            join_anew(world, 2);
+            world.run();
+            act(&mut world.clients[2].disk, rule.there);
+            world.run();
+            check_meeting(world, common, rule);
+        });
     }
 }
 
@@ -116,28 +108,31 @@ const AWAY: &[Rule] = &[
 #[test]
 fn a_client_that_was_away_for_longer_than_the_journal_is_kept() {
     for rule in AWAY {
-        for seed in 0..20 {
-            replayable(seed, 3, |world| {
-                run(world, 0, rule.before);
-                world.run();
-                let common = Seq(world.drive.journal().len() as u64);
-                part(world);
-                act(&mut world.clients[0].disk, rule.then[0]);
-                world.run();
-                come_back(world, 2);
-                act(&mut world.clients[2].disk, rule.there);
-                world.run();
-                empty_trash(world);
-                for number in [0, 1] {
-                    meet(world, number, common);
-                    come_back(world, number);
-                    world.run();
-                }
-                settle(world);
-                assert_eq!(text(&world.clients[1].disk), rule.after, "{}", rule.rule);
-            });
-        }
+        in_many_orders(3, |world| {
+            run(world, 0, rule.before);
+            world.run();
+            let common = Seq(world.drive.journal().len() as u64);
+            world.clients.iter_mut().for_each(Client::part);
+            act(&mut world.clients[0].disk, rule.then[0]);
+            world.run();
+            world.clients[2].come_back();
+            act(&mut world.clients[2].disk, rule.there);
+            world.run();
+            empty_trash(world);
+            check_meeting(world, common, rule);
+        });
     }
+}
+
+/// The first two devices meet the server, one after the other; then all is as the rule says.
+fn check_meeting(world: &mut World, common: Seq, rule: &Rule) {
+    for number in [0, 1] {
+        meet(world, number, common);
+        world.clients[number].come_back();
+        world.run();
+    }
+    settle(world);
+    assert_eq!(text(&world.clients[1].disk), rule.after, "{}", rule.rule);
 }
 
 /// What is in the trash goes for good, as if it had never been.
@@ -154,19 +149,6 @@ fn empty_trash(world: &mut World) {
     };
     let gone: Vec<_> = world.drive.nodes().keys().copied().filter(|node| is_trashed(&world.drive, *node)).collect();
     world.drive.forget(&gone);
-}
-
-fn part(world: &mut World) {
-    for client in &mut world.clients {
-        client.offline = true;
-        client.inbox.push(Event::Disconnected);
-    }
-}
-
-fn come_back(world: &mut World, number: usize) {
-    let client = &mut world.clients[number];
-    client.offline = false;
-    client.inbox.push(Event::Connected);
 }
 
 fn begin_anew(world: &mut World, number: usize) {

@@ -3,7 +3,7 @@
 use skep_types::Name;
 
 use crate::disk::{Body, Disk, ROOT};
-use crate::replayable;
+use crate::in_many_orders;
 use crate::rules::{act, put, run, text};
 use crate::world::{World, name};
 
@@ -33,42 +33,38 @@ fn inode(disk: &Disk, entry: &str) -> (u64, Name) {
 
 #[test]
 fn a_directory_that_holds_a_socket_stays_and_is_told() {
-    for seed in 0..20 {
-        replayable(seed, 2, |world| {
-            run(world, 0, "d/ d/a=1");
-            world.run();
-            let (dir, _) = inode(&world.clients[1].disk, "d");
-            put(&mut world.clients[1].disk, dir, &name("socket"), Body::Special);
-            world.run();
-            act(&mut world.clients[0].disk, "rm d");
-            an_hour(world);
-            assert_eq!(text(&world.clients[1].disk), "d/ d/socket?");
-            assert_eq!(codes(world, 1), ["E-NOT-EMPTY"]);
-            let disk = &mut world.clients[1].disk;
-            disk.put(dir, &name("socket"), None);
-            world.run();
-            assert_eq!(codes(world, 1), [""; 0]);
-            world.check(&[1].into());
-        });
-    }
+    in_many_orders(2, |world| {
+        run(world, 0, "d/ d/a=1");
+        world.run();
+        let (dir, _) = inode(&world.clients[1].disk, "d");
+        put(&mut world.clients[1].disk, dir, &name("socket"), Body::Special);
+        world.run();
+        act(&mut world.clients[0].disk, "rm d");
+        an_hour(world);
+        assert_eq!(text(&world.clients[1].disk), "d/ d/socket?");
+        assert_eq!(codes(world, 1), ["E-NOT-EMPTY"]);
+        let disk = &mut world.clients[1].disk;
+        disk.put(dir, &name("socket"), None);
+        world.run();
+        assert_eq!(codes(world, 1), [""; 0]);
+        world.check(&[1].into());
+    });
 }
 
 #[test]
 fn a_directory_that_may_not_be_listed_is_told_and_nothing_in_it_is_deleted() {
-    for seed in 0..20 {
-        replayable(seed, 2, |world| {
-            run(world, 0, "d/ d/a=1 b=2");
-            world.run();
-            let (dir, _) = inode(&world.clients[0].disk, "d");
-            world.clients[0].disk.denied.insert(dir);
-            act(&mut world.clients[0].disk, "rm d/a, write d/c 3, write b 4");
-            an_hour(world);
-            assert_eq!(codes(world, 0), ["E-CANNOT-READ"]);
-            assert_eq!(text(&world.clients[1].disk), "b=4 d/ d/a=1");
-            world.clients[0].disk.denied.clear();
-            world.run();
-            assert_eq!(text(&world.clients[1].disk), "b=4 d/ d/c=3");
-            world.check(&[1, 3, 4].into());
-        });
-    }
+    in_many_orders(2, |world| {
+        run(world, 0, "d/ d/a=1 b=2");
+        world.run();
+        let (dir, _) = inode(&world.clients[0].disk, "d");
+        world.clients[0].disk.denied.insert(dir);
+        act(&mut world.clients[0].disk, "rm d/a, write d/c 3, write b 4");
+        an_hour(world);
+        assert_eq!(codes(world, 0), ["E-CANNOT-READ"]);
+        assert_eq!(text(&world.clients[1].disk), "b=4 d/ d/a=1");
+        world.clients[0].disk.denied.clear();
+        world.run();
+        assert_eq!(text(&world.clients[1].disk), "b=4 d/ d/c=3");
+        world.check(&[1, 3, 4].into());
+    });
 }

@@ -3,12 +3,11 @@
 //! A and B work without a connection; then A comes back first. A tree is written as paths with contents: `a=1` is a file, `d/` a
 //! directory, `l>x` a symlink; `a~1=2` is the copy that the device number 1 made of its version of `a`.
 
-use skep_planner::Event;
 use skep_types::product::TWO_VERSIONS;
 
 use crate::disk::{Body, Disk, ROOT};
-use crate::world::{World, name};
-use crate::{replayable, settle};
+use crate::world::{Client, World, name};
+use crate::{in_many_orders, settle};
 
 struct Rule {
     rule: &'static str,
@@ -81,25 +80,19 @@ const RULES: &[Rule] = &[
 #[test]
 fn the_rules() {
     for rule in RULES {
-        for seed in 0..20 {
-            replayable(seed, 2, |world| {
-                run(world, 0, rule.before);
-                world.run();
-                for client in &mut world.clients {
-                    client.offline = true;
-                    client.inbox.push(Event::Disconnected);
-                }
-                act(&mut world.clients[0].disk, rule.a);
-                act(&mut world.clients[1].disk, rule.b);
-                world.run();
-                world.clients[0].offline = false;
-                world.clients[0].inbox.push(Event::Connected);
-                world.run();
-                settle(world);
-                world.check(&world.standing());
-                assert_eq!(text(&world.clients[1].disk), rule.after, "{}", rule.rule);
-            });
-        }
+        in_many_orders(2, |world| {
+            run(world, 0, rule.before);
+            world.run();
+            world.clients.iter_mut().for_each(Client::part);
+            act(&mut world.clients[0].disk, rule.a);
+            act(&mut world.clients[1].disk, rule.b);
+            world.run();
+            world.clients[0].come_back();
+            world.run();
+            settle(world);
+            world.check(&world.standing());
+            assert_eq!(text(&world.clients[1].disk), rule.after, "{}", rule.rule);
+        });
     }
 }
 

@@ -33,6 +33,20 @@ pub struct Client {
     pub lost_hints: bool,
 }
 
+impl Client {
+    /// It loses the connection.
+    pub fn part(&mut self) {
+        self.offline = true;
+        self.inbox.push(Event::Disconnected);
+    }
+
+    /// It is connected again.
+    pub fn come_back(&mut self) {
+        self.offline = false;
+        self.inbox.push(Event::Connected);
+    }
+}
+
 pub struct World {
     pub seed: u64,
     pub random: Random,
