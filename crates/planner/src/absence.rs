@@ -103,7 +103,13 @@ pub(crate) enum Gate {
 struct Known {
     absence: Absence,
     parent: NodeId,
-    is_directory: bool,
+    kind: Kind,
+}
+
+impl Known {
+    fn is_directory(&self) -> bool {
+        self.kind == Kind::Directory
+    }
 }
 
 /// All absences, as the trees keep them.
@@ -131,8 +137,7 @@ impl Absences {
 
     fn keep(&mut self, trees: &dyn Trees, node: NodeId, absence: Absence) {
         let Some(state) = trees.remote(node) else { return };
-        let is_directory = state.kind() == Kind::Directory;
-        self.nodes.insert(node, Known { absence, parent: state.place.parent, is_directory });
+        self.nodes.insert(node, Known { absence, parent: state.place.parent, kind: state.kind() });
         self.is_stale = true;
     }
 
@@ -196,9 +201,9 @@ impl Absences {
     pub(crate) fn judge(&mut self, trees: &mut dyn Trees, limits: &Limits) -> Vec<NodeId> {
         let nodes: Vec<NodeId> = self.nodes.keys().copied().collect();
         self.review(trees, &nodes);
-        let waits = |known: &&Known| matches!(known.absence.stage, Stage::Open | Stage::Held) && !known.is_directory;
-        let files = self.nodes.values().filter(waits).count() as u64;
-        let is_part = files.saturating_mul(100) > trees.totals().0.saturating_mul(limits.hold_percent);
+        let waits = |known: &&Known| matches!(known.absence.stage, Stage::Open | Stage::Held);
+        let (files, folder_files) = count_files(trees, self.nodes.values().filter(waits));
+        let is_part = files.saturating_mul(100) > folder_files.saturating_mul(limits.hold_percent);
         let stage = if files > limits.hold_files && is_part { Stage::Held } else { Stage::Cleared };
         let is_open = |known: &Known| known.absence.stage == Stage::Open;
         let open: Vec<NodeId> = self.nodes.iter().filter(|(_, known)| is_open(known)).map(|(node, _)| *node).collect();
@@ -320,17 +325,17 @@ impl Absences {
             .collect();
         let since = held.values().map(|known| known.absence.since).min()?;
         let found = held.values().map(|known| known.absence.found).min()?;
-        let files = held.values().filter(|known| !known.is_directory).count() as u64;
+        let (files, folder_files) = count_files(trees, held.values());
         let mut places: BTreeMap<NodeId, u64> = BTreeMap::new();
         for (node, known) in &held {
-            let mut place = if known.is_directory { *node } else { known.parent };
+            let mut place = if known.is_directory() { *node } else { known.parent };
             for _ in 0..CHAIN_MAX {
                 match held.get(&place) {
                     Some(known) if held.contains_key(&known.parent) => place = known.parent,
                     _ => break,
                 }
             }
-            *places.entry(place).or_default() += u64::from(!known.is_directory);
+            *places.entry(place).or_default() += u64::from(!known.is_directory());
         }
         let mut places: Vec<(NodeId, u64)> = places.into_iter().collect();
         places.sort_by_key(|(node, files)| (std::cmp::Reverse(*files), *node));
@@ -341,7 +346,7 @@ impl Absences {
             found,
             files,
             directories: held.len() as u64 - files,
-            folder_files: trees.totals().0,
+            folder_files,
             places: places.into_iter().map(|(node, files)| (self.path(trees, node), files)).collect(),
         })
     }
@@ -357,6 +362,17 @@ impl Absences {
     pub(crate) fn node_at(trees: &dyn Trees, path: &[Name]) -> Option<NodeId> {
         path.iter().try_fold(NodeId::ROOT, |parent, name| trees.remote_child(parent, name))
     }
+}
+
+/// Files and symlinks among these, and those that the folder should hold, these among them: the trees count regular files only.
+fn count_files<'a>(trees: &dyn Trees, known: impl Iterator<Item = &'a Known>) -> (u64, u64) {
+    let (mut files, mut regular) = (0, 0);
+    for known in known {
+        files += u64::from(!known.is_directory());
+        regular += u64::from(known.kind == Kind::File);
+    }
+    // One that was never agreed on is not counted in the totals.
+    (files, trees.totals().0.max(regular) + files - regular)
 }
 
 /// Whether something of its kind stands where the node was.

@@ -186,8 +186,9 @@ impl Engine {
         if self.send_after_ms > self.at_ms {
             wake = Some(wake.map_or(self.send_after_ms, |wake| wake.min(self.send_after_ms)));
         }
-        // What a queue left to be considered has no event of its own to wait for.
-        let left = (!self.touched.is_empty() && self.is_idle()).then_some(self.at_ms);
+        // What a queue left to be considered has no event of its own to wait for. Before the first cursor nothing can be.
+        let is_left = trees.cursor().is_some() && !self.touched.is_empty() && self.is_idle();
+        let left = is_left.then_some(self.at_ms);
         let wake = [wake, verdict, left, self.observer.next_grown(), self.holds.next()].into_iter().flatten().min();
         effects.extend(wake.map(|at_ms| Effect::WakeAt { at_ms: at_ms.max(self.at_ms + 1) }));
         effects

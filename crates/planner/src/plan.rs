@@ -513,7 +513,7 @@ impl<'a> Plan<'a> {
         found
     }
 
-    /// Whether something beneath the directory, changed by others, wants it to stay.
+    /// Whether something beneath the directory wants it to stay.
     pub(super) fn is_kept(&mut self, node: NodeId) -> bool {
         if self.kept.is_none() {
             let kept = self.find_kept();
@@ -522,7 +522,7 @@ impl<'a> Plan<'a> {
         self.kept.as_ref().is_some_and(|kept| kept.contains(&node))
     }
 
-    /// All directories above nodes that another device changed and that live.
+    /// All directories above nodes that live, and that another device changed or of which nothing tells that they were ever here.
     fn find_kept(&mut self) -> BTreeSet<NodeId> {
         let mine = |version: Version| version.is_by(self.scene.who.device);
         let mut kept = BTreeSet::new();
@@ -539,10 +539,11 @@ impl<'a> Plan<'a> {
         for node in self.trees.differing_remotely(None, usize::MAX) {
             let Some(remote) = self.trees.remote(node) else { continue };
             let synced = self.trees.synced(node).map(|synced| synced.state);
+            let was_here = synced.is_some() || self.trees.offered(node);
             let same = |version: fn(&NodeState) -> Version| {
                 synced.as_ref().is_some_and(|state| version(state) == version(&remote)) || mine(version(&remote))
             };
-            if (same(|state| state.place_version) && same(|state| state.content_version))
+            if (was_here && same(|state| state.place_version) && same(|state| state.content_version))
                 || self.standing(node) != Standing::Live
             {
                 continue;

@@ -168,7 +168,7 @@ async fn play(world: &Arc<World>) -> Result<(), String> {
         check(world)?;
     }
     if world.options.rotten_files > 0 {
-        let rotten = world.rot().await;
+        let rotten = world.rot().await?;
         world.verify_all().await;
         settle(world).await?;
         check(world)?;

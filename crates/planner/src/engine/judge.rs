@@ -6,7 +6,7 @@ use super::report::EngineProblem;
 use super::{Absence, Engine, Found};
 use crate::absence::{DeletionHold, Stage};
 use crate::observe::Findings;
-use crate::trees::Trees;
+use crate::trees::{CHAIN_MAX, Trees};
 
 impl Engine {
     /// The deletions that wait for a person, if there are any.
@@ -43,21 +43,27 @@ impl Engine {
         Some(self.at_ms)
     }
 
-    /// Whether the node stands where a held one was: which of the two has the name, is not decided.
+    /// Whether the node stands where a held one was, or where one was that stands there now, and so on: names that were passed on are not
+    /// free before the last of them is.
     pub(super) fn waits_for_held(&self, trees: &dyn Trees, node: NodeId) -> bool {
-        let Some(local) = trees.local(node).filter(|_| self.absences.hold().is_some()) else { return false };
-        let holder = trees.remote_child(local.parent, &local.name);
-        holder.is_some_and(|holder| holder != node && self.absences.is_held(holder))
+        if self.absences.hold().is_none() {
+            return false;
+        }
+        let holder = |node: &NodeId| {
+            let local = trees.local(*node)?;
+            trees.remote_child(local.parent, &local.name).filter(|holder| holder != node)
+        };
+        std::iter::successors(holder(&node), holder).take(CHAIN_MAX).any(|holder| self.absences.is_held(holder))
     }
 
-    pub(super) fn hold_problem(&self) -> Option<EngineProblem> {
+    pub(super) fn hold_problem(&self, trees: &dyn Trees) -> Option<EngineProblem> {
         let hold = self.absences.hold()?;
         let how = match hold.found {
             Found::AtStart => "went while Skep was off",
             Found::InScan => "went without a trace",
         };
         let (files, percent) = (hold.files, hold.percent());
-        let is_all = hold.files == hold.folder_files && hold.files > 0;
+        let is_all = files == hold.folder_files && trees.local_children(NodeId::ROOT).is_empty();
         let (whole, place) = match hold.places.as_slice() {
             _ if is_all => (", all that the folder held", String::new()),
             [(path, _)] => ("", path.clone()),

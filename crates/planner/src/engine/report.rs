@@ -54,7 +54,7 @@ impl Engine {
         let mut problems: Vec<EngineProblem> =
             self.holds.troubles().map(|(node, hold)| problem(trees, node, hold)).collect();
         problems.extend(self.ignore_problems(trees));
-        problems.extend(self.hold_problem());
+        problems.extend(self.hold_problem(trees));
         problems.extend(self.damage_problems(trees));
         problems.sort_by(|a, b| a.path.cmp(&b.path));
         let waiters = self.waiters.values().map(BTreeSet::len).sum();

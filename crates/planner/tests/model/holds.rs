@@ -263,6 +263,47 @@ fn something_else_in_the_place_of_a_held_directory_waits_with_it() {
 }
 
 #[test]
+fn names_that_were_passed_on_from_a_held_file_wait_with_it() {
+    for seed in 0..20 {
+        let mut world = world(seed);
+        run(&mut world, 0, "c=1 d=2 e=3 p/ q/");
+        world.run();
+        away(&mut world, "rm c, rm d, rm e");
+        world.run();
+        act(&mut world.clients[0].disk, "mv p c, mv q p");
+        world.run();
+        assert_eq!(hold(&world).unwrap().files, 3);
+        decide(&mut world, None, HoldDecision::Approve);
+        assert_eq!(text(&world.clients[1].disk), "c/ p/");
+        world.check(&BTreeSet::from([1, 2, 3]));
+    }
+}
+
+#[test]
+fn symlinks_count_in_a_hold_and_in_the_folder() {
+    for seed in 0..20 {
+        let mut world = world(seed);
+        run(&mut world, 0, "a=1 b>x c>y d>z");
+        world.run();
+        away(&mut world, "rm a, rm b, rm c");
+        world.run();
+        let held = hold(&world).unwrap();
+        assert_eq!((held.files, held.folder_files), (3, 3), "the symlink that is still here is not counted");
+    }
+}
+
+#[test]
+fn nothing_is_asked_for_before_the_server_was_met() {
+    let mut world = world(0);
+    world.clients[0].offline = true;
+    world.clients[0].inbox = vec![Event::Started];
+    act(&mut world.clients[0].disk, "write a 1, mkdir d, write d/b 2");
+    world.run();
+    let progress = world.clients[0].engine.progress(&world.clients[0].trees);
+    assert_eq!(progress.cursor, None);
+}
+
+#[test]
 fn a_mass_deletion_from_elsewhere_is_applied() {
     for seed in 0..20 {
         let mut world = world(seed);

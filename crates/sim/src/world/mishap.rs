@@ -5,6 +5,7 @@ use std::sync::Arc;
 use skep_client::{DeletionHold, HoldDecision, WaitOutcome};
 
 use super::{End, World};
+use crate::oracle::Shown;
 
 /// How long a client is given to find out that its folder is empty.
 const NOTICE_MS: u64 = 120_000;
@@ -55,13 +56,14 @@ impl World {
     pub(crate) async fn empty_a_folder(self: &Arc<World>) -> Result<(), String> {
         let machine = self.state().random.index(self.options.machines);
         let before = self.server_tree()?;
+        // What is left out was not here, so it cannot be missed.
+        let was_here = self.counting_trees(&self.machine_tree(machine), &before).0;
         self.end_client(machine, End::Kill);
         self.empty_folder(machine);
         self.start_client(machine);
         let limits = self.options.limits;
-        let files = before.values().filter(|shown| !matches!(shown, crate::oracle::Shown::Directory)).count() as u64;
-        let regular = before.values().filter(|shown| matches!(shown, crate::oracle::Shown::File { .. })).count() as u64;
-        if files <= limits.hold_files || files * 100 <= regular * limits.hold_percent {
+        let files = was_here.values().filter(|shown| !matches!(shown, Shown::Directory)).count() as u64;
+        if files <= limits.hold_files {
             return Ok(());
         }
         let outcome = loop {

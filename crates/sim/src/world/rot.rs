@@ -7,30 +7,31 @@ use skep_types::ContentId;
 
 use super::{End, World};
 use crate::disk::TreeEntry;
-use crate::oracle::is_own;
 
 /// By now no file is so young that a change of it might leave no trace.
 const REST_MS: u64 = 10_000;
 
 impl World {
-    /// Damages some files under an unchanged stat, of those that the server has: from nothing else could they be mended. What they hold then
+    /// Damages some files under an unchanged stat, of those that are synced: nothing else could be mended. What they hold then
     /// must not be found anywhere but in a safe, ever.
-    pub(crate) async fn rot(self: &Arc<World>) -> BTreeSet<ContentId> {
+    pub(crate) async fn rot(self: &Arc<World>) -> Result<BTreeSet<ContentId>, String> {
         self.executor.sleep_ms(REST_MS).await;
         let mut rotten = BTreeSet::new();
-        let (meta, drive) = (self.meta(), self.drive());
-        if self.ledger().read_history(&*meta, drive).is_err() {
-            return rotten;
-        }
+        let server = self.server_tree()?;
+        let machines = 0..self.options.machines;
+        let mut whole: Vec<_> =
+            machines.map(|machine| self.counting_trees(&self.machine_tree(machine), &server).0).collect();
         for _ in 0..self.options.rotten_files {
             let mut state = self.state();
             let machine = state.random.index(self.options.machines);
             let user = state.machines[machine].disk.user();
-            let files = user.tree().into_iter().filter(|(path, _)| !is_own(path));
-            let is_kept = |bytes: &[u8]| state.ledger.is_in_history(&state.ledger.content_id(bytes));
-            let files: Vec<(Vec<u8>, usize)> = files
+            let files: Vec<(Vec<u8>, usize)> = user
+                .tree()
+                .into_iter()
                 .filter_map(|(path, entry)| match entry {
-                    TreeEntry::File { bytes, .. } if !bytes.is_empty() && is_kept(&bytes) => Some((path, bytes.len())),
+                    TreeEntry::File { bytes, .. } if !bytes.is_empty() && whole[machine].contains_key(&path) => {
+                        Some((path, bytes.len()))
+                    }
                     _ => None,
                 })
                 .collect();
@@ -42,12 +43,14 @@ impl World {
             if user.flip_bit(&path, offset).is_ok()
                 && let Ok(bytes) = user.read(&path)
             {
+                // A second time might mend it.
+                whole[machine].remove(&path);
                 rotten.insert(state.ledger.content_id(&bytes));
                 drop(state);
                 self.tell(&format!("disk {machine}"), &format!("damages {}", String::from_utf8_lossy(&path)));
             }
         }
-        rotten
+        Ok(rotten)
     }
 
     /// Every client reads all of its files again. Now and then one is killed while it does.
