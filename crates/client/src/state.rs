@@ -18,7 +18,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use skep_planner::{Absence, Local, Synced, Trees};
 use skep_protocol::Lineage;
-use skep_types::{ContentId, Cursor, ListId, Name, NodeId, NodeState, Timestamp};
+use skep_types::{ContentId, Cursor, ListId, Name, NodeId, NodeState, Seq, Timestamp};
 
 pub use audit::AuditState;
 use known::{Known, KnownNodes};
@@ -54,6 +54,8 @@ impl From<rusqlite::Error> for StateError {
 
 /// Under which [`SqliteTrees::lineage`] is kept.
 const LINEAGE: &str = "lineage";
+/// Under which [`Trees::taken_out_to`] is kept.
+const TAKEN_OUT: &str = "taken out to";
 
 /// Called after each commit, when what it wrote is in the database.
 type CommitHook = Box<dyn FnMut(&mut SqliteTrees) + Send>;
@@ -203,8 +205,8 @@ impl SqliteTrees {
     pub fn forget_all(&mut self) -> Result<(), StateError> {
         self.with_step(|state| {
             let tables = "DELETE FROM synced; DELETE FROM local_diff; DELETE FROM remote_diff; DELETE FROM offered; \
-                          DELETE FROM applying; DELETE FROM lists; DELETE FROM shadow; DELETE FROM absent; \
-                          DELETE FROM damaged; DELETE FROM meta WHERE key IN ('cursor', 'lineage')";
+                          DELETE FROM applying; DELETE FROM lists; DELETE FROM shadow; DELETE FROM absent; DELETE FROM damaged; \
+                          DELETE FROM meta WHERE key IN ('cursor', 'lineage', 'taken out to')";
             state.note(state.connection.execute_batch(tables));
             state.known.forget_all();
             state.totals = Totals::default();
@@ -551,6 +553,15 @@ impl Trees for SqliteTrees {
 
     fn set_selection_changes(&mut self, changes: u64) {
         self.note(schema::put_meta(&self.connection, "selection", &to_cbor(&changes)));
+    }
+
+    fn taken_out_to(&self) -> Seq {
+        let bytes: Option<Vec<u8>> = self.note(schema::meta(&self.connection, TAKEN_OUT));
+        bytes.and_then(|bytes| self.note(from_cbor(&bytes).map(Some))).unwrap_or_default()
+    }
+
+    fn set_taken_out_to(&mut self, seq: Seq) {
+        self.note(schema::put_meta(&self.connection, TAKEN_OUT, &to_cbor(&seq)));
     }
 
     fn applying_nodes(&self) -> Vec<NodeId> {

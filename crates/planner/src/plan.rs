@@ -403,13 +403,19 @@ impl<'a> Plan<'a> {
     /// [`merge`], but for two kinds of place that are nobody's wish: a name which only served to pass a circle of names on, and the
     /// trashed directory that the one where the server has the node recovers.
     pub(super) fn merge(&mut self, node: NodeId, synced: Option<&Synced>, local: &Local, remote: &NodeState) -> Merge {
-        let merged = merge(synced, local, remote, self.scene.who.device);
+        let merged = merge(synced, local, remote, |version| self.is_shown(node, synced, version));
         let is_left = merged.place == Verdict::Send
             && (local.name == swap_name(node)
                 || (local.name == remote.place.name
                     && local.parent != remote.place.parent
                     && self.recovered(local.parent) == Some(remote.place.parent)));
         if is_left { Merge { place: Verdict::Apply, ..merged } } else { merged }
+    }
+
+    /// Whether this device sent that version of the node and has not taken the node from its disk since: then what the disk shows came after it.
+    pub(super) fn is_shown(&self, node: NodeId, synced: Option<&Synced>, version: Version) -> bool {
+        version.is_by(self.scene.who.device)
+            && (synced.is_some() || self.trees.offered(node) || version.seq > self.trees.taken_out_to())
     }
 
     /// The live directory of the server that takes what lives on in `dir`: itself, or if it is in the trash the one that recovers
@@ -524,7 +530,6 @@ impl<'a> Plan<'a> {
 
     /// All directories above nodes that live, and that another device changed or of which nothing tells that they were ever here.
     fn find_kept(&mut self) -> BTreeSet<NodeId> {
-        let mine = |version: Version| version.is_by(self.scene.who.device);
         let mut kept = BTreeSet::new();
         // What is not here by choice was not here to be deleted.
         for node in self.scene.observer.filters.deselected() {
@@ -538,12 +543,12 @@ impl<'a> Plan<'a> {
         }
         for node in self.trees.differing_remotely(None, usize::MAX) {
             let Some(remote) = self.trees.remote(node) else { continue };
-            let synced = self.trees.synced(node).map(|synced| synced.state);
-            let was_here = synced.is_some() || self.trees.offered(node);
+            let synced = self.trees.synced(node);
             let same = |version: fn(&NodeState) -> Version| {
-                synced.as_ref().is_some_and(|state| version(state) == version(&remote)) || mine(version(&remote))
+                synced.as_ref().is_some_and(|synced| version(&synced.state) == version(&remote))
+                    || self.is_shown(node, synced.as_ref(), version(&remote))
             };
-            if (was_here && same(|state| state.place_version) && same(|state| state.content_version))
+            if (same(|state| state.place_version) && same(|state| state.content_version))
                 || self.standing(node) != Standing::Live
             {
                 continue;
