@@ -9,6 +9,7 @@ mod accounts;
 mod asking;
 mod codes;
 mod connecting;
+mod damage;
 mod dying;
 mod editors;
 mod exporting;
