@@ -5,9 +5,11 @@
 //! stored before anything that rests on it is done.
 
 mod activity;
+mod audit;
 mod connection;
 mod control;
 mod folder;
+mod held;
 mod history;
 mod pause;
 mod questions;
@@ -28,6 +30,7 @@ use crate::conflicts::{Keep, ResolveError};
 use crate::executor::Executor;
 use crate::root::{RootError, RootId, open_root, own_dir};
 use crate::safe;
+use crate::state::AuditState;
 use crate::status::{Pause, Problem, Selection, Status, WaitOutcome, Wishes};
 use crate::throttle::{Rates, Throttle, WorldClock};
 use crate::world::World;
@@ -35,6 +38,7 @@ use crate::{SqliteTrees, StateError};
 use history::Renewal;
 
 pub use activity::{Activity, ActivityKind};
+pub use audit::Verified;
 
 /// Inputs that wait for the engine.
 const SIGNALS_MAX: usize = 1024;
@@ -110,6 +114,7 @@ pub struct Client {
     status: watch::Receiver<Status>,
     activities: Arc<activity::Activities>,
     throttle: Throttle,
+    verifier: audit::Verifier,
 }
 
 impl Client {
@@ -164,6 +169,7 @@ impl Client {
             selection: watch::channel(wishes.selection).0,
             activities: activities.clone(),
             lineage: Mutex::new(lineage),
+            auditing: tokio::sync::Mutex::new(()),
         });
         let engine = shared.new_engine();
         let control = control::Control::new(shared.clone(), engine, trees, progress, status);
@@ -173,8 +179,10 @@ impl Client {
         tasks.spawn("wake", shared.clone().wake());
         tasks.spawn("scan", shared.clone().scan());
         tasks.spawn("folder", shared.clone().guard_root());
-        tasks.spawn("connection", connection::run(shared, feed));
-        Ok(Client { signals, status: status_seen, activities, throttle })
+        tasks.spawn("audit", shared.clone().audit());
+        tasks.spawn("connection", connection::run(shared.clone(), feed));
+        let verifier = audit::Verifier::new(shared);
+        Ok(Client { signals, status: status_seen, activities, throttle, verifier })
     }
 
     /// From now on, bytes go at these rates.
@@ -245,6 +253,9 @@ enum Signal {
     Cookie(Name),
     Question(questions::Question),
     Resolve(Vec<Name>, Keep, oneshot::Sender<Result<(), ResolveError>>),
+    /// How far an audit has come.
+    Audit(AuditState),
+    DecideHold(held::Decided, oneshot::Sender<bool>),
     Pause(Option<Pause>, oneshot::Sender<()>),
     Select(Selection, oneshot::Sender<()>),
     Wait(u64, oneshot::Sender<WaitOutcome>),
@@ -297,6 +308,8 @@ struct Driver<M: World> {
     activities: Arc<activity::Activities>,
     /// The history that the server was last seen to have.
     lineage: Mutex<Option<Lineage>>,
+    /// One audit at a time.
+    auditing: tokio::sync::Mutex<()>,
 }
 
 impl<M: World> Driver<M> {

@@ -3,13 +3,14 @@
 //! Nothing is decided here. Every effect is answered by the events that it promises, whatever fails.
 
 mod apply;
+mod audit;
 mod commit;
 mod look;
 mod nearby;
 mod read;
 mod stage;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -54,6 +55,8 @@ struct Shared<M: World> {
     chunker: Chunker,
     cache: Mutex<Cache>,
     watch_degraded: AtomicBool,
+    /// Bytes for which there is room on the disk, but which are not written yet.
+    promised: Arc<AtomicU64>,
     /// A look found that the folder is no longer in its place.
     root_lost: Mutex<Option<RootError>>,
 }
@@ -75,6 +78,7 @@ impl<M: World> Executor<M> {
             chunker: Chunker::new(&limits),
             cache: Mutex::new(cache),
             watch_degraded: AtomicBool::new(false),
+            promised: Arc::default(),
             root_lost: Mutex::new(None),
         };
         Executor { shared: Arc::new(shared) }

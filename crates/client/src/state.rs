@@ -5,6 +5,8 @@
 //!
 //! Invariant: `local_diff` and `remote_diff` hold a node exactly if that tree differs from Synced in it.
 
+mod absent;
+mod audit;
 mod find;
 mod known;
 mod row;
@@ -14,10 +16,11 @@ use std::cell::RefCell;
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
-use skep_planner::{Local, Synced, Trees};
+use skep_planner::{Absence, Local, Synced, Trees};
 use skep_protocol::Lineage;
 use skep_types::{ContentId, Cursor, ListId, Name, NodeId, NodeState, Seq, Timestamp};
 
+pub use audit::AuditState;
 use known::{Known, KnownNodes};
 use row::{from_cbor, from_inode, kept_name, kept_node, local_to_bytes, synced_to_bytes, to_cbor};
 
@@ -202,12 +205,17 @@ impl SqliteTrees {
     pub fn forget_all(&mut self) -> Result<(), StateError> {
         self.with_step(|state| {
             let tables = "DELETE FROM synced; DELETE FROM local_diff; DELETE FROM remote_diff; DELETE FROM offered; \
-                          DELETE FROM applying; DELETE FROM lists; DELETE FROM shadow; \
+                          DELETE FROM applying; DELETE FROM lists; DELETE FROM shadow; DELETE FROM absent; DELETE FROM damaged; \
                           DELETE FROM meta WHERE key IN ('cursor', 'lineage', 'taken out to')";
             state.note(state.connection.execute_batch(tables));
             state.known.forget_all();
             state.totals = Totals::default();
         })
+    }
+
+    /// What was stored so far outlives a power cut from now on.
+    pub fn make_durable(&mut self) -> Result<(), StateError> {
+        Ok(schema::checkpoint(&self.connection)?)
     }
 
     /// Ends the use of the state: all is in the main file, and the next start need not check it.
@@ -584,6 +592,22 @@ impl Trees for SqliteTrees {
 
     fn clear_shadow(&mut self) {
         self.write("DELETE FROM shadow", []);
+    }
+
+    fn absences(&self) -> Vec<(NodeId, Absence)> {
+        self.all_absences()
+    }
+
+    fn set_absence(&mut self, node: NodeId, absence: Option<Absence>) {
+        self.put_absence(node, absence);
+    }
+
+    fn damages(&self) -> Vec<(NodeId, ContentId)> {
+        self.all_damages()
+    }
+
+    fn set_damage(&mut self, node: NodeId, damage: Option<ContentId>) {
+        self.put_damage(node, damage);
     }
 
     fn last_step(&self) -> Option<Timestamp> {

@@ -7,6 +7,8 @@ use skep_types::{Name, NodeId, Timestamp};
 
 use crate::throttle::Rates;
 
+use crate::state::AuditState;
+
 /// The one word for how things stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
@@ -102,6 +104,8 @@ pub struct Status {
     pub watch_degraded: bool,
     /// How long syncing pauses, if it does.
     pub pause: Option<Pause>,
+    /// How far the audit is, and what it has found.
+    pub audit: AuditState,
 }
 
 /// Why one path is as it is.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use skep_client::SqliteTrees;
-use skep_planner::{Local, LocalContent, Synced, Trees};
+use skep_planner::{Absence, Found, Local, LocalContent, Stage, Synced, Trees};
 use skep_types::*;
 
 /// The three trees, kept whole.
@@ -21,6 +21,8 @@ struct Model {
     selection_changes: u64,
     taken_out_to: Seq,
     shadow: BTreeMap<NodeId, NodeState>,
+    absences: BTreeMap<NodeId, Absence>,
+    damages: BTreeMap<NodeId, ContentId>,
     last_step: Option<Timestamp>,
     cursor: Option<Cursor>,
 }
@@ -163,6 +165,18 @@ impl Trees for Model {
     fn clear_shadow(&mut self) {
         self.shadow.clear();
     }
+    fn absences(&self) -> Vec<(NodeId, Absence)> {
+        self.absences.iter().map(|(node, absence)| (*node, *absence)).collect()
+    }
+    fn set_absence(&mut self, node: NodeId, absence: Option<Absence>) {
+        put(&mut self.absences, node, absence);
+    }
+    fn damages(&self) -> Vec<(NodeId, ContentId)> {
+        self.damages.iter().map(|(node, damage)| (*node, *damage)).collect()
+    }
+    fn set_damage(&mut self, node: NodeId, damage: Option<ContentId>) {
+        put(&mut self.damages, node, damage);
+    }
     fn last_step(&self) -> Option<Timestamp> {
         self.last_step
     }
@@ -228,6 +242,8 @@ enum Set {
     Applying(NodeId, Option<NodeState>),
     Shadow(NodeState),
     ClearShadow,
+    Absence(NodeId, Option<Absence>),
+    Damage(NodeId, bool),
     LastStep(u32),
     SelectionChanges(u64),
     TakenOutTo(Seq),
@@ -275,6 +291,12 @@ fn any_state(node: NodeId) -> impl Strategy<Value = NodeState> {
     })
 }
 
+fn any_absence(stage: usize, late: bool) -> Absence {
+    let stage = [Stage::Open, Stage::Cleared, Stage::Held, Stage::Approved][stage];
+    let (found, seconds) = if late { (Found::InScan, 9) } else { (Found::AtStart, 1) };
+    Absence { since: Timestamp { seconds, nanoseconds: 5 }, found, stage }
+}
+
 fn any_set() -> impl Strategy<Value = Set> {
     let local = (0..3u8, 0..2u8, 0..3u8, 0..4u8).prop_map(|(parent, name_index, inode, content_index)| Local {
         parent: node(parent),
@@ -303,6 +325,9 @@ fn any_set() -> impl Strategy<Value = Set> {
             .prop_map(|(node, state)| Set::Applying(node, state)),
         any_node().prop_flat_map(any_state).prop_map(Set::Shadow),
         Just(Set::ClearShadow),
+        (any_node(), proptest::option::of((0..4usize, any::<bool>())))
+            .prop_map(|(node, absence)| Set::Absence(node, absence.map(|(stage, late)| any_absence(stage, late)))),
+        (any_node(), any::<bool>()).prop_map(|(node, damaged)| Set::Damage(node, damaged)),
         any::<u32>().prop_map(Set::LastStep),
         any::<u64>().prop_map(Set::SelectionChanges),
         any::<u64>().prop_map(|seq| Set::TakenOutTo(Seq(seq))),
@@ -331,6 +356,10 @@ fn carry_out(trees: &mut dyn Trees, set: &Set) {
         Set::TakenOutTo(seq) => trees.set_taken_out_to(seq),
         Set::Shadow(state) => trees.set_shadow(state),
         Set::ClearShadow => trees.clear_shadow(),
+        Set::Absence(node, absence) => trees.set_absence(node, absence),
+        Set::Damage(node, damaged) => {
+            trees.set_damage(node, damaged.then_some(ContentId::Chunk(ChunkId::from_bytes([4; 32]))));
+        }
         Set::LastStep(ms) => trees.set_last_step(Timestamp::default().plus_milliseconds(u64::from(ms))),
         Set::Cursor(seq) => trees.set_cursor(seq.map(|seq| Cursor {
             generation: Generation::from_bytes([3; 16]),
@@ -368,6 +397,8 @@ fn assert_same(state: &SqliteTrees, model: &Model) {
     (0..5).for_each(|index| assert_eq!(state.rests(node(index)), model.rests(node(index))));
     assert_eq!(state.left_out(), model.left_out());
     assert_eq!(state.applying_nodes(), model.applying_nodes());
+    assert_eq!(state.absences(), model.absences());
+    assert_eq!(state.damages(), model.damages());
     assert_eq!(state.cursor(), model.cursor());
     assert_eq!(state.last_step(), model.last_step());
     assert_eq!(state.selection_changes(), model.selection_changes());

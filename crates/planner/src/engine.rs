@@ -2,6 +2,7 @@
 
 mod hold;
 mod ignored;
+mod judge;
 mod listing;
 mod report;
 mod results;
@@ -10,10 +11,11 @@ mod selection;
 use std::collections::{BTreeMap, BTreeSet};
 
 use skep_types::{
-    Commit, CommitId, Cursor, DeviceId, DriveId, Entry, Evidence, Kind, Limits, Name, NodeId, NodeState, Seq, Stat,
-    Timestamp, Version,
+    Commit, CommitId, Cursor, DeviceId, DriveId, Entry, Kind, Limits, Name, NodeId, NodeState, Seq, Stat, Timestamp,
+    Version,
 };
 
+use crate::absence::{Absence, Absences, Found};
 use crate::ids::IdSource;
 use crate::observe::{Findings, Observer};
 use crate::plan::{Applying, Outcome, Plan, Purpose, Room, Scene, Sending, Traffic, read_effects};
@@ -74,6 +76,9 @@ pub struct Engine {
     at_ms: u64,
     observer: Observer,
     holds: Holds,
+    absences: Absences,
+    /// The first look at everything since the start is not over.
+    is_starting: bool,
     /// Nodes to be considered.
     touched: BTreeSet<NodeId>,
     /// Nodes that wait for something else to happen.
@@ -114,6 +119,8 @@ impl Engine {
             at_ms: 0,
             observer: Observer::new(limits),
             holds: Holds::default(),
+            absences: Absences::default(),
+            is_starting: true,
             touched: BTreeSet::new(),
             blocked: BTreeSet::new(),
             waiters: BTreeMap::new(),
@@ -150,6 +157,7 @@ impl Engine {
         }
         let mut findings = Findings::default();
         let mut wake = self.observer.settle(trees, &mut self.ids, &mut findings);
+        self.take_absences(trees, &mut findings);
         self.take_findings(findings);
         let expired = self.holds.expire(self.at_ms);
         for dir in expired.iter().filter(|node| self.holds.is_unlistable(**node)) {
@@ -169,14 +177,19 @@ impl Engine {
             self.touched.extend(std::mem::take(&mut self.waiters).into_values().flatten());
         }
         if trees.cursor().is_some() {
+            self.absences.review(trees, &self.touched);
             effects.extend(self.plan(trees));
         }
         effects.extend(self.observer.looks(trees));
+        let verdict = self.judge_absences(trees);
         trees.set_last_step(self.now);
         if self.send_after_ms > self.at_ms {
             wake = Some(wake.map_or(self.send_after_ms, |wake| wake.min(self.send_after_ms)));
         }
-        let wake = [wake, self.observer.next_grown(), self.holds.next()].into_iter().flatten().min();
+        // What a queue left to be considered has no event of its own to wait for. Before the first cursor nothing can be.
+        let is_left = trees.cursor().is_some() && !self.touched.is_empty() && self.is_idle();
+        let left = is_left.then_some(self.at_ms);
+        let wake = [wake, verdict, left, self.observer.next_grown(), self.holds.next()].into_iter().flatten().min();
         effects.extend(wake.map(|at_ms| Effect::WakeAt { at_ms: at_ms.max(self.at_ms + 1) }));
         effects
     }
@@ -194,6 +207,9 @@ impl Engine {
         match event {
             Event::Started => {
                 self.observer.start(trees);
+                self.absences.load(trees, self.at_ms);
+                self.observer.load_damages(trees);
+                self.touched.extend(self.observer.damages().keys().copied());
                 let differing = trees.differing(None, usize::MAX);
                 let interrupted =
                     trees.applying_nodes().into_iter().filter(|node| differing.binary_search(node).is_ok());
@@ -204,6 +220,7 @@ impl Engine {
                 self.observer.hint_follows(trees, dir, &name, change);
                 effects.extend(self.observer.check_displaced(dir, &name, change));
                 self.try_again_below(trees, dir, &name);
+                self.observer.tell(trees, dir, &name);
                 self.observer.hint(dir, name, change);
             }
             Event::Unwatched { dir } => self.observer.unwatched(trees, dir),
@@ -217,6 +234,10 @@ impl Engine {
             Event::Read { node, result } => {
                 self.observer.read(trees, node, result, &mut findings);
             }
+            Event::Audited { node, result } if !self.busy.contains(&node) => {
+                self.observer.audited(trees, node, result, &mut findings);
+            }
+            Event::Audited { .. } => {}
             Event::Committed { commit, result } => self.committed(trees, commit, result, effects),
             Event::Applied { batch, results } => self.applied(trees, batch, results, &mut findings, effects),
             Event::CameBack { names } => self.observer.came_back(names),
@@ -252,6 +273,12 @@ impl Engine {
             Event::Selected { outside, changes } => {
                 self.observer.select(trees, outside, changes, &mut findings);
                 self.holds.try_again(self.at_ms, |_| true);
+            }
+            Event::HoldDecided { hold, under, decision } => {
+                let under = under.map(|path| Absences::node_at(trees, &path));
+                if under != Some(None) {
+                    self.touched.extend(self.absences.decide(trees, hold, under.flatten(), decision));
+                }
             }
             Event::TryAgain => self.holds.try_again(self.at_ms, |_| true),
             Event::Tick => {}
@@ -449,6 +476,7 @@ impl Engine {
             traffic: &self.traffic,
             held: &held,
             observer: &mut self.observer,
+            absences: &self.absences,
         };
         let mut plan = Plan::new(trees, scene, room);
         let mut waiting = Waiting::default();
@@ -479,6 +507,7 @@ impl Engine {
         let agreed = std::mem::take(&mut plan.agreed);
         let unselected = std::mem::take(&mut plan.unselected);
         let places = plan.into_places();
+        self.absences.review(trees, &agreed);
         for node in agreed {
             self.holds.forget(node);
         }
@@ -527,7 +556,8 @@ impl Engine {
         let bringing = groups.iter().filter(brings).flatten().copied().collect();
         self.commits.insert(id, CommitUnderWay { groups, bringing, big });
         let drive = self.identity.drive;
-        let commit = Commit { id, drive, groups: sending.groups, evidence: Evidence::Events };
+        let evidence = self.absences.evidence(sending.nodes.iter());
+        let commit = Commit { id, drive, groups: sending.groups, evidence };
         Some(Effect::Commit { commit, sources: sending.sources })
     }
 

@@ -6,7 +6,7 @@ use skep_types::{
     Change, CommitId, CommitReply, ContentId, Cursor, Entry, Name, NodeId, NodeState, Seq, Stat, Timestamp,
 };
 
-use crate::{BatchId, LookId};
+use crate::{BatchId, HoldDecision, HoldId, LookId};
 
 /// An event and when it came.
 #[derive(Debug, Clone)]
@@ -101,6 +101,13 @@ pub enum ApplyError {
     MissingContent,
     /// The disk is full.
     NoSpace,
+    /// It would not fit on the disk, so it was not begun.
+    TooBig {
+        /// Bytes that it needs.
+        needed_bytes: u64,
+        /// Bytes that are free for it: some are kept free, some are promised to others.
+        free_bytes: u64,
+    },
     /// Permission denied, read-only, immutable.
     Denied,
     /// The file system cannot hold this name.
@@ -145,6 +152,13 @@ pub enum Event {
     },
     /// Answer to [`crate::Effect::Read`], for one file.
     Read {
+        /// Which node.
+        node: NodeId,
+        /// What was found.
+        result: Result<ReadResult, ReadError>,
+    },
+    /// An audit has read a file again. Nobody asked for it: the answer counts only if all is as the trees say.
+    Audited {
         /// Which node.
         node: NodeId,
         /// What was found.
@@ -211,6 +225,15 @@ pub enum Event {
         outside: BTreeSet<NodeId>,
         /// How often this was changed, ever.
         changes: u64,
+    },
+    /// A person decided what becomes of held deletions. Counts only for this very hold.
+    HoldDecided {
+        /// Which hold.
+        hold: HoldId,
+        /// Only what was at or beneath this path; `None`: all of it.
+        under: Option<Vec<Name>>,
+        /// What is to be done.
+        decision: HoldDecision,
     },
     /// What failed is to be tried again now, however lately it was tried.
     TryAgain,

@@ -9,6 +9,7 @@
 //! Invariant: no IO, clock, entropy or async. Ids and times come inside inputs; equal inputs give equal effects.
 #![forbid(unsafe_code)]
 
+mod absence;
 mod effect;
 mod engine;
 mod event;
@@ -24,6 +25,7 @@ mod shape;
 
 pub mod trees;
 
+pub use absence::{Absence, DeletionHold, Found, HoldDecision, HoldId, Stage};
 pub use effect::{ApplyKind, ApplyOperation, BatchId, Effect, Location, LookId, ReadRequest, Source};
 pub use engine::{
     Engine, EngineProblem, Identity, IgnoreCheck, Ignored, Listed, Listing, Progress, Selectable, path_here,

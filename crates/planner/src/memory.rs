@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use skep_types::{ContentId, Cursor, Name, NodeId, NodeState, Seq, Timestamp};
 
+use crate::absence::Absence;
 use crate::trees::{Local, Synced, Trees};
 
 /// [`Trees`] without a disk.
@@ -23,6 +24,8 @@ pub struct MemoryTrees {
     selection_changes: u64,
     taken_out_to: Seq,
     shadow: BTreeMap<NodeId, NodeState>,
+    absences: BTreeMap<NodeId, Absence>,
+    damages: BTreeMap<NodeId, ContentId>,
     last_step: Option<Timestamp>,
     cursor: Option<Cursor>,
 }
@@ -231,6 +234,28 @@ impl Trees for MemoryTrees {
 
     fn clear_shadow(&mut self) {
         self.shadow.clear();
+    }
+
+    fn absences(&self) -> Vec<(NodeId, Absence)> {
+        self.absences.iter().map(|(node, absence)| (*node, *absence)).collect()
+    }
+
+    fn set_absence(&mut self, node: NodeId, absence: Option<Absence>) {
+        match absence {
+            Some(absence) => self.absences.insert(node, absence),
+            None => self.absences.remove(&node),
+        };
+    }
+
+    fn damages(&self) -> Vec<(NodeId, ContentId)> {
+        self.damages.iter().map(|(node, damage)| (*node, *damage)).collect()
+    }
+
+    fn set_damage(&mut self, node: NodeId, damage: Option<ContentId>) {
+        match damage {
+            Some(damage) => self.damages.insert(node, damage),
+            None => self.damages.remove(&node),
+        };
     }
 
     fn last_step(&self) -> Option<Timestamp> {

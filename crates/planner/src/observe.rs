@@ -5,6 +5,7 @@
 //! keep id and history); a directory is its inode first. What vanished is *missing* until enough is known to call it moved or
 //! deleted: a place can be empty for a moment, and a move is seen in two halves.
 
+mod damage;
 mod filters;
 mod moment;
 mod see;
@@ -12,7 +13,7 @@ mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skep_types::{Change, Limits, Name, NodeId, NodeState, Stat, Timestamp};
+use skep_types::{Change, ContentId, Limits, Name, NodeId, NodeState, Stat, Timestamp};
 
 use crate::shape::Shape;
 use crate::trees::{LIMBO, Trees};
@@ -103,6 +104,8 @@ pub(crate) struct Findings {
     pub(crate) plain: Vec<NodeId>,
     /// Nodes that cannot be read, with what to say of them.
     pub(crate) unreadable: Vec<(NodeId, ReadError)>,
+    /// Nodes that are gone, though nobody told of it.
+    pub(crate) absent: Vec<NodeId>,
     /// Directories that cannot be listed.
     pub(crate) unlistable: Vec<NodeId>,
     /// Directories that were listed, or are there no more.
@@ -142,6 +145,8 @@ pub(crate) struct Observer {
     renamed: BTreeMap<NodeId, NodeId>,
     missing: BTreeMap<NodeId, Missing>,
     missing_changed_ms: u64,
+    /// Nodes at whose places something happened, as the watcher told, since they were last seen there.
+    told: BTreeSet<NodeId>,
     /// Directories of which no hints come were looked at since the last thing went missing: it may have moved into one.
     missing_sought: bool,
     arrivals: BTreeMap<(NodeId, Name), Arrival>,
@@ -153,6 +158,8 @@ pub(crate) struct Observer {
     special: BTreeSet<NodeId>,
     /// Files of which no hints come and that were read within the tick of the clock in which they changed: to be read once more.
     racy: BTreeMap<NodeId, u64>,
+    /// Files that hold something else than they should, though nobody changed them; and what.
+    damages: BTreeMap<NodeId, ContentId>,
     /// Files that changed a moment ago, and when that moment is over.
     young: BTreeMap<NodeId, u64>,
 }
@@ -180,6 +187,7 @@ impl Observer {
             renamed: BTreeMap::new(),
             missing: BTreeMap::new(),
             missing_changed_ms: 0,
+            told: BTreeSet::new(),
             missing_sought: false,
             arrivals: BTreeMap::new(),
             frozen: BTreeSet::new(),
@@ -187,6 +195,7 @@ impl Observer {
             busy: BTreeMap::new(),
             special: BTreeSet::new(),
             racy: BTreeMap::new(),
+            damages: BTreeMap::new(),
             young: BTreeMap::new(),
         }
     }
@@ -231,6 +240,15 @@ impl Observer {
         let mut at = Some(dir);
         while let Some(dir) = at {
             self.dirty.entry(dir).or_default().add(name.clone(), change);
+            at = self.renamed.get(&dir).copied();
+        }
+    }
+
+    /// The watcher tells of this entry: if the node is gone, that was seen.
+    pub(crate) fn tell(&mut self, trees: &dyn Trees, dir: NodeId, name: &Name) {
+        let mut at = Some(dir);
+        while let Some(dir) = at {
+            self.told.extend(trees.local_child(dir, name));
             at = self.renamed.get(&dir).copied();
         }
     }
@@ -331,6 +349,12 @@ impl Observer {
     /// Whether looks are under way or to come.
     pub(crate) fn is_looking(&self) -> bool {
         !self.dirty.is_empty() || !self.looks.is_empty()
+    }
+
+    /// Whether something is missing, or whole directories are to be looked at.
+    pub(crate) fn is_scanning(&self) -> bool {
+        let mut dirty = self.dirty.values().chain(self.looks.values().map(|look| &look.dirty));
+        dirty.any(|dirty| dirty.deep) || !self.missing.is_empty() || !self.arrivals.is_empty()
     }
 
     /// Whether nothing is uncertain.

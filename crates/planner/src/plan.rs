@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use skep_types::{Content, Group, Kind, Limits, NodeId, NodeState, Operation, Place, Seq, Stat, Version};
 
+use crate::absence::{Absences, Gate};
 use crate::engine::Identity;
 use crate::ids;
 use crate::ignore::Filter;
@@ -131,6 +132,8 @@ pub(crate) struct Scene<'a> {
     /// Nodes with a problem that is not to be tried again yet.
     pub(crate) held: &'a dyn Fn(NodeId) -> bool,
     pub(crate) observer: &'a mut Observer,
+    /// Nodes that were found gone.
+    pub(crate) absences: &'a Absences,
 }
 
 /// One pass.
@@ -391,6 +394,10 @@ impl<'a> Plan<'a> {
         if merged.place != Verdict::Send && self.is_outside(node) {
             return self.take_out(node, synced, &local, remote, &merged);
         }
+        if all == [Verdict::Same; 3] && self.scene.observer.damage(node).is_some() {
+            // Its bytes are not what both sides believe them to be.
+            return self.change_here(node, &local, &remote, &merged);
+        }
         if all == [Verdict::Same; 3] {
             self.agreed.push(node);
             self.trees.set_synced(node, Some(Synced { state: remote, shown: local.stat }));
@@ -531,7 +538,7 @@ impl<'a> Plan<'a> {
         found
     }
 
-    /// Whether something beneath the directory, changed by others, wants it to stay.
+    /// Whether something beneath the directory wants it to stay.
     pub(super) fn is_kept(&mut self, node: NodeId) -> bool {
         if self.kept.is_none() {
             let kept = self.find_kept();
@@ -540,9 +547,8 @@ impl<'a> Plan<'a> {
         self.kept.as_ref().is_some_and(|kept| kept.contains(&node))
     }
 
-    /// All directories above nodes that another device changed and that live.
+    /// All directories above nodes that live, and that another device changed or of which nothing tells that they were ever here.
     fn find_kept(&mut self) -> BTreeSet<NodeId> {
-        let mine = |version: Version| version.is_by(self.scene.who.device);
         let mut kept = BTreeSet::new();
         // What is not here by choice was not here to be deleted.
         for node in self.scene.observer.filters.deselected() {
@@ -556,9 +562,10 @@ impl<'a> Plan<'a> {
         }
         for node in self.trees.differing_remotely(None, usize::MAX) {
             let Some(remote) = self.trees.remote(node) else { continue };
-            let synced = self.trees.synced(node).map(|synced| synced.state);
+            let synced = self.trees.synced(node);
             let same = |version: fn(&NodeState) -> Version| {
-                synced.as_ref().is_some_and(|state| version(state) == version(&remote)) || mine(version(&remote))
+                synced.as_ref().is_some_and(|synced| version(&synced.state) == version(&remote))
+                    || self.is_shown(node, synced.as_ref(), version(&remote))
             };
             if (same(|state| state.place_version) && same(|state| state.content_version))
                 || self.standing(node) != Standing::Live

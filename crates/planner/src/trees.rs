@@ -2,6 +2,8 @@
 
 use skep_types::{Content, ContentId, Cursor, FileContent, Kind, Mode, Name, NodeId, NodeState, Seq, Stat, Timestamp};
 
+use crate::absence::Absence;
+
 /// In Local, the directory of nodes that were pushed from their place and not found elsewhere so far. Never on the server.
 pub const LIMBO: NodeId = NodeId::from_bytes([0xfe; NodeId::LEN]);
 
@@ -165,6 +167,16 @@ pub trait Trees {
     fn set_shadow(&mut self, state: NodeState);
     /// Forgets what was taken of a snapshot.
     fn clear_shadow(&mut self);
+
+    /// The nodes that were found gone, though nobody saw them go.
+    fn absences(&self) -> Vec<(NodeId, Absence)>;
+    /// Records that of a node, or forgets it.
+    fn set_absence(&mut self, node: NodeId, absence: Option<Absence>);
+
+    /// Files that hold something else than they should, though nobody changed them; and what.
+    fn damages(&self) -> Vec<(NodeId, ContentId)>;
+    /// Records that of a file, or forgets it.
+    fn set_damage(&mut self, node: NodeId, damage: Option<ContentId>);
 
     /// When the trees were last written.
     fn last_step(&self) -> Option<Timestamp>;

@@ -162,6 +162,7 @@ async fn play(world: &Arc<World>) -> Result<(), String> {
         executor.spawn(world.process, "lose states", Arc::clone(world).lose_states());
     }
     executor.spawn(world.process, "audit", Arc::clone(world).audit());
+    executor.spawn(world.process, "decide", Arc::clone(world).decide_holds());
     let people = (0..world.options.machines).map(|machine| live(world, machine));
     futures_util::future::join_all(people).await;
     world.until_people_may_act().await;
@@ -170,6 +171,18 @@ async fn play(world: &Arc<World>) -> Result<(), String> {
     world.calm_down();
     settle(world).await?;
     check(world)?;
+    if world.options.is_emptied {
+        world.empty_a_folder().await?;
+        settle(world).await?;
+        check(world)?;
+    }
+    if world.options.rotten_files > 0 {
+        let rotten = world.rot().await?;
+        world.verify_all().await;
+        settle(world).await?;
+        check(world)?;
+        world.check_rot(&rotten)?;
+    }
     if world.options.keeps_files_open() {
         // What was written to a displaced file comes back as a second version when a client starts.
         restart(world).await?;
@@ -228,7 +241,11 @@ async fn settle(world: &Arc<World>) -> Result<(), String> {
         let head = world.head();
         outcomes.clear();
         for machine in 0..world.options.machines {
-            outcomes.push(world.wait_equal(machine, WAIT_MS).await);
+            let outcome = world.wait_equal(machine, WAIT_MS).await;
+            if outcome == Some(WaitOutcome::NeedsPerson) {
+                world.decide_hold(machine, world.draw_decision()).await;
+            }
+            outcomes.push(outcome);
         }
         if outcomes.iter().all(|outcome| *outcome == Some(WaitOutcome::Equal)) && head == world.head() {
             return Ok(());

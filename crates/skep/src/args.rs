@@ -110,6 +110,15 @@ pub enum Command {
     /// Without a flag: shows it. Kept for later starts. Small changes go ahead of big files that are on their way.
     #[command(after_help = LIMIT_EXAMPLES)]
     Limit(LimitArgs),
+    /// Deletions that look like a mistake and wait for you: found gone, though nobody saw them go.
+    ///
+    /// Without a command: lists them.
+    #[command(after_help = HOLDS_EXAMPLES)]
+    Holds {
+        /// What to do.
+        #[command(subcommand)]
+        command: Option<HoldsCommand>,
+    },
     /// Stop sending, fetching and applying for a while; changes wait, here and on the server.
     ///
     /// Outlives restarts. What is being written to this disk in this moment is finished. `skep sync wait` ends with exit code 7
@@ -187,7 +196,11 @@ pub enum Command {
     /// Check everything: configuration, folder, service, server, disk; and say what to do.
     ///
     /// Exit codes: 0 all well, 8 something is to be done.
-    Doctor,
+    Doctor {
+        /// Also read every file again, and compare it with what it should hold. What the disk has damaged is repaired from the server.
+        #[arg(long)]
+        verify: bool,
+    },
     /// The program's version.
     Version,
     /// Completions of the commands for a shell, on standard output.
@@ -378,6 +391,40 @@ pub struct LimitArgs {
     /// From the server.
     #[arg(long, value_name = "RATE")]
     pub down: Option<Rate>,
+}
+
+const HOLDS_EXAMPLES: &str = "\
+Examples:
+  skep holds                         how many, where, since when, and how it was found
+  skep holds bring-back              all files come back to this computer, from the server
+  skep holds approve Archive --yes   what was in Archive is deleted everywhere (it can be restored from the trash)
+
+Exit codes: 0 done, 2 mistyped, 3 background service off, 4 nothing is held, 9 the hold has changed: nothing was done.";
+
+/// What to do about held deletions.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum HoldsCommand {
+    /// List them.
+    Ls,
+    /// The same, with every directory.
+    Show,
+    /// They are meant: delete them on the server and everywhere.
+    Approve(HeldArgs),
+    /// They are a mistake: bring the files back to this computer.
+    BringBack(HeldArgs),
+}
+
+/// Which held deletions.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct HeldArgs {
+    /// Only what was at or beneath this path [default: all].
+    pub path: Option<PathBuf>,
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Only say what would be done.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 const PAUSE_EXAMPLES: &str = "\
@@ -596,6 +643,8 @@ pub enum SyncCommand {
         #[arg(long, required = true)]
         experimental: bool,
     },
+    /// Let held deletions through; the same as `skep holds approve`.
+    Apply(HeldArgs),
     /// Wait until this computer and the server are equal.
     Wait {
         /// Give up after this long: 500ms, 60s, 10m, 2h.

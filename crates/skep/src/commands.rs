@@ -18,8 +18,8 @@ use crate::link::HttpLink;
 use crate::names::{self, NameText};
 use crate::status::{SCHEMA, StatusAnswer, exit_of_wait};
 use crate::{
-    account, activity, conflicts, connect, daemon, devices, doctor, get, history, ignore, join, limit, ls, pause,
-    remote, restore, rewind, selection, terminal, trash,
+    account, activity, conflicts, connect, daemon, devices, doctor, get, history, holds, ignore, join, limit, ls,
+    pause, remote, restore, rewind, selection, terminal, trash,
 };
 
 /// A daemon that was asked to wait answers a little after the time is up, if it is well.
@@ -40,6 +40,8 @@ pub async fn carry_out(command: Command, global: &Global) -> Result<Exit, Compla
         Command::Conflicts { command } => conflicts::conflicts(global, command).await,
         Command::Ignore { command } => ignore::ignore(global, command).await,
         Command::Limit(args) => limit::limit(global, &args).await,
+        Command::Holds { command } => holds::holds(global, command).await,
+        Command::Sync(SyncCommand::Apply(args)) => holds::approve(global, args).await,
         Command::Log(args) => activity::log(global, &args).await,
         Command::History(args) => history::history(global, &args).await,
         Command::Restore(args) => restore::restore(global, &args).await,
@@ -64,7 +66,7 @@ pub async fn carry_out(command: Command, global: &Global) -> Result<Exit, Compla
         Command::Passwd { password_stdin } => account::passwd(global, password_stdin).await,
         Command::Logout => account::logout(global).await,
         Command::Devices { command } => devices::devices(global, command).await,
-        Command::Doctor => doctor::doctor(global).await,
+        Command::Doctor { verify } => doctor::doctor(global, verify).await,
         Command::Version => version(global),
         Command::Completions { shell } => terminal::print(&args::completions(shell)).map(|()| Exit::Done),
     }

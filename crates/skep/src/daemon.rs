@@ -86,6 +86,7 @@ pub async fn serve(
     start_log(home, global).map_err(trouble)?;
     tracing::info!("{} {} for {}", product::NAME, env!("CARGO_PKG_VERSION"), config.folder.local.display());
     let tasks = RuntimeTasks::new(Handle::current());
+    let limits = config.safety.clone().unwrap_or_default().limits(limits);
     let link = HttpLink::new(config.server.url.clone(), config.server.fingerprint, limits);
     let started = engine::start_client(home, &config, token, link, tasks.clone(), limits).await;
     let client = started.inspect_err(|complaint| tracing::error!("{complaint}"))?;

@@ -15,7 +15,8 @@ use crate::commands::print_json;
 use crate::control::{ControlAnswer, ControlRequest, DaemonConnection};
 use crate::home::{Config, Home};
 use crate::link::HttpLink;
-use crate::status::{SCHEMA, StatusAnswer, bytes_text};
+use crate::names::printable;
+use crate::status::{SCHEMA, StatusAnswer, bytes_text, counted};
 use crate::{clock, daemon, engine, remote, terminal};
 
 /// With less room than this, a folder soon cannot take what comes.
@@ -24,6 +25,9 @@ const FREE_BYTES_MIN: u64 = 1_000_000_000;
 const CLOCK_OFF_MAX_MS: i64 = 5_000;
 /// How many directories a person may watch.
 const WATCH_LIMIT: &str = "/proc/sys/fs/inotify/max_user_watches";
+
+/// Files that are named.
+const NAMED_MAX: usize = 10;
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
@@ -55,7 +59,7 @@ impl Check {
 }
 
 /// Checks everything.
-pub async fn doctor(global: &Global) -> Result<Exit, Complaint> {
+pub async fn doctor(global: &Global, verify: bool) -> Result<Exit, Complaint> {
     let home = Home::find(global.home.clone())?;
     let mut checks = Vec::new();
     match home.joined() {
@@ -69,6 +73,9 @@ pub async fn doctor(global: &Global) -> Result<Exit, Complaint> {
             if let Some(status) = status(&home).await {
                 checks.push(Check::of("watching", watching(&status)));
                 checks.push(Check::of("files", files(&status)));
+            }
+            if verify {
+                checks.push(Check::of("content", content(&home).await));
             }
             checks.extend(server(&home, &config).await);
         }
@@ -154,6 +161,32 @@ fn files(status: &StatusAnswer) -> Result<String, Complaint> {
         count => Err(Complaint::new(Exit::Partly, "E-NEEDS-YOU", format!("{count} things cannot be synced."))
             .hint("See which, and why:   skep status")),
     }
+}
+
+/// Reads every file again.
+async fn content(home: &Home) -> Result<String, Complaint> {
+    let mut daemon = DaemonConnection::open(home).await.ok_or_else(crate::commands::daemon_off)?;
+    let (files, bytes, damaged, unreadable) = match daemon.ask(&ControlRequest::Verify).await? {
+        ControlAnswer::Verified { files, bytes, damaged, unreadable, .. } => (files, bytes, damaged, unreadable),
+        other => return Err(crate::commands::strange(&other)),
+    };
+    let named = |paths: &[String]| {
+        let shown: Vec<String> = paths.iter().take(NAMED_MAX).map(|path| format!("`{}`", printable(path))).collect();
+        let more =
+            if paths.len() > NAMED_MAX { format!(" and {} more", paths.len() - NAMED_MAX) } else { String::new() };
+        format!("{}{more}", shown.join(", "))
+    };
+    if !damaged.is_empty() {
+        let count = counted(damaged.len() as u64, "file");
+        let what = format!("{count} did not hold what they should, though nobody changed them: {}.", named(&damaged));
+        let hint = "They are repaired from the server; what they held is in `.skep/trash`. Check this disk";
+        return Err(Complaint::new(Exit::Partly, "E-DISK-DAMAGE", what).hint(hint));
+    }
+    if !unreadable.is_empty() {
+        let what = format!("{} could not be read: {}.", counted(unreadable.len() as u64, "file"), named(&unreadable));
+        return Err(Complaint::new(Exit::Partly, "E-DISK", what).hint("Check their rights, and this disk"));
+    }
+    Ok(format!("{}, {}, hold what they should", counted(files, "file"), bytes_text(bytes)))
 }
 
 /// Whether the server answers, has the key that is known, and takes this device; and whether both clocks show the same.

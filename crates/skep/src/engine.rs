@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use skep_client::{
-    Account, Client, Feed, Machine, Marker, PathReport, RootError, RootId, SafeEntry, SafeOfRoot, SqliteTrees, Start,
-    StartError, State, Status, WaitOutcome, Wishes,
+    Account, Client, Feed, HoldId, Machine, Marker, PathReport, RootError, RootId, SafeEntry, SafeOfRoot, SqliteTrees,
+    Start, StartError, State, Status, Verified, WaitOutcome, Wishes,
 };
 use skep_platform::runtime::{RuntimeClock, RuntimeTasks, SystemEntropy};
 use skep_platform::talk::{Complaint, Exit};
@@ -15,8 +15,8 @@ use skep_types::{DriveId, Kind, Limits, Mode, Name, Timestamp};
 
 use crate::activity::{self, ActivityLine};
 use crate::control::{
-    ConflictAnswer, Control, EntryAnswer, IgnoreRuleAnswer, IgnoredAnswer, KeepWord, NotSelected, Resolved,
-    SelectableAnswer, Selecting,
+    ConflictAnswer, Control, DecisionWord, EntryAnswer, HoldAnswer, IgnoreRuleAnswer, IgnoredAnswer, KeepWord,
+    NotSelected, Resolved, SelectableAnswer, Selecting,
 };
 use crate::home::{Config, Home, NotHere, PauseConfig, SelectionConfig, SyncConfig};
 use crate::link::HttpLink;
@@ -380,6 +380,27 @@ impl Control for Running {
             client.limit(rates);
             Ok(())
         })
+    }
+
+    fn hold(&self) -> BoxFuture<'static, Option<HoldAnswer>> {
+        let client = self.client.clone();
+        Box::pin(async move { client.deletion_hold().await.ok().flatten().as_ref().map(HoldAnswer::from) })
+    }
+
+    fn decide_hold(&self, id: String, under: Option<PathNames>, decision: DecisionWord) -> BoxFuture<'static, bool> {
+        let client = self.client.clone();
+        Box::pin(async move {
+            let (Ok(id), Ok(under)) = (u128::from_str_radix(&id, 16), under.as_deref().map(names::parsed).transpose())
+            else {
+                return false;
+            };
+            client.decide_hold(HoldId(id), under, decision.into()).await.unwrap_or(false)
+        })
+    }
+
+    fn verify(&self) -> BoxFuture<'static, Result<Verified, String>> {
+        let client = self.client.clone();
+        Box::pin(async move { client.verify().await.map_err(|ended| ended.to_string()) })
     }
 
     fn pause(&self, pause: Option<PauseConfig>) -> BoxFuture<'static, Result<(), String>> {

@@ -15,6 +15,7 @@ use skep_types::{AccountId, DeviceId, DriveId, NodeId, product};
 
 use crate::clock;
 use crate::link::ServerAddress;
+use crate::safety::SafetyConfig;
 
 /// Where an account that is being made is kept.
 const PENDING_ACCOUNT: &str = "new-account.toml";
@@ -34,6 +35,9 @@ pub struct Config {
     pub device: DeviceConfig,
     /// What is synced.
     pub folder: FolderConfig,
+    /// Guards against mishaps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub safety: Option<SafetyConfig>,
     /// Syncing pauses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause: Option<PauseConfig>,
@@ -435,6 +439,7 @@ mod as_text {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::safety::HoldDeletes;
 
     #[test]
     fn rates_are_written_as_people_write_them() {
@@ -472,6 +477,7 @@ mod tests {
                 drive: DriveId::from_bytes([4; 16]),
                 root: skep_client::RootId::from_bytes([5; 16]),
             },
+            safety: Some(SafetyConfig { hold_deletes: Some(HoldDeletes { files: 5, percent: 50 }) }),
             pause: None,
             selection: None,
             sync: None,

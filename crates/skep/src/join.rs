@@ -132,6 +132,7 @@ pub(crate) fn config_of(
         server: ServerConfig { url, fingerprint },
         device: DeviceConfig { name, id: joined.device, account: joined.account, user, account_id: None },
         folder: FolderConfig { local, drive: home_drive.drive, root: engine::new_root_id() },
+        safety: None,
         pause: None,
         selection: None,
         sync: None,

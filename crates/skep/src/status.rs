@@ -4,8 +4,10 @@ use std::fmt::Write;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use skep_client::{PathReport, State, Status, WaitOutcome};
+use skep_client::{AuditState, PathReport, State, Status, WaitOutcome};
 use skep_platform::talk::{Exit, utc_text};
+
+pub use skep_types::bytes_text;
 
 use crate::clock;
 use crate::home::{Config, PauseConfig};
@@ -94,6 +96,22 @@ pub struct FolderAnswer {
     /// What stands in it and is ignored; a directory counts once.
     #[serde(default)]
     pub ignored: u64,
+    /// All files are read again now and then, and compared with what they should hold.
+    #[serde(default)]
+    pub audit: AuditAnswer,
+}
+
+/// How far the audit of a folder is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditAnswer {
+    /// When all files had last been read; null: not yet.
+    pub completed_at: Option<String>,
+    /// Damaged files that were ever found here, and repaired from the server.
+    pub damaged: u64,
+    /// The last of them.
+    pub last_damaged: Option<String>,
+    /// When that was found.
+    pub last_damaged_at: Option<String>,
 }
 
 /// Files and bytes.
@@ -175,6 +193,7 @@ impl StatusAnswer {
             queue: QueueAnswer { files: status.queue_files, bytes: status.queue_bytes, eta_s: None },
             watch_degraded: status.watch_degraded,
             ignored: status.ignored,
+            audit: AuditAnswer::from(&status.audit),
         };
         let server = ServerAnswer {
             url: config.server.url.to_string(),
@@ -243,6 +262,12 @@ impl StatusAnswer {
             if folder.ignored > 0 {
                 line(&mut text, &format!("      ignored: {}   skep ignore list", folder.ignored));
             }
+            if let (Some(path), Some(at)) = (&folder.audit.last_damaged, &folder.audit.last_damaged_at) {
+                let at = clock::parse_utc(at).map_or_else(|| at.clone(), |at| clock::text(at, &clock::now()));
+                let count = counted(folder.audit.damaged, "time");
+                line(&mut text, &format!("      this disk damaged files {count}, the last {at}: {}", printable(path)));
+                line(&mut text, "      check it; each was found by the audit, and repaired from the server");
+            }
             if folder.watch_degraded {
                 line(&mut text, "      not everything can be watched: changes are found by scans");
             }
@@ -273,6 +298,18 @@ impl StatusAnswer {
         match self.server.confirmed_at.as_deref().and_then(clock::parse_utc) {
             Some(at) => format!("   server confirmed {}   {}", clock::since_text(at, now), self.server.url),
             None => format!("   {}", self.server.url),
+        }
+    }
+}
+
+impl From<&AuditState> for AuditAnswer {
+    fn from(audit: &AuditState) -> AuditAnswer {
+        let (last_damaged_at, last_damaged) = audit.last_damage.clone().unzip();
+        AuditAnswer {
+            completed_at: audit.completed.map(utc_text),
+            damaged: audit.damaged,
+            last_damaged,
+            last_damaged_at: last_damaged_at.map(utc_text),
         }
     }
 }
@@ -328,15 +365,6 @@ pub fn counted(count: u64, noun: &str) -> String {
         grouped.push(digit);
     }
     format!("{grouped} {noun}{}", if count == 1 { "" } else { "s" })
-}
-
-/// `18.2 kB`.
-pub fn bytes_text(bytes: u64) -> String {
-    let units = [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1000, "kB")];
-    match units.into_iter().find(|(unit, _)| bytes >= *unit) {
-        Some((unit, name)) => format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),
-        None => format!("{bytes} B"),
-    }
 }
 
 #[cfg(test)]

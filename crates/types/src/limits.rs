@@ -67,6 +67,14 @@ pub struct Limits {
     pub busy_tries_max: u32,
     /// The folder is scanned in the background this often, as a safety net under the watcher.
     pub scan_every_ms: u64,
+    /// Deletions that nobody saw wait for a person if they are more files than this,
+    pub hold_files: u64,
+    /// and a larger part of the folder's files than this, in percent.
+    pub hold_percent: u64,
+    /// Every file is read again and compared within this time; 0: never.
+    pub audit_every_ms: u64,
+    /// An audit reads at most so many bytes a second.
+    pub audit_bytes_per_s: u64,
     /// Whether the folder is in its place is looked at this often; if it is not, it is opened anew as soon as it is back.
     pub root_check_ms: u64,
     /// Deepest directory.
@@ -113,6 +121,10 @@ impl Limits {
         busy_retry_ms: 300,
         busy_tries_max: 20,
         scan_every_ms: 600_000,
+        hold_files: 25,
+        hold_percent: 20,
+        audit_every_ms: 30 * 24 * 3_600_000,
+        audit_bytes_per_s: 16 << 20,
         root_check_ms: 5_000,
         depth_max: 512,
         symlink_bytes_max: 4095,

@@ -36,8 +36,8 @@ const TEST_LAYERS: &[(&str, &[&str])] = &[
     // Whole clients against the whole service, in one process.
     ("client", &["blobstore", "metastore", "service", "sim"]),
     ("server", &["skep"]),
-    // The real programs; the journal is read in their database.
-    ("e2e", &["metastore"]),
+    // The real programs; the journal is read in their database, and a client's state is told of damage.
+    ("e2e", &["client", "metastore", "planner"]),
     ("skep", &["server"]),
 ];
 

@@ -10,11 +10,12 @@ use skep_types::{Cursor, Name, Timestamp};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::activity::Ledger;
+use super::held::Decided;
 use super::history::Renewal;
 use super::questions::Question;
 use super::{Answers, Driver, STOP_WAIT_MS, Signal, report, wait};
 use crate::call::CallError;
-use crate::state::Totals;
+use crate::state::{AuditState, Totals};
 use crate::status::{Problem, Status};
 use crate::world::World;
 use crate::{SqliteTrees, StateError};
@@ -280,6 +281,7 @@ impl<M: World> Control<M> {
             problems: problems.chain(progress.problems.iter().cloned().map(report::problem_of)).collect(),
             watch_degraded: self.driver.executor().watch_degraded(),
             pause: self.driver.pause_now(),
+            audit: self.status.borrow().audit.clone(),
         };
         self.status.send_if_modified(|old| {
             let differs = *old != status;
@@ -391,6 +393,11 @@ impl<M: World> Control<M> {
                 let resolving = async move { driver.resolve(path, keep, answer).await };
                 self.driver.world.tasks().spawn("resolve", resolving);
             }
+            Signal::Audit(audit) => self.keep_audit(audit).await?,
+            Signal::DecideHold(decided, answer) => {
+                let done = self.decide_hold(decided).await?;
+                let _ = answer.send(done);
+            }
             Signal::Pause(pause, answer) => {
                 self.driver.pause.send_replace(pause);
                 // What the engine knows did not change; what is said of it does.
@@ -451,6 +458,38 @@ impl<M: World> Control<M> {
         if let Err(error) = kept {
             tracing::warn!(%error, "the server's history is not remembered");
         }
+        Ok(())
+    }
+
+    /// Carries out what a person decided of a hold; false if it is another one by now, or the state could not be written.
+    async fn decide_hold(&mut self, decided: Decided) -> Result<bool, skep_platform::Gone> {
+        let is_there = |mind: &Mind| mind.engine.hold().is_some_and(|hold| hold.id == decided.hold);
+        if !self.mind.as_ref().is_some_and(is_there) || self.state_failed.is_some() {
+            return Ok(false);
+        }
+        self.step(vec![decided.into_event()], false).await?;
+        let mut mind = self.mind.take().ok_or(skep_platform::Gone)?;
+        // Nobody should have to decide twice because of a power cut.
+        let durable = offload(self.driver.world.tasks(), Lane::Database, move || (mind.trees.make_durable(), mind));
+        let (durable, mind) = durable.await?;
+        self.mind = Some(mind);
+        Ok(durable.is_ok() && self.state_failed.is_none())
+    }
+
+    /// Keeps how far an audit has come. If that fails, it begins a little earlier after the next start.
+    async fn keep_audit(&mut self, audit: AuditState) -> Result<(), skep_platform::Gone> {
+        let mut mind = self.mind.take().ok_or(skep_platform::Gone)?;
+        let kept = audit.clone();
+        let keeping = offload(self.driver.world.tasks(), Lane::Database, move || {
+            let done = mind.trees.with_step(|trees| trees.set_audit_state(&kept));
+            (mind, done.and_then(|done| done))
+        });
+        let (mind, done) = keeping.await?;
+        self.mind = Some(mind);
+        if let Err(error) = done {
+            tracing::debug!(%error, "how far the audit is was not kept");
+        }
+        self.status.send_modify(|status| status.audit = audit);
         Ok(())
     }
 

@@ -31,6 +31,17 @@ impl Question {
         }))
     }
 
+    /// A question whose answer goes there.
+    pub(super) fn new<T: Send + 'static>(
+        question: impl FnOnce(&Engine, &SqliteTrees) -> T + Send + 'static,
+        answer: oneshot::Sender<T>,
+    ) -> Question {
+        Question(Box::new(move |engine, trees| {
+            // Whoever asked may have gone away.
+            let _ = answer.send(question(engine, trees));
+        }))
+    }
+
     pub(super) fn answer(self, engine: &Engine, trees: &SqliteTrees) {
         (self.0)(engine, trees);
     }
@@ -100,17 +111,11 @@ impl Client {
         self.ask(|answer| Signal::Resolve(path, keep, answer)).await
     }
 
-    async fn question<T: Send + 'static>(
+    pub(super) async fn question<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Engine, &SqliteTrees) -> T + Send + 'static,
     ) -> Result<T, Ended> {
-        self.ask(|answer| {
-            Signal::Question(Question(Box::new(move |engine, trees| {
-                // Whoever asked may have gone away.
-                let _ = answer.send(question(engine, trees));
-            })))
-        })
-        .await
+        self.ask(|answer| Signal::Question(Question::new(question, answer))).await
     }
 }
 
@@ -126,6 +131,16 @@ fn conflict(engine: &Engine, trees: &SqliteTrees, node: skep_types::NodeId) -> O
 }
 
 impl<M: World> Driver<M> {
+    /// What is known, asked from a task of this client's own; `None` when it ends.
+    pub(super) async fn known<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Engine, &SqliteTrees) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        self.tell(Signal::Question(Question::new(question, answer))).await;
+        answered.await.ok()
+    }
+
     /// Carries out [`Client::resolve`].
     pub(super) async fn resolve(&self, path: Vec<Name>, keep: Keep, answer: oneshot::Sender<Result<(), ResolveError>>) {
         let root = self.executor().root().clone();

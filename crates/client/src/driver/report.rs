@@ -21,6 +21,7 @@ pub(super) fn at_start(trees: &SqliteTrees) -> Status {
         problems: Vec::new(),
         watch_degraded: false,
         pause: None,
+        audit: trees.audit_state(),
     }
 }
 

@@ -4,10 +4,10 @@ use std::io::Read as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use skep_content::{ChunkRef, Manifest, chunk_id};
+use skep_content::{ChunkRef, Chunker, Manifest, chunk_id};
 use skep_planner::{Event, Location, ReadError, ReadRequest, ReadResult};
 use skep_platform::{Clock, FileError, FileErrorKind, Files, Lane, offload};
-use skep_types::{ChunkId, Name, NodeId};
+use skep_types::{ChunkId, Limits, Name, NodeId, Stat, Timestamp};
 
 use super::Shared;
 use crate::root::from_io;
@@ -66,37 +66,9 @@ impl<M: World> Shared<M> {
     /// Reads and hashes the file `name` of an open directory.
     pub(super) fn read_entry(&self, dir: &<M::Files as Files>::Dir, name: &Name) -> Result<FileRead, FileError> {
         let files = &self.root.files;
-        let (mut reader, before) = files.read(dir, name)?;
-        let mut manifest = Manifest::default();
-        let mut small = Vec::new();
-        let keeps_bytes = before.size <= self.limits.inline_bytes_max as u64;
-        let mut buffer = Vec::new();
-        let mut at_end = false;
-        while !at_end || !buffer.is_empty() {
-            let wanted = self.limits.chunk_bytes_max - buffer.len().min(self.limits.chunk_bytes_max);
-            if !at_end && wanted > 0 {
-                let read = reader.by_ref().take(wanted as u64).read_to_end(&mut buffer);
-                at_end = read.map_err(|error| from_io(&error))? < wanted;
-            }
-            let length = if at_end { self.chunker.cut_at_end(&buffer) } else { self.cut(&buffer) };
-            if length == 0 {
-                continue;
-            }
-            let id = chunk_id(&buffer[..length]);
-            let chunk_length = u32::try_from(length).expect("a chunk is at most chunk_bytes_max long");
-            manifest.chunks.push(ChunkRef { id, length: chunk_length });
-            if keeps_bytes {
-                small.push((id, Bytes::copy_from_slice(&buffer[..length])));
-            }
-            buffer.drain(..length);
-        }
-        let at = self.world.clock().now();
-        let after = files.stat_reader(&reader)?;
-        if after != before || manifest.length() != after.size {
-            return Err(FileError::new(FileErrorKind::Exists, "it changed while it was read"));
-        }
-        let result = ReadResult { content: manifest.content_id(), size: after.size, stat: after, at };
-        Ok(FileRead { manifest, result, small })
+        let mut reading = FileReading::begin(files, dir, name, self.limits.inline_bytes_max as u64)?;
+        while reading.step(&self.chunker, &self.limits)? {}
+        reading.finish(files, self.world.clock().now())
     }
 
     /// Keeps what the commit that follows will need.
@@ -105,14 +77,79 @@ impl<M: World> Shared<M> {
         self.keep_chunks(read.small);
         read.result
     }
+}
 
-    /// The next chunk of a buffer that is as long as any chunk.
-    fn cut(&self, buffer: &[u8]) -> usize {
-        self.chunker.cut(buffer).expect("a buffer of chunk_bytes_max bytes has a cut")
+/// A file that is being read and hashed.
+pub(super) struct FileReading<F: Files> {
+    reader: F::Reader,
+    before: Stat,
+    manifest: Manifest,
+    /// Its chunks, if it is small.
+    small: Vec<(ChunkId, Bytes)>,
+    keeps_bytes: bool,
+    buffer: Vec<u8>,
+    bytes_read: u64,
+    at_end: bool,
+}
+
+impl<F: Files> FileReading<F> {
+    /// Opens the file `name` of a directory. The bytes of one of at most `keep_bytes_max` are kept.
+    pub(super) fn begin(files: &F, dir: &F::Dir, name: &Name, keep_bytes_max: u64) -> Result<Self, FileError> {
+        let (reader, before) = files.read(dir, name)?;
+        let keeps_bytes = before.size <= keep_bytes_max;
+        let (manifest, small, buffer) = (Manifest::default(), Vec::new(), Vec::new());
+        Ok(FileReading { reader, before, manifest, small, keeps_bytes, buffer, bytes_read: 0, at_end: false })
+    }
+
+    /// Bytes that were read and cut so far.
+    pub(super) fn bytes_read(&self) -> u64 {
+        self.bytes_read
+    }
+
+    /// Whether all is read.
+    pub(super) fn is_done(&self) -> bool {
+        self.at_end && self.buffer.is_empty()
+    }
+
+    /// Reads on, up to the next chunk's end; false at the end of the file.
+    pub(super) fn step(&mut self, chunker: &Chunker, limits: &Limits) -> Result<bool, FileError> {
+        if self.is_done() {
+            return Ok(false);
+        }
+        let wanted = limits.chunk_bytes_max - self.buffer.len().min(limits.chunk_bytes_max);
+        if !self.at_end && wanted > 0 {
+            let read = self.reader.by_ref().take(wanted as u64).read_to_end(&mut self.buffer);
+            self.at_end = read.map_err(|error| from_io(&error))? < wanted;
+        }
+        let length = match self.at_end {
+            true => chunker.cut_at_end(&self.buffer),
+            false => chunker.cut(&self.buffer).expect("a buffer of chunk_bytes_max bytes has a cut"),
+        };
+        if length > 0 {
+            let id = chunk_id(&self.buffer[..length]);
+            let chunk_length = u32::try_from(length).expect("a chunk is at most chunk_bytes_max long");
+            self.bytes_read += u64::from(chunk_length);
+            self.manifest.chunks.push(ChunkRef { id, length: chunk_length });
+            if self.keeps_bytes {
+                self.small.push((id, Bytes::copy_from_slice(&self.buffer[..length])));
+            }
+            self.buffer.drain(..length);
+        }
+        Ok(!self.is_done())
+    }
+
+    /// What was read, if the file held still; an error of kind [`FileErrorKind::Exists`] says that it did not. It is `at` now.
+    pub(super) fn finish(self, files: &F, at: Timestamp) -> Result<FileRead, FileError> {
+        let after = files.stat_reader(&self.reader)?;
+        if after != self.before || self.manifest.length() != after.size {
+            return Err(FileError::new(FileErrorKind::Exists, "it changed while it was read"));
+        }
+        let result = ReadResult { content: self.manifest.content_id(), size: after.size, stat: after, at };
+        Ok(FileRead { manifest: self.manifest, result, small: self.small })
     }
 }
 
-fn read_error(error: FileError) -> ReadError {
+pub(super) fn read_error(error: FileError) -> ReadError {
     match error.kind {
         FileErrorKind::NotFound | FileErrorKind::WrongKind => ReadError::Gone,
         FileErrorKind::Exists => ReadError::Busy,

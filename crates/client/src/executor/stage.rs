@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use skep_content::{Block, ChunkRef, Manifest};
@@ -24,6 +25,18 @@ use crate::world::World;
 const PAGE_BYTES_MAX: u64 = 8 << 20;
 /// Left free on the disk at least, if an eighth of what is free is more.
 const RESERVE_BYTES: u64 = 64 << 20;
+
+/// Room on the disk that is promised to a batch while its files are fetched.
+struct Promise {
+    of: Arc<AtomicU64>,
+    bytes: u64,
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        self.of.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
 
 /// A file to be staged.
 struct Plan {
@@ -63,7 +76,7 @@ impl<M: World> Shared<M> {
         if wanted.is_empty() {
             return staged;
         }
-        let fitting = self.fitting(wanted, &mut staged).await;
+        let (fitting, promised) = self.fitting(wanted, &mut staged).await;
         let plans = Arc::new(self.plans(fitting, &mut staged).await);
         let nearby = self.nearby(operations).await;
         let mut writing = Writing { open: None, failed: BTreeMap::new() };
@@ -83,6 +96,8 @@ impl<M: World> Shared<M> {
                 Err(_) => return staged,
             }
         }
+        // What was written takes its room by itself now.
+        drop(promised);
         for (index, plan) in plans.iter().enumerate() {
             staged[plan.operation] = Some(match writing.failed.remove(&index) {
                 None => Ok(plan.name.clone()),
@@ -97,22 +112,28 @@ impl<M: World> Shared<M> {
         self: &Arc<Self>,
         wanted: Vec<(usize, FileContent, Mode)>,
         staged: &mut [Staged],
-    ) -> Vec<(usize, FileContent, Mode)> {
+    ) -> (Vec<(usize, FileContent, Mode)>, Promise) {
         let shared = self.clone();
         let free = offload(self.world.tasks(), Lane::Disk, move || shared.root.files.free_bytes()).await;
         // What cannot be asked is found out by writing.
         let free = free.ok().and_then(Result::ok).unwrap_or(u64::MAX);
-        let mut room = free - RESERVE_BYTES.min(free / 8);
+        let free = free - RESERVE_BYTES.min(free / 8);
+        // Another batch may be staged at the same time.
+        let mut room = free.saturating_sub(self.promised.load(Ordering::Relaxed));
+        let mut promised = 0;
         let mut fitting = Vec::with_capacity(wanted.len());
         for (operation, content, mode) in wanted {
             if content.size > room {
-                staged[operation] = Some(Err(ApplyError::NoSpace));
+                let too_big = ApplyError::TooBig { needed_bytes: content.size, free_bytes: room };
+                staged[operation] = Some(Err(too_big));
             } else {
                 room -= content.size;
+                promised += content.size;
                 fitting.push((operation, content, mode));
             }
         }
-        fitting
+        self.promised.fetch_add(promised, Ordering::Relaxed);
+        (fitting, Promise { of: self.promised.clone(), bytes: promised })
     }
 
     /// Finds the chunks of each file. Whoever's list cannot be had fails.

@@ -1,7 +1,9 @@
 //! Whole clients against a whole service, in one process: real engine, executor, transfer, state and SQL.
 #![expect(clippy::unwrap_used, reason = "a failing test should say where")]
 
+mod damage;
 mod rig;
+mod room;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use skep_types::{NodeId, Timestamp};
+use skep_types::{NodeId, Timestamp, bytes_text};
 
 use crate::{ApplyError, ReadError};
 
@@ -246,7 +246,7 @@ impl Holds {
             ApplyError::MissingContent => {
                 ("E-DAMAGED", "is damaged on the server", "Restore it from another computer or a backup", true)
             }
-            ApplyError::NoSpace => {
+            ApplyError::NoSpace | ApplyError::TooBig { .. } => {
                 ("E-DISK-FULL", "does not fit on this disk", "Make room; then it goes on by itself", true)
             }
             ApplyError::Denied => (
@@ -260,7 +260,13 @@ impl Holds {
             }
             ApplyError::Failed(_) => ("E-DISK", "could not be written", "It is tried again by itself", true),
         };
-        let detail = if let ApplyError::Failed(words) = error { words } else { String::new() };
+        let detail = match error {
+            ApplyError::Failed(words) => words,
+            ApplyError::TooBig { needed_bytes, free_bytes } => {
+                format!("it needs {}, and {} are free for it", bytes_text(needed_bytes), bytes_text(free_bytes))
+            }
+            _ => String::new(),
+        };
         self.problem(node, Trouble { code, message, hint, needs_person }, detail, now, at_ms);
     }
 

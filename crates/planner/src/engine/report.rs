@@ -56,6 +56,8 @@ impl Engine {
         let mut problems: Vec<EngineProblem> =
             self.holds.troubles().map(|(node, hold)| problem(trees, node, hold)).collect();
         problems.extend(self.ignore_problems(trees));
+        problems.extend(self.hold_problem(trees));
+        problems.extend(self.damage_problems(trees));
         problems.sort_by(|a, b| a.path.cmp(&b.path));
         let waiters = self.waiters.values().map(BTreeSet::len).sum();
         let waiting = [self.touched.len(), self.blocked.len(), self.busy.len(), waiters];
@@ -83,6 +85,7 @@ impl Engine {
             || !self.to_apply.is_empty()
             || !self.to_apply_big.is_empty()
             || !self.busy.is_empty()
+            || self.observer.damages().keys().any(|node| self.holds.trouble(*node).is_none())
             || trees.cursor().is_none();
         if working {
             return false;
@@ -91,11 +94,19 @@ impl Engine {
         loop {
             let nodes = trees.differing(after, 256);
             let Some(last) = nodes.last() else { return true };
-            if !nodes.iter().all(|node| self.holds.trouble(*node).is_some() || self.waits_for_trouble(trees, *node)) {
+            if !nodes.iter().all(|node| self.is_told_of(trees, *node)) {
                 return false;
             }
             after = Some(*last);
         }
+    }
+
+    /// Whether what the node waits for is told of.
+    fn is_told_of(&self, trees: &dyn Trees, node: NodeId) -> bool {
+        self.holds.trouble(node).is_some()
+            || self.absences.is_held(node)
+            || self.waits_for_held(trees, node)
+            || self.waits_for_trouble(trees, node)
     }
 
     /// Whether a node above this one, or on its place, has a problem.
@@ -108,7 +119,7 @@ impl Engine {
                 if at == NodeId::ROOT {
                     return false;
                 }
-                if self.holds.trouble(at).is_some() {
+                if self.holds.trouble(at).is_some() || self.waits_for_held(trees, at) {
                     return true;
                 }
                 let above = trees.local(at).map(|local| local.parent);
@@ -147,6 +158,12 @@ impl Engine {
             let problem = problem(trees, node, hold);
             return ("problem", format!("{} ({}). {}.", problem.message, problem.code, problem.hint));
         }
+        if self.absences.is_held(node) {
+            return (
+                "problem",
+                "It was deleted here with many others, and waits until you decide: see `skep holds`.".into(),
+            );
+        }
         let (synced, local, remote) = (trees.synced(node), trees.local(node), trees.remote(node));
         let agreed_here = synced.as_ref().map(|synced| synced.as_local()) == local;
         let agreed_there = synced.as_ref().map(|synced| &synced.state) == remote.as_ref();
@@ -165,21 +182,35 @@ pub(super) fn follow(path: &[Name], child: impl Fn(NodeId, &Name) -> Option<Node
     path.iter().try_fold(NodeId::ROOT, child)
 }
 
+impl Engine {
+    /// Damaged files that will be repaired. What keeps them from it is told by itself.
+    fn damage_problems(&self, trees: &dyn Trees) -> Vec<EngineProblem> {
+        let damages = self.observer.damages().keys().filter(|node| self.holds.trouble(**node).is_none());
+        let problem = |node: &NodeId| {
+            let path = path_of(trees, *node);
+            EngineProblem {
+                node: *node,
+                message: format!("`{path}` was damaged by this disk: its bytes changed though nobody wrote to it"),
+                path,
+                code: "E-DISK-DAMAGE",
+                hint: "The server's version is on its way; the damaged bytes go to `.skep/trash`. Check this disk"
+                    .into(),
+                since: trees.last_step().unwrap_or_default(),
+                needs_person: false,
+            }
+        };
+        damages.map(problem).collect()
+    }
+
+    /// Whether the file holds something else than it should, though nobody changed it.
+    pub fn is_damaged(&self, node: NodeId) -> bool {
+        self.observer.damage(node).is_some()
+    }
+}
+
 fn problem(trees: &dyn Trees, node: NodeId, hold: &Hold) -> EngineProblem {
     let trouble = hold.trouble.expect("only holds with a trouble are reported");
-    let shape = Shape::default();
-    let place = trees
-        .local(node)
-        .map(|local| (local.parent, local.name))
-        .or_else(|| trees.remote(node).map(|state| (state.place.parent, state.place.name)))
-        .or_else(|| trees.synced(node).map(|synced| (synced.state.place.parent, synced.state.place.name)));
-    let path = match place {
-        None => String::new(),
-        Some((parent, name)) => match shape.location(trees, parent, &name) {
-            Some(location) => location.display(),
-            None => name.display().into_owned(),
-        },
-    };
+    let path = path_of(trees, node);
     let detail = if hold.detail.is_empty() { String::new() } else { format!(": {}", hold.detail) };
     let message = format!("`{path}` {}{detail}", trouble.message);
     EngineProblem {
@@ -190,5 +221,22 @@ fn problem(trees: &dyn Trees, node: NodeId, hold: &Hold) -> EngineProblem {
         hint: trouble.hint.into(),
         since: hold.since,
         needs_person: trouble.needs_person,
+    }
+}
+
+/// The path of a node, for people.
+fn path_of(trees: &dyn Trees, node: NodeId) -> String {
+    let shape = Shape::default();
+    let place = trees
+        .local(node)
+        .map(|local| (local.parent, local.name))
+        .or_else(|| trees.remote(node).map(|state| (state.place.parent, state.place.name)))
+        .or_else(|| trees.synced(node).map(|synced| (synced.state.place.parent, synced.state.place.name)));
+    match place {
+        None => String::new(),
+        Some((parent, name)) => match shape.location(trees, parent, &name) {
+            Some(location) => location.display(),
+            None => name.display().into_owned(),
+        },
     }
 }

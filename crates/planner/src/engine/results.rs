@@ -146,7 +146,8 @@ impl Engine {
     fn displaced(&mut self, trees: &dyn Trees, node: NodeId, kind: &ApplyKind) -> Option<Effect> {
         let (ApplyKind::Replace { expected, .. } | ApplyKind::Remove { expected, .. }) = kind else { return None };
         let local = trees.local(node)?;
-        let displaced = Displaced { expected: *expected, content: local.file()?.id, at_ms: self.at_ms };
+        let content = self.observer.damage(node).or_else(|| Some(local.file()?.id))?;
+        let displaced = Displaced { expected: *expected, content, at_ms: self.at_ms };
         self.observer.displaced(local.parent, &local.name, displaced)
     }
 
@@ -167,6 +168,7 @@ impl Engine {
                     self.observer.displace(trees, child, findings);
                 }
                 trees.set_local(node, None);
+                self.observer.forget_damage(trees, node);
             }
             (Purpose::Become(state), Some(stat)) => self.became(trees, *state, &kind, stat, findings),
             (Purpose::Place { parent, agreed }, Some(stat)) => {
@@ -221,6 +223,9 @@ impl Engine {
         };
         self.make_way(trees, parent, &name, node, findings);
         self.observer.forget_versions(trees, node);
+        if !matches!(kind, ApplyKind::Touch { .. }) {
+            self.observer.forget_damage(trees, node);
+        }
         let content = LocalContent::Known(state.content.clone());
         let in_place = (parent, &name) == (state.place.parent, &state.place.name);
         if state.content == Content::Directory {

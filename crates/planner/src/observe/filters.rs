@@ -297,12 +297,13 @@ impl Filters {
         filter
     }
 
-    /// Whether the same rules say the same of what lies beneath a directory when it moves.
+    /// Whether the same rules say the same of what lies beneath a directory when it moves. Of one that was pushed from its place it is not
+    /// known any more which counted there.
     pub(crate) fn rules_stay(&self, trees: &dyn Trees, dir: NodeId, to: NodeId) -> bool {
         if self.rules.is_empty() {
             return true;
         }
-        let Some(local) = trees.local(dir) else { return false };
+        let Some(local) = trees.local(dir).filter(|local| local.parent != LIMBO) else { return false };
         let (before, after) = (self.rules_above(trees, local.parent), self.rules_above(trees, to));
         before == after && !before.iter().any(|dir| self.rules[dir].go_by_paths())
     }

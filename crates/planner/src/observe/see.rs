@@ -141,6 +141,9 @@ impl Observer {
                 };
                 if same_kind && is_it {
                     self.forget_missing(node);
+                    if !self.is_pending_name(dir, &sight.name) {
+                        self.told.remove(&node);
+                    }
                     self.update(trees, node, known, stat, sight.target, glance, findings);
                     if glance.deep && kind == Some(Kind::Directory) {
                         self.dirty.entry(node).or_default().deep = true;
@@ -415,6 +418,6 @@ fn is_same_directory(known: &Stat, seen: &Stat) -> bool {
 }
 
 /// Whether a file may hold other bytes than when it showed `known`.
-fn content_may_differ(known: &Stat, seen: &Stat) -> bool {
+pub(super) fn content_may_differ(known: &Stat, seen: &Stat) -> bool {
     (known.size, known.mtime, known.ctime, known.inode) != (seen.size, seen.mtime, seen.ctime, seen.inode)
 }

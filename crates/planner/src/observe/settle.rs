@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use skep_types::{Change, Content, FileContent, Kind, Limits, Name, NodeId};
 
 use super::see::new_node;
-use super::{Busy, Dirty, Findings, NOT_WAITING, Observer};
+use super::{Busy, Dirty, Findings, Missing, NOT_WAITING, Observer};
 use crate::ids::IdSource;
-use crate::trees::{LIMBO, Local, LocalContent, Trees};
+use crate::trees::{CHAIN_MAX, LIMBO, Local, LocalContent, Trees};
 use crate::{ReadError, ReadResult};
 
 impl Observer {
@@ -108,22 +108,37 @@ impl Observer {
                 return None;
             }
         }
-        for node in std::mem::take(&mut self.missing).into_keys() {
-            self.vanish(trees, node, findings);
+        let missing = std::mem::take(&mut self.missing);
+        for node in missing.keys() {
+            let was_told = self.was_told_above(trees, &missing, *node);
+            self.vanish(trees, *node, was_told, findings);
         }
         None
     }
 
+    /// Whether the watcher told of a missing directory in which the node was.
+    fn was_told_above(&self, trees: &dyn Trees, missing: &BTreeMap<NodeId, Missing>, node: NodeId) -> bool {
+        let above = |node: &NodeId| trees.local(*node).map(|local| local.parent).filter(|above| *above != NodeId::ROOT);
+        let mut chain = std::iter::successors(above(&node), above).take(CHAIN_MAX);
+        chain.any(|above| missing.contains_key(&above) && self.told.contains(&above))
+    }
+
     /// A node and all beneath it are not on this disk.
-    fn vanish(&mut self, trees: &mut dyn Trees, node: NodeId, findings: &mut Findings) {
-        let mut left = vec![node];
-        while let Some(node) = left.pop() {
-            left.extend(trees.local_children(node).into_iter().map(|(_, child)| child));
+    fn vanish(&mut self, trees: &mut dyn Trees, node: NodeId, was_told: bool, findings: &mut Findings) {
+        let mut left = vec![(node, was_told)];
+        while let Some((node, was_told)) = left.pop() {
+            // Who saw a directory go saw all go that was in it.
+            let was_told = self.told.remove(&node) || was_told;
+            left.extend(trees.local_children(node).into_iter().map(|(_, child)| (child, was_told)));
+            if !was_told && trees.local(node).is_some() {
+                findings.absent.push(node);
+            }
             trees.set_local(node, None);
             if self.filters.distrust_absence() {
                 trees.set_synced(node, None);
                 trees.set_offered(node, false);
             }
+            self.forget_damage(trees, node);
             findings.listed.push(node);
             findings.changed.insert(node);
             self.forget_directory(node);
@@ -203,7 +218,16 @@ impl Observer {
                     }
                     _ => read.stat.mtime,
                 };
-                let content = FileContent { id: read.content, size: read.size, mtime };
+                // Damage is not an edit, however it came that the file was read.
+                let repaired = trees.synced(node).and_then(|synced| synced.state.content.file().map(|file| file.id));
+                let id = match (self.damage(node), repaired) {
+                    (Some(damaged), Some(repaired)) if damaged == read.content => repaired,
+                    _ => {
+                        self.forget_damage(trees, node);
+                        read.content
+                    }
+                };
+                let content = FileContent { id, size: read.size, mtime };
                 let mode = self.mode_of(trees, node, &local, &read.stat);
                 let content = LocalContent::Known(Content::File(content));
                 trees.set_local(node, Some(Local { content, mode, stat: read.stat, ..local }));

@@ -106,7 +106,8 @@ impl Plan<'_> {
 
     /// Brings bytes, mtime and mode of a node here.
     pub(super) fn change_here(&mut self, node: NodeId, local: &Local, remote: &NodeState, merged: &Merge) -> Outcome {
-        let same_bytes = local.content.known().is_some_and(|known| known.same_bytes(&remote.content));
+        let is_damaged = self.scene.observer.damage(node).is_some();
+        let same_bytes = !is_damaged && local.content.known().is_some_and(|known| known.same_bytes(&remote.content));
         // Nothing is displaced of which it is not certain what it holds.
         if self.is_unsure(node, local) {
             return Outcome::Waits;

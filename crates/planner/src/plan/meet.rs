@@ -3,7 +3,7 @@
 use skep_types::{Content, Kind, NodeId, NodeState, Version};
 
 use super::send::Draft;
-use super::{Outcome, Plan, Purpose};
+use super::{Gate, Outcome, Plan, Purpose};
 use crate::reconcile::{Verdict, is_empty};
 use crate::trees::{Local, LocalContent};
 
@@ -32,6 +32,10 @@ impl Plan<'_> {
             // It leaves in this very commit.
             None if self.is_sent(holder) => Meeting::Free,
             None if self.may_be_one(node, local, holder, &state) => Meeting::Decided(self.become_one(node, holder)),
+            // Whether its name is free, a person has to say first, or the look that is under way.
+            None if self.will_be_trashed(holder) && self.scene.absences.gate(holder) != Gate::Open => {
+                Meeting::Decided(Outcome::Waits)
+            }
             None if self.will_be_trashed(holder) => {
                 // What had the name was deleted here, and this took its place: one step for everybody else.
                 if !self.sending.nodes.contains(&holder) {

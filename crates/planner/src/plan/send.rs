@@ -3,7 +3,7 @@
 use skep_types::{Content, Kind, Name, NodeId, NodeState, Operation};
 
 use super::meet::Meeting;
-use super::{Outcome, Plan, Standing};
+use super::{Gate, Outcome, Plan, Standing};
 use crate::reconcile::{Merge, Verdict};
 use crate::shadow::{forget_purged, is_purged};
 use crate::trees::{CHAIN_MAX, Local, LocalContent, Trees};
@@ -139,7 +139,14 @@ impl Plan<'_> {
     /// A node that was deleted here. Only the topmost one of a deleted tree is sent.
     pub(super) fn send_trash(&mut self, node: NodeId, remote: &NodeState) -> Outcome {
         let parent = remote.place.parent;
-        if parent != NodeId::ROOT && self.trees.local(parent).is_none() && self.will_be_trashed(parent) {
+        match self.scene.absences.gate(node) {
+            Gate::Open => {}
+            Gate::Waits => return Outcome::Waits,
+            // Nothing is to be done until somebody decides.
+            Gate::Held => return Outcome::Done,
+        }
+        let is_topmost = parent == NodeId::ROOT || self.trees.local(parent).is_some() || !self.will_be_trashed(parent);
+        if !is_topmost && self.scene.absences.gate(parent) == Gate::Open {
             self.consider(parent);
             return Outcome::Waits;
         }

@@ -127,6 +127,11 @@ impl Disk {
         (file.mtime, file.ctime) = (now, now);
     }
 
+    /// The disk damages a file: nothing in its stat tells.
+    pub fn rot(&mut self, inode: u64, content: u64) {
+        self.inodes.get_mut(&inode).unwrap().body = Body::File(content);
+    }
+
     /// A user's edit, which the watcher sees.
     pub fn edit(&mut self, dir: u64, name: &Name, inode: u64, content: u64) {
         self.write(inode, content);

@@ -60,6 +60,8 @@ const ROWS: &[Row] = &[
         a: "f/ f/a=31 f/b=32", b: "f/ f/a=31 f/b=32", drive: "f/ f/a=31 f/b=32" },
     Row { rule: "renamed into its reach", steps: &["A: write .skepignore 5", "A: mkdir f, write f/a 31, write f/b 32", "A: mv f d"],
         a: "d/ d/a=31 d/b=32", b: "d/ d/a=31 d/b=32", drive: "d/ d/a=31 d/b=32" },
+    Row { rule: "two directories trade places, one in reach of a rule", steps: &["A: mkdir y, write y/a 31, mkdir z, write z/.skepignore 1, mkdir z/y, write z/y/x 32", "A: swap y z/y"],
+        a: "y/ y/x=32 z/ z/y/ z/y/a=31", b: "y/ y/x=32 z/ z/y/ z/y/a=31", drive: "y/ y/x=32 z/ z/y/ z/y/a=31" },
     Row { rule: "a file is renamed to an ignored name", steps: &["A: write .skepignore 1", "A: write y 31", "A: mv y x"],
         a: "x=31", b: "", drive: "" },
     Row { rule: "and back", steps: &["A: write .skepignore 1", "A: write y 31", "A: mv y x", "A: mv x y"],

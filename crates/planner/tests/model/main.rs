@@ -6,8 +6,10 @@
 #![expect(clippy::unwrap_used, reason = "a test: what fails is a finding")]
 
 mod check;
+mod damage;
 mod disk;
 mod faults;
+mod holds;
 mod ignored;
 mod interrupted;
 mod large;
@@ -186,6 +188,7 @@ fn each_in_a_directory_of_its_own_never_meets_the_others() {
     for seed in seeds(1_000) {
         replayable(seed, 2 + (seed % 3 == 0) as usize, |world| {
             let faults = Faults { rollbacks: false, whole_applies: true, ..Faults::draw(&mut world.random) };
+            world.brings_back = false;
             let tops: Vec<u64> = (0..world.clients.len()).map(|number| own_directory(world, number)).collect();
             world.run();
             for _ in 0..2 {

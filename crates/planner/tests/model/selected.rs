@@ -151,3 +151,23 @@ fn an_older_choice_that_comes_later_does_not_count() {
         assert_eq!(text(&world.clients[1].disk), "d/ d/a=1");
     });
 }
+
+#[test]
+fn a_directory_that_came_back_and_is_removed_takes_nothing_along_that_was_still_to_come() {
+    in_many_orders(2, |world| {
+        act(&mut world.clients[1].disk, "mkdir d, write d/a 1");
+        world.run();
+        let chosen = BTreeSet::from([node_at(world, "d")]);
+        select(world, 1, &chosen, 1);
+        world.run();
+        world.clients[1].part();
+        select(world, 1, &BTreeSet::new(), 2);
+        world.run();
+        assert_eq!(text(&world.clients[1].disk), "d/");
+        act(&mut world.clients[1].disk, "rm d");
+        world.run();
+        world.clients[1].come_back();
+        world.run();
+        assert_eq!([0, 1].map(|number| text(&world.clients[number].disk)), ["d/ d/a=1"; 2]);
+    });
+}

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use skep_drive::memory::MemoryDrive;
 use skep_planner::{
-    ApplyError, ApplyOperation, ApplyResult, CommitFailure, Effect, Engine, Event, Identity, Input, MemoryTrees, Trees,
+    ApplyError, ApplyOperation, ApplyResult, CommitFailure, Effect, Engine, Event, HoldDecision, Identity, Input,
+    MemoryTrees, Trees,
 };
 use skep_types::{Cursor, DeviceId, DriveId, Generation, Limits, Name, NodeId, Seq, Timestamp};
 
@@ -57,6 +58,10 @@ pub struct World {
     pub faults: Faults,
     pub starts: u64,
     pub rolled_back: bool,
+    /// Somebody decides what is held, one way or the other.
+    pub decides_holds: bool,
+    /// Now and then the files are brought back.
+    pub brings_back: bool,
     /// Effects carried out so far, but for wake-ups.
     pub effects: usize,
     pub counts: BTreeMap<&'static str, usize>,
@@ -87,9 +92,12 @@ impl World {
             bundle_files_max: 1 + random.below(6),
             bundle_bytes_max: 1 + random.below(4),
             feed_entries_max: 1 + random.below(5),
+            // Without a draw of its own, or the seeds that are known would be others.
+            hold_files: if seed.is_multiple_of(5) { seed / 5 % 4 } else { Limits::SHIPPED.hold_files },
+            hold_percent: seed / 20 % 3 * 20,
             ..Limits::SHIPPED
         };
-        World::with_limits(seed, random, clients, limits)
+        World { decides_holds: true, ..World::with_limits(seed, random, clients, limits) }
     }
 
     pub fn with_limits(seed: u64, random: Random, clients: usize, limits: Limits) -> World {
@@ -117,6 +125,8 @@ impl World {
             faults: Faults::default(),
             starts: 0,
             rolled_back: false,
+            decides_holds: false,
+            brings_back: true,
             effects: 0,
             counts: BTreeMap::new(),
             trace: Vec::new(),
@@ -333,6 +343,22 @@ impl World {
         true
     }
 
+    /// Somebody decides what a client holds, if it holds anything.
+    fn decide_hold(&mut self) -> bool {
+        if !self.decides_holds {
+            return false;
+        }
+        let is_meant = !self.brings_back || (self.seed ^ self.at_ms).is_multiple_of(2);
+        let Some(client) = self.clients.iter_mut().find(|client| !client.offline && client.engine.hold().is_some())
+        else {
+            return false;
+        };
+        let hold = client.engine.hold().unwrap().id;
+        let decision = if is_meant { HoldDecision::Approve } else { HoldDecision::BringBack };
+        client.inbox.push(Event::HoldDecided { hold, under: None, decision });
+        true
+    }
+
     /// Until nothing is left to do; panics if that does not come.
     pub fn run(&mut self) {
         self.run_until(u64::MAX);
@@ -359,6 +385,7 @@ impl World {
                         client.inbox.push(Event::ScanDue);
                     }
                 }
+                None if self.decide_hold() => {}
                 None => return,
             }
         }

@@ -16,7 +16,7 @@ type Rules = BTreeMap<Vec<Name>, Arc<IgnoreRules>>;
 impl World {
     /// The tree of a machine and that of the server, without what is ignored in either, and without what stayed on the machine only because
     /// something in it is ignored.
-    pub(super) fn counting_trees(&self, machine: &Tree, server: &Tree) -> (Tree, Tree) {
+    pub(crate) fn counting_trees(&self, machine: &Tree, server: &Tree) -> (Tree, Tree) {
         let texts = self.texts();
         let (rules_here, rules_there) = (rules_of(machine, &texts), rules_of(server, &texts));
         let counts_there = counting(server, &rules_there);
@@ -36,12 +36,18 @@ impl World {
         (counts_here, counts_there)
     }
 
-    /// Nothing is in the trash that no person took from its place: no rule deletes anything.
+    /// Nothing is in the trash that no person took from its place: no rule deletes anything. Whoever removes a directory takes what is left out
+    /// in it along, though it does not lie on his disk.
     pub(crate) fn check_trash(&self) -> Result<(), String> {
         let nodes = node_table(&self.meta(), self.drive()).map_err(words)?;
         let ledger = self.ledger();
         let untouched = |state: &NodeState| match &state.content {
-            Content::File(file) => file.size > 0 && !ledger.was_handled(&file.id),
+            Content::File(file) => {
+                let went_along = topmost_trashed(&nodes, state).is_some_and(|top| {
+                    top.node != state.node && ledger.was_directory_handled(top.place.name.as_bytes())
+                });
+                file.size > 0 && !ledger.was_handled(&file.id) && !went_along
+            }
             _ => false,
         };
         let mut trashed = nodes.values().filter(|state| matches!(live_path(&nodes, state), Ok(None)));
@@ -64,6 +70,12 @@ impl World {
         }
         texts
     }
+}
+
+/// Of the node and the directories above it, the topmost one that is in the trash by itself.
+fn topmost_trashed<'a>(nodes: &'a BTreeMap<NodeId, NodeState>, state: &'a NodeState) -> Option<&'a NodeState> {
+    let above = std::iter::successors(Some(state), |state| nodes.get(&state.place.parent)).take(nodes.len());
+    above.filter(|state| state.place.trashed).last()
 }
 
 fn names_of(path: &[u8]) -> Vec<Name> {

@@ -132,6 +132,16 @@ impl Person {
         self.open.clear();
     }
 
+    /// Removes everything that stands in the folder.
+    pub fn empty_folder(&mut self) -> Acted {
+        let tops: Vec<Vec<u8>> = self.program.tree().into_keys().filter(|path| !path.contains(&b'/')).collect();
+        for top in tops.iter().filter(|top| !crate::oracle::is_own(top)) {
+            // What cannot be removed stays.
+            let _ = self.program.remove_all(top);
+        }
+        acted("empties the folder".to_owned(), Vec::new())
+    }
+
     /// Takes one action; `None` if there was nothing to act on.
     pub fn act(&mut self) -> Option<Acted> {
         if self.habits.has_rules && self.random.range(0..=RULES_ONE_IN) == 0 {

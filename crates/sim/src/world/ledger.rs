@@ -26,6 +26,8 @@ pub(crate) struct Holding {
     pub(crate) anywhere: BTreeSet<ContentId>,
     /// What is where in the folder of the person.
     at: BTreeMap<Vec<u8>, ContentId>,
+    /// The directories in it.
+    directories: BTreeSet<Vec<u8>>,
 }
 
 /// What was saved, and what the server knows.
@@ -37,6 +39,8 @@ pub(crate) struct Ledger {
     removed: BTreeSet<ContentId>,
     /// What a person, or a power cut, has taken from its place on a machine: removed, overwritten, renamed.
     handled: BTreeSet<ContentId>,
+    /// The same of directories, by the names that they had.
+    handled_directories: BTreeSet<Vec<u8>>,
     history: BTreeSet<ContentId>,
     history_to: Seq,
     /// The server lets go of the past.
@@ -52,6 +56,7 @@ impl Ledger {
             saved: BTreeMap::new(),
             removed: BTreeSet::new(),
             handled: BTreeSet::new(),
+            handled_directories: BTreeSet::new(),
             history: BTreeSet::new(),
             history_to: Seq::START,
             is_thinned,
@@ -70,13 +75,17 @@ impl Ledger {
     pub(crate) fn contents_of(&self, disk: &SimDisk) -> Holding {
         let mut holding = Holding::default();
         for (path, entry) in disk.tree() {
-            if let TreeEntry::File { bytes, .. } = entry {
-                let id = self.content_id(&bytes);
-                *holding.in_folder.entry(id).or_default() += u32::from(!is_own(&path));
-                holding.anywhere.insert(id);
-                if !is_own(&path) {
-                    holding.at.insert(path, id);
+            match entry {
+                TreeEntry::File { bytes, .. } => {
+                    let id = self.content_id(&bytes);
+                    *holding.in_folder.entry(id).or_default() += u32::from(!is_own(&path));
+                    holding.anywhere.insert(id);
+                    if !is_own(&path) {
+                        holding.at.insert(path, id);
+                    }
                 }
+                TreeEntry::Directory => _ = holding.directories.insert(path),
+                _ => {}
             }
         }
         holding
@@ -138,6 +147,9 @@ impl Ledger {
         self.removed.extend(fewer.map(|(id, _)| *id));
         let taken = before.at.iter().filter(|(path, id)| after.at.get(*path) != Some(id));
         self.handled.extend(taken.map(|(_, id)| *id));
+        let taken = before.directories.difference(&after.directories);
+        self.handled_directories
+            .extend(taken.filter_map(|path| path.rsplit(|byte| *byte == b'/').next()).map(Vec::from));
         let gone = before.anywhere.difference(&after.anywhere);
         let gone: Vec<ContentId> = gone.filter(|id| self.saved.contains_key(id)).copied().collect();
         if !gone.is_empty() {
@@ -167,6 +179,16 @@ impl Ledger {
     /// Whether a person, or a power cut, has taken this content from its place somewhere.
     pub(crate) fn was_handled(&self, id: &ContentId) -> bool {
         self.handled.contains(id)
+    }
+
+    /// Whether a person, or a power cut, has taken a directory of this name from its place somewhere.
+    pub(crate) fn was_directory_handled(&self, name: &[u8]) -> bool {
+        self.handled_directories.contains(name)
+    }
+
+    /// Whether the journal ever named this content.
+    pub(crate) fn is_in_history(&self, content: &ContentId) -> bool {
+        self.history.contains(content)
     }
 
     /// How many contents must be somewhere.

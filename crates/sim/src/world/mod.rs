@@ -7,6 +7,8 @@ mod ledger;
 mod log;
 mod machine;
 mod meeting;
+mod mishap;
+mod rot;
 mod selection;
 mod server;
 mod swarm;
@@ -219,6 +221,11 @@ impl World {
     /// The person closes every file.
     pub(crate) fn close_files(&self, machine: usize) {
         self.change_disk(machine, |state| Some(state.machines[machine].person.close_all()));
+    }
+
+    /// The person removes everything in the folder.
+    pub(crate) fn empty_folder(&self, machine: usize) {
+        self.change_disk(machine, |state| Some(state.machines[machine].person.empty_folder()));
     }
 
     /// Something other than Skep changes the disk of a machine; the ledger follows.

@@ -88,6 +88,10 @@ pub struct Options {
     pub faults: Faults,
     /// How folder and server meet.
     pub meetings: Meetings,
+    /// In the end a folder is emptied while its client is down.
+    pub is_emptied: bool,
+    /// In the end so many files are damaged by their disks.
+    pub rotten_files: usize,
 }
 
 impl Options {
@@ -103,7 +107,7 @@ impl Options {
     }
 
     fn draw(random: &mut Random) -> Options {
-        let limits = draw_limits(random);
+        let mut limits = draw_limits(random);
         let machines = *random.pick(&[1, 2, 2, 2, 3, 3]);
         let is_apart = random.range(0..=3) == 0;
         let is_faultless = random.range(0..=3) == 0;
@@ -131,6 +135,11 @@ impl Options {
         let habits: Vec<Habits> = habits.into_iter().map(|habits| Habits { has_rules, ..habits }).collect();
         let faults = if is_faultless || has_rules { faults } else { draw_late_faults(random, faults) };
         let habits = if faults.hasty_saves { close_files_at_once(habits) } else { habits };
+        limits.hold_files = *random.pick(&[0, 2, 25, 25]);
+        limits.hold_percent = *random.pick(&[0, 20, 50]);
+        let is_emptied = random.coin();
+        let rotten_files = *random.pick(&[0, 0, 1, 3]);
+        limits.audit_every_ms = *random.pick(&[0, 0, 60_000, 600_000]);
         Options {
             limits,
             machines,
@@ -146,6 +155,8 @@ impl Options {
             network,
             faults,
             meetings: Meetings::default(),
+            is_emptied,
+            rotten_files,
         }
     }
 
@@ -177,6 +188,8 @@ impl Options {
             network,
             faults: Faults::default(),
             meetings: Meetings::default(),
+            is_emptied: false,
+            rotten_files: 0,
         }
     }
 }

@@ -1,7 +1,9 @@
 //! What the daemon answers about files. `--json` shows the same shapes.
 
 use serde::{Deserialize, Serialize};
-use skep_client::{Conflict, IgnoreCheck, Ignored, Keep, Listed, Location, ResolveError, Selectable};
+use skep_client::{
+    Conflict, DeletionHold, Found, HoldDecision, IgnoreCheck, Ignored, Keep, Listed, Location, ResolveError, Selectable,
+};
 use skep_platform::talk::utc_text;
 use skep_types::Kind;
 
@@ -222,6 +224,75 @@ impl From<Result<(), ResolveError>> for Resolved {
         match result {
             Ok(()) => Resolved::Done,
             Err(error) => Resolved::Refused(error.to_string()),
+        }
+    }
+}
+
+/// Deletions that wait for a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldAnswer {
+    /// Of this very hold: whoever decides names it, so that nobody decides of what came later.
+    pub id: String,
+    /// Since when they wait.
+    pub since: String,
+    /// `at_start`: gone while the service was off; `in_scan`: gone later, without a word from the system.
+    pub found: String,
+    /// Files that are gone.
+    pub files: u64,
+    /// Directories that are gone.
+    pub directories: u64,
+    /// Files that the folder should hold.
+    pub folder_files: u64,
+    /// The part that is gone.
+    pub percent: u64,
+    /// Where they were.
+    pub places: Vec<HeldPlace>,
+}
+
+/// A directory that is gone, or out of which something is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldPlace {
+    /// Relative to the folder; empty: the folder itself.
+    pub path: String,
+    /// Files.
+    pub files: u64,
+}
+
+impl From<&DeletionHold> for HoldAnswer {
+    fn from(hold: &DeletionHold) -> HoldAnswer {
+        let found = match hold.found {
+            Found::AtStart => "at_start",
+            Found::InScan => "in_scan",
+        };
+        let places = hold.places.iter().map(|(path, files)| HeldPlace { path: path.clone(), files: *files });
+        HoldAnswer {
+            id: format!("{:032x}", hold.id.0),
+            since: utc_text(hold.since),
+            found: found.into(),
+            files: hold.files,
+            directories: hold.directories,
+            folder_files: hold.folder_files,
+            percent: hold.percent(),
+            places: places.collect(),
+        }
+    }
+}
+
+/// What is decided of held deletions, on the socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DecisionWord {
+    /// They are meant.
+    Approve,
+    /// The files come back.
+    BringBack,
+}
+
+impl From<DecisionWord> for HoldDecision {
+    fn from(word: DecisionWord) -> HoldDecision {
+        match word {
+            DecisionWord::Approve => HoldDecision::Approve,
+            DecisionWord::BringBack => HoldDecision::BringBack,
         }
     }
 }

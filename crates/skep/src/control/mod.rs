@@ -6,15 +6,15 @@ mod server;
 mod socket;
 
 pub use answers::{
-    ConflictAnswer, EntryAnswer, IgnoreRuleAnswer, IgnoredAnswer, KeepWord, NotSelected, Resolved, SelectableAnswer,
-    Selecting,
+    ConflictAnswer, DecisionWord, EntryAnswer, HoldAnswer, IgnoreRuleAnswer, IgnoredAnswer, KeepWord, NotSelected,
+    Resolved, SelectableAnswer, Selecting,
 };
 pub use client::DaemonConnection;
 pub use server::{ControlServer, serve};
 
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use skep_client::{PathReport, Status, WaitOutcome};
+use skep_client::{PathReport, Status, Verified, WaitOutcome};
 use skep_types::Kind;
 
 use crate::activity::ActivityLine;
@@ -54,6 +54,12 @@ pub trait Control: Send + Sync + 'static {
     ) -> BoxFuture<'static, Result<SelectableAnswer, NotSelected>>;
     /// Changes how fast bytes may go, also for later starts; says why not if that cannot be kept.
     fn limit(&self, sync: SyncConfig) -> BoxFuture<'static, Result<(), String>>;
+    /// The deletions that wait for a person.
+    fn hold(&self) -> BoxFuture<'static, Option<HoldAnswer>>;
+    /// What a person decided of the hold with this id, or of what was at and beneath a path; false if it is another one by now.
+    fn decide_hold(&self, id: String, under: Option<PathNames>, decision: DecisionWord) -> BoxFuture<'static, bool>;
+    /// Reads every file again and compares it; says why not if that cannot be done.
+    fn verify(&self) -> BoxFuture<'static, Result<Verified, String>>;
     /// Pauses syncing, or resumes it, also for later starts; says why not if that cannot be kept.
     fn pause(&self, pause: Option<PauseConfig>) -> BoxFuture<'static, Result<(), String>>;
     /// What happened after the line of this number, as soon as something did.
@@ -119,6 +125,19 @@ pub enum ControlRequest {
         /// Which.
         sync: SyncConfig,
     },
+    /// Which deletions wait for a person?
+    Hold,
+    /// Send them, or bring the files back.
+    DecideHold {
+        /// The hold as it was shown.
+        id: String,
+        /// Only what was at or beneath this path.
+        under: Option<PathNames>,
+        /// What is to be done.
+        decision: DecisionWord,
+    },
+    /// Read every file again, and compare it with what it should hold.
+    Verify,
     /// Pause syncing, or resume it.
     Pause {
         /// How long; null: not at all.
@@ -221,6 +240,33 @@ pub enum ControlAnswer {
     Limited {
         /// [`crate::status::SCHEMA`].
         schema: u32,
+    },
+    /// To [`ControlRequest::Hold`].
+    Hold {
+        /// [`crate::status::SCHEMA`].
+        schema: u32,
+        /// If there is one.
+        hold: Option<HoldAnswer>,
+    },
+    /// To [`ControlRequest::DecideHold`].
+    HoldDecided {
+        /// [`crate::status::SCHEMA`].
+        schema: u32,
+        /// False: the hold is another one by now, and nothing was done.
+        done: bool,
+    },
+    /// To [`ControlRequest::Verify`].
+    Verified {
+        /// [`crate::status::SCHEMA`].
+        schema: u32,
+        /// Files that were read.
+        files: u64,
+        /// Their bytes.
+        bytes: u64,
+        /// Those that are damaged; they are being repaired.
+        damaged: Vec<String>,
+        /// Those that could not be read.
+        unreadable: Vec<String>,
     },
     /// To [`ControlRequest::Pause`].
     Paused {

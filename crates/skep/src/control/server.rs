@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use skep_client::Verified;
 use skep_platform::Tasks;
 use skep_types::Kind;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -138,6 +139,16 @@ async fn answer(
         },
         ControlRequest::Limit { sync } => match control.limit(sync).await {
             Ok(()) => ControlAnswer::Limited { schema: SCHEMA },
+            Err(message) => ControlAnswer::Error { schema: SCHEMA, message },
+        },
+        ControlRequest::Hold => ControlAnswer::Hold { schema: SCHEMA, hold: control.hold().await },
+        ControlRequest::DecideHold { id, under, decision } => {
+            ControlAnswer::HoldDecided { schema: SCHEMA, done: control.decide_hold(id, under, decision).await }
+        }
+        ControlRequest::Verify => match control.verify().await {
+            Ok(Verified { files, bytes, damaged, unreadable }) => {
+                ControlAnswer::Verified { schema: SCHEMA, files, bytes, damaged, unreadable }
+            }
             Err(message) => ControlAnswer::Error { schema: SCHEMA, message },
         },
         ControlRequest::Pause { pause } => match control.pause(pause.clone()).await {

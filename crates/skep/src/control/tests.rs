@@ -29,6 +29,7 @@ impl Control for Scripted {
                 watch_degraded: false,
                 ignored: 0,
                 pause: None,
+                audit: Default::default(),
             }
         })
     }
@@ -80,6 +81,28 @@ impl Control for Scripted {
         Box::pin(async { Ok(()) })
     }
 
+    fn hold(&self) -> BoxFuture<'static, Option<HoldAnswer>> {
+        let hold = HoldAnswer {
+            id: "7".into(),
+            since: "2026-11-20T18:00:00Z".into(),
+            found: "at_start".into(),
+            files: 3,
+            directories: 1,
+            folder_files: 4,
+            percent: 75,
+            places: Vec::new(),
+        };
+        Box::pin(async move { Some(hold) })
+    }
+
+    fn decide_hold(&self, id: String, _: Option<PathNames>, _: DecisionWord) -> BoxFuture<'static, bool> {
+        Box::pin(async move { id == "7" })
+    }
+
+    fn verify(&self) -> BoxFuture<'static, Result<Verified, String>> {
+        Box::pin(async { Ok(Verified { files: 1, bytes: 2, damaged: vec!["a".into()], unreadable: Vec::new() }) })
+    }
+
     fn pause(&self, pause: Option<PauseConfig>) -> BoxFuture<'static, Result<(), String>> {
         Box::pin(async move { if pause.is_some() { Ok(()) } else { Err("no".into()) } })
     }
@@ -112,6 +135,7 @@ async fn commands_get_their_answers_and_nonsense_gets_an_error() {
             drive: DriveId::from_bytes([4; 16]),
             root: skep_client::RootId::from_bytes([5; 16]),
         },
+        safety: None,
         pause: None,
         selection: None,
         sync: None,
@@ -141,6 +165,16 @@ async fn commands_get_their_answers_and_nonsense_gets_an_error() {
     assert_eq!(answer, ControlAnswer::Conflicts { schema: 1, conflicts: Vec::new() });
     let answer = daemon.ask(&ControlRequest::Resolve { path: nowhere, keep: KeepWord::Copy }).await.unwrap();
     assert_eq!(answer, ControlAnswer::Resolved { schema: 1, outcome: Resolved::Refused("no".into()) });
+    let answer = daemon.ask(&ControlRequest::Hold).await.unwrap();
+    assert_eq!(answer, ControlAnswer::Hold { schema: 1, hold: Scripted.hold().await });
+    let answer = daemon.ask(&ControlRequest::Verify).await.unwrap();
+    let (damaged, unreadable) = (vec!["a".to_owned()], Vec::new());
+    assert_eq!(answer, ControlAnswer::Verified { schema: 1, files: 1, bytes: 2, damaged, unreadable });
+    for (id, done) in [("7", true), ("8", false)] {
+        let decision = DecisionWord::BringBack;
+        let request = ControlRequest::DecideHold { id: id.into(), under: None, decision };
+        assert_eq!(daemon.ask(&request).await.unwrap(), ControlAnswer::HoldDecided { schema: 1, done });
+    }
     let pause = Some(PauseConfig { until: Some("2026-11-20T18:00:00Z".into()) });
     let answer = daemon.ask(&ControlRequest::Pause { pause: pause.clone() }).await.unwrap();
     assert_eq!(answer, ControlAnswer::Paused { schema: 1, pause });

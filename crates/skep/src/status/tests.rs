@@ -26,6 +26,7 @@ fn config() -> Config {
             drive: DriveId::from_bytes([4; 16]),
             root: skep_client::RootId::from_bytes([5; 16]),
         },
+        safety: None,
         pause: None,
         selection: None,
         sync: None,
@@ -44,6 +45,7 @@ fn status(state: State, problems: Vec<Problem>) -> Status {
         watch_degraded: false,
         ignored: 0,
         pause: None,
+        audit: AuditState::default(),
     }
 }
 
@@ -64,7 +66,8 @@ fn the_json_shape_is_what_scripts_rely_on() {
         r#"{"schema":1,"state":"attention","server":{"url":"https://attic.example.org:443","reachable":true,"#,
         r#""latency_ms":null,"confirmed_at":"2026-11-20T14:10:04Z"},"folders":[{"id":"fld_01","local":"/data/Skep","#,
         r#""remote":"/","mode":"two-way","state":"up_to_date","files":4182,"bytes":13529146982,"#,
-        r#""online_only":{"files":0,"bytes":0},"queue":{"files":0,"bytes":0,"eta_s":null},"watch_degraded":false,"ignored":0}],"#,
+        r#""online_only":{"files":0,"bytes":0},"queue":{"files":0,"bytes":0,"eta_s":null},"watch_degraded":false,"ignored":0,"#,
+        r#""audit":{"completed_at":null,"damaged":0,"last_damaged":null,"last_damaged_at":null}}],"#,
         r#""problems":[{"code":"E-TWO-VERSIONS","path":"Budget\n2026.xlsx","since":"2026-11-20T14:05:11Z","#,
         r#""message":"Both you and Tom changed it.","hint":"skep conflicts show 1"}],"paused":null}"#
     );
