@@ -69,17 +69,18 @@ impl ConnectionLog {
         self.wake.send_replace(());
     }
 
-    /// Notes a sign of life of a device, once a minute.
-    pub(crate) fn saw(&self, session: &Session, clock: &impl Clock) {
+    /// Notes a sign of life of a device, once a minute; tells whether it was noted now.
+    pub(crate) fn saw(&self, session: &Session, clock: &impl Clock) -> bool {
         // Counts from 1, so that 0 means never.
         let now_ms = clock.monotonic_ms() + 1;
         let noted_ms = session.noted_ms.load(Ordering::Relaxed);
         if noted_ms != 0 && now_ms < noted_ms + SEEN_EVERY_MS {
-            return;
+            return false;
         }
         session.noted_ms.store(now_ms, Ordering::Relaxed);
         lock(&self.waiting).seen.insert(session.device, clock.now());
         self.wake.send_replace(());
+        true
     }
 
     /// Writes what waits.

@@ -154,13 +154,16 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
             Request::FinishCode { exchange, device, user, password, drive } => {
                 no_more(&mut body).await?;
                 let finish = Finish { exchange, device, user, password, drive };
-                return self.finish_code(finish, record).await;
+                return self.finish_code(finish, peer, record).await;
             }
             other => other,
         };
         let session = session.ok_or_else(signed_out)?;
         record.by(session);
-        self.inner.log.saw(session, &*self.inner.parts.clock);
+        let clock = &*self.inner.parts.clock;
+        if self.inner.log.saw(session, clock) {
+            self.inner.joins.note_place(session.account, peer, clock.monotonic_ms());
+        }
         session.unless_revoked(self.dispatch(session, request, body)).await
     }
 
