@@ -234,7 +234,7 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
             return Err(ErrorReply::new(Code::Exists, format!("the user name {user} is taken")));
         }
         let salt = self.inner.parts.entropy.bytes();
-        let hash = self.hash_job(move || crate::password::hash(&password, &salt)).await?;
+        let hash = self.hash_job(move |_| crate::password::hash(&password, &salt)).await?;
         Ok(self.fresh_account(user, Some(hash)))
     }
 

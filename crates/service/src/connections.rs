@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex};
 use futures_util::StreamExt;
 use skep_metastore::{Connection, MetaStore, StoreError};
 use skep_platform::{Clock, Gone, Lane, Tasks, offload};
-use skep_protocol::{ByteStream, Code, Joined};
+use skep_protocol::{ByteStream, Code, ErrorReply, Joined};
 use skep_types::{Civil, DeviceId, Timestamp};
 use tokio::sync::{broadcast, watch};
 
 use crate::ServiceError;
 use crate::counters::{Calls, Counters};
 use crate::service::lock;
-use crate::session::Session;
+use crate::session::{Session, Turn};
 
 /// Lines that wait to be written; beyond that the oldest are dropped, and counted.
 const LINES_MAX: usize = 4096;
@@ -153,6 +153,7 @@ pub(crate) struct CallRecord {
     request: &'static str,
     outcome: &'static str,
     is_open_feed: bool,
+    turn: Option<Turn>,
 }
 
 /// Reads the monotonic clock.
@@ -206,6 +207,7 @@ impl CallRecord {
             request: "unknown",
             outcome: CUT,
             is_open_feed: false,
+            turn: None,
         }
     }
 
@@ -224,9 +226,12 @@ impl CallRecord {
         self.worth_a_line = worth_a_line;
     }
 
-    pub(crate) fn by(&mut self, session: &Session) {
+    /// The call is one of this device, if it has not too many under way.
+    pub(crate) fn by(&mut self, session: &Arc<Session>) -> Result<(), ErrorReply> {
         self.line.account = Some(session.account);
         self.line.device = Some(session.device);
+        self.turn = Some(session.turn()?);
+        Ok(())
     }
 
     pub(crate) fn joined(&mut self, joined: &Joined) {

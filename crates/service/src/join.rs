@@ -14,12 +14,13 @@ use skep_types::{AccountId, DeviceId, Timestamp};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::Service;
+use crate::accounts::misleads;
 use crate::answer::{Frames, no_more, reply};
 use crate::backoff::{Backoff, Key};
 use crate::connections::CallRecord;
 use crate::error::gone_refusal;
 use crate::journal::summary;
-use crate::password;
+use crate::password::{self, Memory};
 use crate::service::lock;
 use crate::session::{TOKEN_PREFIX, token_hash};
 
@@ -46,6 +47,8 @@ const TOKEN_BYTES: usize = 32;
 #[derive(Debug)]
 pub(crate) struct JoinGate {
     hashes: Arc<Semaphore>,
+    /// What hashes are made in: as many as are made at the same time, at most.
+    memories: Arc<Mutex<Vec<Memory>>>,
     joins: Semaphore,
     joining: Mutex<BTreeMap<String, u32>>,
     /// From where devices of an account have called, and when.
@@ -61,6 +64,7 @@ impl Default for JoinGate {
         JoinGate {
             hashes: Arc::new(Semaphore::new(HASHES_MAX)),
             joins: Semaphore::new(JOINS_MAX),
+            memories: Arc::default(),
             joining: Mutex::default(),
             places: Mutex::default(),
             attempts: Backoff::default(),
@@ -165,7 +169,7 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         let keys = gate.keys_of(user, account.as_ref(), peer);
         gate.attempt(&keys, clock.monotonic_ms())?;
         let stored = account.as_ref().and_then(|account| account.password_hash.clone());
-        let right = self.hash_job(move || password::verify(&password, stored.as_deref())).await?;
+        let right = self.hash_job(move |memory| password::verify(&password, stored.as_deref(), memory)).await?;
         match account.filter(|_| right) {
             Some(account) => {
                 gate.attempts.succeeded(&keys);
@@ -179,13 +183,17 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
     /// Runs a job that hashes a password, not more than a few at once; the job counts until it ends, also if its caller goes away.
     pub(crate) async fn hash_job<R: Send + 'static>(
         &self,
-        job: impl FnOnce() -> R + Send + 'static,
+        job: impl FnOnce(&mut Memory) -> R + Send + 'static,
     ) -> Result<R, ErrorReply> {
         let permit = Arc::clone(&self.inner.joins.hashes).acquire_owned().await;
         let permit = permit.expect("the semaphore is never closed");
+        let memories = Arc::clone(&self.inner.joins.memories);
         let done = offload(&self.inner.parts.tasks, Lane::Hash, move || {
             let _permit = permit;
-            job()
+            let mut memory = lock(&memories).pop().unwrap_or_default();
+            let done = job(&mut memory);
+            lock(&memories).push(memory);
+            done
         });
         done.await.map_err(gone_refusal)
     }
@@ -259,7 +267,7 @@ fn free_name(name: String, devices: &[Device]) -> String {
 pub(crate) fn accepted(introduction: Introduction) -> Result<Introduction, ErrorReply> {
     let name = introduction.name.trim();
     let length = name.chars().count();
-    if length == 0 || length > DEVICE_NAME_CHARS_MAX || name.chars().any(char::is_control) {
+    if length == 0 || length > DEVICE_NAME_CHARS_MAX || name.chars().any(misleads) {
         let message =
             format!("a device name has 1 to {DEVICE_NAME_CHARS_MAX} characters, none of them a control character");
         return Err(ErrorReply::new(Code::BadRequest, message));
@@ -278,12 +286,12 @@ pub(crate) fn turned_away(code: Code, message: &str, wait_ms: u64) -> ErrorReply
 
 /// A description as it is kept: short, without control characters.
 pub(crate) fn clipped(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).take(DESCRIPTION_CHARS_MAX).collect()
+    text.chars().filter(|letter| !misleads(*letter)).take(DESCRIPTION_CHARS_MAX).collect()
 }
 
 /// As what is counted who comes from there: the address without its port; of IPv6 the first half, because whoever has one address
 /// has all others of that half.
-pub(crate) fn place_of(peer: &str) -> String {
+pub fn place_of(peer: &str) -> String {
     match peer.parse::<SocketAddr>().map(|address| address.ip().to_canonical()) {
         Ok(IpAddr::V6(address)) => format!("{:x}::/64", address.to_bits() >> 64),
         Ok(address) => address.to_string(),

@@ -77,7 +77,7 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         let account = self.read(move |read| read.account(id)).await?.ok_or_else(signed_out)?;
         if let Some(stored) = account.password_hash {
             let given = old.unwrap_or_default();
-            let is_right = self.hash_job(move || password::verify(&given, Some(&stored))).await?;
+            let is_right = self.hash_job(move |memory| password::verify(&given, Some(&stored), memory)).await?;
             if !is_right {
                 // Not `SignIn`, which would mean that the device is signed out.
                 return Err(ErrorReply::new(Code::NotAllowed, "the present password is another one"));
@@ -85,7 +85,7 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         }
         gate.attempts.succeeded(&keys);
         let salt = parts.entropy.bytes();
-        let hash = self.hash_job(move || password::hash(&new, &salt)).await?;
+        let hash = self.hash_job(move |_| password::hash(&new, &salt)).await?;
         self.write(move |tx| match tx.account(id)? {
             Some(account) => tx.put_account(&Account { password_hash: Some(hash), ..account }),
             None => Ok(()),

@@ -36,8 +36,8 @@ const TEST_LAYERS: &[(&str, &[&str])] = &[
     // Whole clients against the whole service, in one process.
     ("client", &["blobstore", "metastore", "service", "sim"]),
     ("server", &["skep"]),
-    // The real programs; the journal is read in their database.
-    ("e2e", &["metastore"]),
+    // The real programs; the journal is read in their database. Attackers speak the protocol without a client.
+    ("e2e", &["metastore", "protocol"]),
     ("skep", &["server"]),
 ];
 
