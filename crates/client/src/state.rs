@@ -16,7 +16,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use skep_planner::{Local, Synced, Trees};
 use skep_protocol::Lineage;
-use skep_types::{ContentId, Cursor, ListId, Name, NodeId, NodeState, Timestamp};
+use skep_types::{ContentId, Cursor, ListId, Name, NodeId, NodeState, Seq, Timestamp};
 
 use known::{Known, KnownNodes};
 use row::{from_cbor, from_inode, kept_name, kept_node, local_to_bytes, synced_to_bytes, to_cbor};
@@ -51,6 +51,8 @@ impl From<rusqlite::Error> for StateError {
 
 /// Under which [`SqliteTrees::lineage`] is kept.
 const LINEAGE: &str = "lineage";
+/// Under which [`Trees::taken_out_to`] is kept.
+const TAKEN_OUT: &str = "taken out to";
 
 /// Called after each commit, when what it wrote is in the database.
 type CommitHook = Box<dyn FnMut(&mut SqliteTrees) + Send>;
@@ -201,7 +203,7 @@ impl SqliteTrees {
         self.with_step(|state| {
             let tables = "DELETE FROM synced; DELETE FROM local_diff; DELETE FROM remote_diff; DELETE FROM offered; \
                           DELETE FROM applying; DELETE FROM lists; DELETE FROM shadow; \
-                          DELETE FROM meta WHERE key IN ('cursor', 'lineage')";
+                          DELETE FROM meta WHERE key IN ('cursor', 'lineage', 'taken out to')";
             state.note(state.connection.execute_batch(tables));
             state.known.forget_all();
             state.totals = Totals::default();
@@ -543,6 +545,15 @@ impl Trees for SqliteTrees {
 
     fn set_selection_changes(&mut self, changes: u64) {
         self.note(schema::put_meta(&self.connection, "selection", &to_cbor(&changes)));
+    }
+
+    fn taken_out_to(&self) -> Seq {
+        let bytes: Option<Vec<u8>> = self.note(schema::meta(&self.connection, TAKEN_OUT));
+        bytes.and_then(|bytes| self.note(from_cbor(&bytes).map(Some))).unwrap_or_default()
+    }
+
+    fn set_taken_out_to(&mut self, seq: Seq) {
+        self.note(schema::put_meta(&self.connection, TAKEN_OUT, &to_cbor(&seq)));
     }
 
     fn applying_nodes(&self) -> Vec<NodeId> {

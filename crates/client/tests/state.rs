@@ -19,6 +19,7 @@ struct Model {
     offered: BTreeSet<NodeId>,
     applying: BTreeMap<NodeId, NodeState>,
     selection_changes: u64,
+    taken_out_to: Seq,
     shadow: BTreeMap<NodeId, NodeState>,
     last_step: Option<Timestamp>,
     cursor: Option<Cursor>,
@@ -137,6 +138,12 @@ impl Trees for Model {
     fn set_selection_changes(&mut self, changes: u64) {
         self.selection_changes = changes;
     }
+    fn taken_out_to(&self) -> Seq {
+        self.taken_out_to
+    }
+    fn set_taken_out_to(&mut self, seq: Seq) {
+        self.taken_out_to = seq;
+    }
     fn applying_nodes(&self) -> Vec<NodeId> {
         self.applying.keys().copied().collect()
     }
@@ -223,6 +230,7 @@ enum Set {
     ClearShadow,
     LastStep(u32),
     SelectionChanges(u64),
+    TakenOutTo(Seq),
     Cursor(Option<u64>),
 }
 
@@ -297,6 +305,7 @@ fn any_set() -> impl Strategy<Value = Set> {
         Just(Set::ClearShadow),
         any::<u32>().prop_map(Set::LastStep),
         any::<u64>().prop_map(Set::SelectionChanges),
+        any::<u64>().prop_map(|seq| Set::TakenOutTo(Seq(seq))),
         proptest::option::of(any::<u64>()).prop_map(Set::Cursor),
     ]
 }
@@ -319,6 +328,7 @@ fn carry_out(trees: &mut dyn Trees, set: &Set) {
         Set::Offered(node, offered) => trees.set_offered(node, offered),
         Set::Applying(node, state) => trees.set_applying(node, state),
         Set::SelectionChanges(changes) => trees.set_selection_changes(changes),
+        Set::TakenOutTo(seq) => trees.set_taken_out_to(seq),
         Set::Shadow(state) => trees.set_shadow(state),
         Set::ClearShadow => trees.clear_shadow(),
         Set::LastStep(ms) => trees.set_last_step(Timestamp::default().plus_milliseconds(u64::from(ms))),
@@ -361,6 +371,7 @@ fn assert_same(state: &SqliteTrees, model: &Model) {
     assert_eq!(state.cursor(), model.cursor());
     assert_eq!(state.last_step(), model.last_step());
     assert_eq!(state.selection_changes(), model.selection_changes());
+    assert_eq!(state.taken_out_to(), model.taken_out_to());
     assert_eq!(state.totals(), model.totals());
     assert_eq!(state.waiting_bytes(), model.waiting_bytes());
     assert_eq!(state.take_failure(), None);

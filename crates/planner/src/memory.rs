@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skep_types::{ContentId, Cursor, Name, NodeId, NodeState, Timestamp};
+use skep_types::{ContentId, Cursor, Name, NodeId, NodeState, Seq, Timestamp};
 
 use crate::trees::{Local, Synced, Trees};
 
@@ -21,6 +21,7 @@ pub struct MemoryTrees {
     offered: BTreeSet<NodeId>,
     applying: BTreeMap<NodeId, NodeState>,
     selection_changes: u64,
+    taken_out_to: Seq,
     shadow: BTreeMap<NodeId, NodeState>,
     last_step: Option<Timestamp>,
     cursor: Option<Cursor>,
@@ -196,6 +197,14 @@ impl Trees for MemoryTrees {
 
     fn set_selection_changes(&mut self, changes: u64) {
         self.selection_changes = changes;
+    }
+
+    fn taken_out_to(&self) -> Seq {
+        self.taken_out_to
+    }
+
+    fn set_taken_out_to(&mut self, seq: Seq) {
+        self.taken_out_to = seq;
     }
 
     fn applying_nodes(&self) -> Vec<NodeId> {

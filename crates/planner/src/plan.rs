@@ -248,11 +248,30 @@ impl<'a> Plan<'a> {
     /// Whether it is not known where the node is, or what stands there.
     pub(super) fn is_uncertain(&self, node: NodeId) -> bool {
         let observer = &self.scene.observer;
-        observer.is_missing(node)
-            || self.trees.local(node).is_some_and(|local| {
-                (local.parent != LIMBO && observer.is_unseen(local.parent))
+        match self.trees.local(node) {
+            Some(local) => {
+                observer.is_missing(node)
+                    || (local.parent != LIMBO && observer.is_unseen(local.parent))
                     || observer.is_pending(local.parent, &local.name)
-            })
+            }
+            None => observer.is_missing(node) || self.may_stand_as_applied(node),
+        }
+    }
+
+    /// Whether an apply operation may have put the node where nobody has looked since: its result was never stored.
+    fn may_stand_as_applied(&self, node: NodeId) -> bool {
+        let observer = &self.scene.observer;
+        let mut at = node;
+        for _ in 0..CHAIN_MAX {
+            let Some(Place { parent, name, .. }) = self.trees.applying(at).map(|state| state.place) else {
+                return false;
+            };
+            if parent == NodeId::ROOT || self.trees.local(parent).is_some() {
+                return observer.is_unseen(parent) || observer.is_pending(parent, &name);
+            }
+            at = parent;
+        }
+        false
     }
 
     fn decide(&mut self, node: NodeId) -> Outcome {
@@ -396,13 +415,19 @@ impl<'a> Plan<'a> {
     /// [`merge`], but for two kinds of place that are nobody's wish: a name which only served to pass a circle of names on, and the
     /// trashed directory that the one where the server has the node recovers.
     pub(super) fn merge(&mut self, node: NodeId, synced: Option<&Synced>, local: &Local, remote: &NodeState) -> Merge {
-        let merged = merge(synced, local, remote, self.scene.who.device);
+        let merged = merge(synced, local, remote, |version| self.is_shown(node, synced, version));
         let is_left = merged.place == Verdict::Send
             && (local.name == swap_name(node)
                 || (local.name == remote.place.name
                     && local.parent != remote.place.parent
                     && self.recovered(local.parent) == Some(remote.place.parent)));
         if is_left { Merge { place: Verdict::Apply, ..merged } } else { merged }
+    }
+
+    /// Whether this device sent that version of the node and has not taken the node from its disk since: then what the disk shows came after it.
+    pub(super) fn is_shown(&self, node: NodeId, synced: Option<&Synced>, version: Version) -> bool {
+        version.is_by(self.scene.who.device)
+            && (synced.is_some() || self.trees.offered(node) || version.seq > self.trees.taken_out_to())
     }
 
     /// The live directory of the server that takes what lives on in `dir`: itself, or if it is in the trash the one that recovers

@@ -2,7 +2,7 @@
 //!
 //! Field group by field group, for a node that both sides have. The whole table of rules is in the tests below.
 
-use skep_types::{Content, ContentId, DeviceId, Mode, NodeState, Version};
+use skep_types::{Content, ContentId, Mode, NodeState, Version};
 
 use crate::trees::{Local, LocalContent, Synced};
 
@@ -50,10 +50,14 @@ impl<T> Sides<'_, T> {
 }
 
 /// Merges a node that is known on all sides that have it. `local` must have been read.
-pub(crate) fn merge(synced: Option<&Synced>, local: &Local, remote: &NodeState, device: DeviceId) -> Merge {
+pub(crate) fn merge(
+    synced: Option<&Synced>,
+    local: &Local,
+    remote: &NodeState,
+    mine: impl Fn(Version) -> bool,
+) -> Merge {
     // What this device sent itself is an ancestor of what its disk shows, whether or not the answer came: Remote's own state is
     // then the base. So a lost answer never makes a conflict with oneself.
-    let mine = |version: Version| version.is_by(device);
     let place_base = match synced {
         _ if mine(remote.place_version) => Some(&remote.place),
         synced => synced.map(|synced| &synced.state.place),
@@ -98,7 +102,7 @@ pub(crate) fn is_empty(content: &Content) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use skep_types::{ChunkId, CommitId, FileContent, Kind, Name, NodeId, Place, Seq, Stat, Timestamp};
+    use skep_types::{ChunkId, CommitId, DeviceId, FileContent, Kind, Name, NodeId, Place, Seq, Stat, Timestamp};
 
     use super::*;
 
@@ -183,7 +187,7 @@ mod tests {
         for (base, local, remote, by, expected) in rows {
             let synced = (!base.is_empty()).then(|| Synced { state: state(base, OTHER), shown: stat() });
             let here = Synced { state: state(local, ME), shown: stat() }.as_local();
-            let merged = merge(synced.as_ref(), &here, &state(remote, *by), ME);
+            let merged = merge(synced.as_ref(), &here, &state(remote, *by), |version| version.is_by(ME));
             let row = format!("base {base:?} local {local:?} remote {remote:?} by {by:?}");
             assert_eq!([merged.place, merged.content, merged.mode], *expected, "{row}");
         }

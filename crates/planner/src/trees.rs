@@ -1,6 +1,6 @@
 //! The three trees, as the planner reads and writes them.
 
-use skep_types::{Content, ContentId, Cursor, FileContent, Kind, Mode, Name, NodeId, NodeState, Stat, Timestamp};
+use skep_types::{Content, ContentId, Cursor, FileContent, Kind, Mode, Name, NodeId, NodeState, Seq, Stat, Timestamp};
 
 /// In Local, the directory of nodes that were pushed from their place and not found elsewhere so far. Never on the server.
 pub const LIMBO: NodeId = NodeId::from_bytes([0xfe; NodeId::LEN]);
@@ -145,6 +145,12 @@ pub trait Trees {
     fn selection_changes(&self) -> u64;
     /// Records that.
     fn set_selection_changes(&mut self, changes: u64);
+
+    /// The newest entry of something that was taken from this disk since it was sent from here, by rules or by choice: of a node that is not
+    /// in Synced, what this device sent up to there is not what its disk showed last.
+    fn taken_out_to(&self) -> Seq;
+    /// Records that.
+    fn set_taken_out_to(&mut self, seq: Seq);
 
     /// Nodes that have an [`Trees::applying`] state.
     fn applying_nodes(&self) -> Vec<NodeId>;

@@ -7,7 +7,7 @@ use skep_content::Block;
 use skep_planner::{Event, Progress};
 use skep_platform::{Clock, Entropy};
 use skep_protocol::{BodyError, Code, Entries, ErrorReply, Frame, FrameKind};
-use skep_types::{Cursor, Timestamp};
+use skep_types::{Cursor, Seq, Timestamp};
 use tokio::sync::oneshot;
 
 use super::report::{halt_by_call, standstill_by_call};
@@ -102,20 +102,28 @@ impl<M: World> Driver<M> {
         self.check_lineage(&summary).await?;
         self.tell(Signal::Standstill(None)).await;
         self.check_head(&summary, heard_of).await?;
-        let after = match self.progress().await?.cursor {
+        let progress = self.progress().await?;
+        let after = match progress.cursor {
             Some(cursor) => cursor,
+            // What was taken before that broke off, the server may have lost since, or let go.
+            None if progress.partly_taken => {
+                return self.meet_anew(Cursor { seq: Seq::START, commit: None, ..summary.head }).await;
+            }
             None => self.snapshot().await?,
         };
         self.tell(Signal::Event(Event::Head(summary.head.seq))).await;
         match self.follow(after, tries).await {
-            Err(CallError::Refused(reply)) if reply.code == Code::History => {
-                // Nothing is sent meanwhile, for what would be sent rests on another history.
-                self.tell(Signal::Event(Event::Disconnected)).await;
-                self.meet(after).await?;
-                Err(CallError::Unreachable("the server was met anew".into()))
-            }
+            Err(CallError::Refused(reply)) if reply.code == Code::History => self.meet_anew(after).await,
             followed => followed,
         }
+    }
+
+    /// Meets a server that may not be as it was when it was followed to `cursor`; then the connection begins again.
+    async fn meet_anew(&self, cursor: Cursor) -> Result<(), CallError> {
+        // Nothing is sent meanwhile, for what would be sent rests on another history.
+        self.tell(Signal::Event(Event::Disconnected)).await;
+        self.meet(cursor).await?;
+        Err(CallError::Unreachable("the server was met anew".into()))
     }
 
     /// Follows the journal from `after`.

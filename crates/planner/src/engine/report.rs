@@ -35,6 +35,8 @@ pub struct Progress {
     pub settled: bool,
     /// Everything up to here was taken from the journal.
     pub cursor: Option<Cursor>,
+    /// Of a first snapshot some nodes were taken, and not all.
+    pub partly_taken: bool,
     /// The journal's end, as far as known.
     pub head: Seq,
     /// The feed is open.
@@ -62,6 +64,7 @@ impl Engine {
         Progress {
             settled: self.is_settled(trees),
             cursor,
+            partly_taken: cursor.is_none() && !trees.known(None, 1).is_empty(),
             head: self.head,
             connected: self.connected,
             queue_files: waiting.iter().chain(&queued).map(|nodes| *nodes as u64).sum(),

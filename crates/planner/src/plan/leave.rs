@@ -256,11 +256,16 @@ impl Plan<'_> {
         if [merged.content, merged.mode].contains(&Verdict::Send) {
             return self.send_changes(node, local, &remote, &Merge { place: Verdict::Same, ..*merged });
         }
+        let newest = remote.newest().seq;
         let outcome = self.remove_here(node, local, remote);
         if self.applied.contains(&node) {
             // That we take it from here is no deletion, whatever becomes of the rules or the choice meanwhile.
             self.trees.set_synced(node, None);
             self.trees.set_offered(node, false);
+            // Nor is what comes to its place an edit of it.
+            if newest > self.trees.taken_out_to() {
+                self.trees.set_taken_out_to(newest);
+            }
         }
         outcome
     }

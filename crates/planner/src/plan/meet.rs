@@ -5,7 +5,7 @@ use skep_types::{Content, Kind, NodeId, NodeState, Version};
 use super::send::Draft;
 use super::{Outcome, Plan, Purpose};
 use crate::reconcile::{Verdict, is_empty};
-use crate::trees::Local;
+use crate::trees::{Local, LocalContent};
 
 /// Whether a node can have its name on the server.
 pub(super) enum Meeting {
@@ -20,6 +20,10 @@ impl Plan<'_> {
     pub(super) fn meet(&mut self, node: NodeId, local: &Local, parent: NodeId, draft: &mut Draft) -> Meeting {
         let holder = self.trees.remote_child(parent, &local.name).filter(|holder| *holder != node);
         let Some(holder) = holder else { return Meeting::Free };
+        if local.content == LocalContent::Unread {
+            // What it is, the bytes may tell.
+            return Meeting::Decided(Outcome::Waits);
+        }
         if self.scene.busy.contains(&holder) || self.is_uncertain(holder) {
             return Meeting::Decided(Outcome::Waits);
         }
@@ -51,6 +55,12 @@ impl Plan<'_> {
         draft: &mut Draft,
     ) -> Meeting {
         let synced = self.trees.synced(holder);
+        if let Some(outcome) = self.trade_places(holder, there, synced.as_ref(), Some(state)) {
+            if outcome == Outcome::Done {
+                self.touched.insert(node);
+            }
+            return Meeting::Decided(Outcome::Waits);
+        }
         let merged = self.merge(holder, synced.as_ref(), there, state);
         if merged.place != Verdict::Send {
             // The server gave the name to a node that is on its way to it here.
@@ -112,7 +122,8 @@ impl Plan<'_> {
         }
         let known = local.content.known();
         // Here it stood as this device left it there: then this is what became of it, though the state does not know it any more.
-        let mine = |version: Version| version.is_by(self.scene.who.device);
+        let synced = self.trees.synced(holder);
+        let mine = |version: Version| self.is_shown(holder, synced.as_ref(), version);
         let is_left_by_me = mine(state.content_version) && mine(state.place_version);
         match local.kind() {
             Kind::Directory => true,
@@ -120,11 +131,7 @@ impl Plan<'_> {
                 let holds = |content: &Content| known.is_some_and(|known| known.same_bytes(content));
                 let was_applied = || self.trees.applying(holder).is_some_and(|applied| holds(&applied.content));
                 let one_is_empty = || is_empty(&state.content) || known.is_some_and(is_empty);
-                self.trees.synced(holder).is_some()
-                    || is_left_by_me
-                    || holds(&state.content)
-                    || was_applied()
-                    || one_is_empty()
+                synced.is_some() || is_left_by_me || holds(&state.content) || was_applied() || one_is_empty()
             }
             Kind::Mount => false,
         }

@@ -186,13 +186,26 @@ impl Plan<'_> {
         }
         match self.standing(dir) {
             Standing::Live => Target::Directory(dir),
-            Standing::Trashed { by, .. } => self.recovered_target(dir, by, draft),
+            Standing::Trashed { by, .. } => match self.comes_out(dir) {
+                Some(target) => target,
+                None => self.recovered_target(dir, by, draft),
+            },
             Standing::Unknown if self.makes_down_to(dir, draft) => Target::Directory(dir),
             Standing::Unknown => {
                 self.consider(dir);
                 if self.created.contains(&dir) { Target::Directory(dir) } else { Target::Waits }
             }
         }
+    }
+
+    /// A directory that is in the trash there and lives on here comes out by itself: before what is new in it, which so needs no other one.
+    fn comes_out(&mut self, dir: NodeId) -> Option<Target> {
+        self.trees.local(dir)?;
+        self.consider(dir);
+        if self.is_sent(dir) {
+            return Some(Target::Directory(dir));
+        }
+        (self.scene.busy.contains(&dir) || self.is_uncertain(dir)).then_some(Target::Waits)
     }
 
     /// If the new directory `dir` lies beneath the one that this group makes, all between are made as well.

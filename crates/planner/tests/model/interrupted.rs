@@ -59,6 +59,28 @@ fn what_was_applied_is_not_taken_for_a_change_of_the_person() {
     }
 }
 
+#[test]
+fn what_was_made_before_the_end_and_moved_elsewhere_meanwhile_is_moved() {
+    // Deep, so that other directories are looked at before.
+    for turn in ["mv d/e/f/a a", "mv d/e/f/a b/a", "mv d/e/f/a a, rm d"] {
+        in_many_orders(2, |world| {
+            run(world, 0, "b/ d/ d/e/ d/e/f/");
+            world.run();
+            act(&mut world.clients[0].disk, "write d/e/f/a 1");
+            let (_, operations) = next_apply(world);
+            let b = &mut world.clients[1];
+            operations.iter().for_each(|operation| assert!(b.disk.apply(operation).is_ok()));
+            let stored = b.trees.clone();
+            act(&mut world.clients[0].disk, turn);
+            world.run();
+            take_back(world, stored);
+            settle(world);
+            assert!(!text(&world.clients[0].disk).contains("f/a"), "{turn}");
+            world.check(&world.standing());
+        });
+    }
+}
+
 /// B's program ends, and starts with an older state.
 fn take_back(world: &mut World, trees: MemoryTrees) {
     let (started, head) = (engine(1, world.limits, world.seed ^ 0xff00), world.head());

@@ -43,6 +43,12 @@ const ROWS: &[Row] = &[
         a: "d/ d/a=1", b: "d/ d/n=2", problems: &["E-NOT-SELECTED"] },
     Row { rule: "what is new in it is sent when it comes back", steps: &["A: mkdir d, write d/a 1", "B: -d", "B: mkdir d, write d/n 2", "B: +d"],
         a: "d/ d/a=1 d/n=2", b: "d/ d/a=1 d/n=2", problems: &[] },
+    Row { rule: "what is new in it is no edit of what was taken out", steps: &["B: mkdir d, write d/a 1", "B: -d", "B: mkdir d, write d/a 2", "B: +d"],
+        a: "d/ d/a=1 d/a~1=2", b: "d/ d/a=1 d/a~1=2", problems: &[] },
+    Row { rule: "nor is it while that is not here", steps: &["B: mkdir d, write d/a 1", "B: -d", "B: mkdir d, write d/a 2"],
+        a: "d/ d/a=1", b: "d/ d/a=2", problems: &["E-NOT-SELECTED"] },
+    Row { rule: "the same again is what was taken out", steps: &["B: mkdir d, write d/a 1", "B: -d", "B: mkdir d, write d/a 1"],
+        a: "d/ d/a=1", b: "", problems: &[] },
     Row { rule: "what is ignored in it stays", steps: &["A: write .skepignore 1, mkdir d, write d/a 1", "B: write d/x 2", "B: -d"],
         a: ".skepignore=1 d/ d/a=1", b: ".skepignore=1 d/ d/x=2", problems: &[] },
 ];
