@@ -189,6 +189,9 @@ pub trait Read: ReadUpkeep + ReadCodes + ReadPast {
     fn manifest(&self, drive: DriveId, list: ListId) -> Result<Option<Manifest>, StoreError>;
     /// The newest lines of the connection log, oldest first, at most `limit`.
     fn connections(&self, limit: usize) -> Result<Vec<Connection>, StoreError>;
+    /// Lines of the connection log after the one of that number, oldest first, each with its number, at most `limit`. Numbers grow; the
+    /// first is at least 1.
+    fn connections_after(&self, number: u64, limit: usize) -> Result<Vec<(u64, Connection)>, StoreError>;
 }
 
 /// A transaction: what it read stays true until it ends, what it wrote is there wholly or not at all.

@@ -31,6 +31,13 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_parent(path)
 }
 
+/// Makes a file that somebody else wrote at `written` the one at `path`, in one step. When this returns, it survives a power cut.
+pub fn adopt(written: &Path, path: &Path) -> io::Result<()> {
+    File::open(written)?.sync_all()?;
+    fs::rename(written, path)?;
+    sync_parent(path)
+}
+
 /// Adds to the end of a file that others may read, as a person's editor would; makes it if it is not there.
 pub fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().append(true).create(true).open(path)?;

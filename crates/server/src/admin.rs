@@ -6,17 +6,15 @@ use serde_json::json;
 use skep_blobstore::MemoryBlobs;
 use skep_metastore::Account;
 use skep_platform::talk::{Complaint, Exit, utc_text};
-use skep_service::{Belongings, ServiceError, connection_line};
+use skep_service::{Belongings, ServiceError};
 
-use crate::args::{DataArgs, DeviceCommand, LogArgs, QuotaLimit, UserCommand};
+use crate::args::{DataArgs, DeviceCommand, QuotaLimit, UserCommand};
 use crate::config::{self, Settings, Tls};
 use crate::keys;
 use crate::store::{DiskService, administer, complaint_of, complaint_of_key};
 
 /// Longest line that is taken as a password.
 const PASSWORD_LINE_BYTES_MAX: u64 = 4 << 10;
-/// Most lines of a log that are shown at a time.
-const LOG_LINES_MAX: usize = 1_000_000;
 
 /// Accounts.
 pub async fn user(command: UserCommand) -> Result<(), Complaint> {
@@ -180,35 +178,11 @@ pub fn identity(settings: &Settings) -> Result<keys::Identity, Complaint> {
     identity.map_err(|error| complaint_of_key(&error))
 }
 
-/// The connection log.
-pub async fn log(args: LogArgs) -> Result<(), Complaint> {
-    let service = administer(&config::of(&args.data)?.site.data_dir).await?;
-    let connections = service.connections(args.lines.min(LOG_LINES_MAX)).await.map_err(told)?;
-    let id_or_dash = |id: Option<String>| id.unwrap_or_else(|| "-".into());
-    let lines = connections.iter().map(|line| {
-        if args.json {
-            return format!("{{\"schema\":1,{}", &connection_line(line)[1..]);
-        }
-        let (account, device) = (line.account.map(|id| id.to_string()), line.device.map(|id| id.to_string()));
-        format!(
-            "{}  {}  account {}  device {}  {}  {}  in {} B  out {} B  {} ms",
-            utc_text(line.time),
-            printable(&line.peer),
-            id_or_dash(account),
-            id_or_dash(device),
-            line.request,
-            line.outcome,
-            line.bytes_in,
-            line.bytes_out,
-            line.duration_ms
-        )
-    });
-    print(&lines.collect::<Vec<_>>())
-}
-
 /// Names come from people: nothing in them may steer a terminal.
-fn printable(name: &str) -> String {
-    name.chars().map(|letter| if letter.is_control() { char::REPLACEMENT_CHARACTER } else { letter }).collect()
+pub(crate) fn printable(name: &str) -> String {
+    name.chars()
+        .map(|letter| if skep_service::misleads(letter) { char::REPLACEMENT_CHARACTER } else { letter })
+        .collect()
 }
 
 /// Why a command failed.

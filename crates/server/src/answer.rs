@@ -12,10 +12,14 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, stream};
 use skep_protocol::{BodyError, ByteStream, Code, ErrorReply, FRAMES_TYPE, Frame, FrameDecoder, FrameKind};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-/// So much of a refused call's body is still read, so that the sender gets to see why it was refused instead of a reset.
+/// So much of a refused call's body is still read, so that the sender gets to see why it was refused instead of a reset,
 const DRAIN_BYTES_MAX: usize = 16 << 20;
+/// and so long.
+const DRAIN_WITHIN: Duration = Duration::from_secs(30);
+/// A body of which fewer bytes come in the time after which silence cuts it is as good as silent. Slow lines bring ten times as many.
+const BYTES_IN_QUIET_MIN: usize = 4 << 10;
 
 /// The response to a call. A refusal in place of the reply is told by the status too, for people, proxies and logs.
 pub async fn response(mut answer: ByteStream, frame_bytes_max: usize) -> Response {
@@ -48,15 +52,20 @@ pub fn refusal(error: &ErrorReply) -> Response {
     response
 }
 
-/// A request's body as it comes in. Silence for `quiet` while it is being read cuts it; what nobody read of it when it is
+/// A request's body as it comes in. Silence for `quiet` while it is being read cuts it, and so does a trickle; what nobody read of it when it is
 /// dropped goes to `drain`.
 pub fn incoming(body: Body, quiet: Duration, drain: mpsc::UnboundedSender<ByteStream>) -> ByteStream {
     let pieces = body.into_data_stream().map(|piece| piece.map_err(|error| BodyError::Cut(error.to_string())));
     Box::pin(Incoming { pieces: Some(patient(Box::pin(pieces), quiet)), drain })
 }
 
-/// Reads what was left of a body, to its end or the bound.
-pub async fn drain(mut body: ByteStream) {
+/// Reads what was left of a body, to its end or the bounds.
+pub async fn drain(body: ByteStream) {
+    // Whoever is slower than that does not learn why.
+    let _ = timeout(DRAIN_WITHIN, drain_bytes(body)).await;
+}
+
+async fn drain_bytes(mut body: ByteStream) {
     let mut len = 0;
     while let Some(Ok(piece)) = body.next().await {
         len += piece.len();
@@ -93,15 +102,33 @@ impl Drop for Incoming {
     }
 }
 
-/// The same stream, cut when nothing comes for `quiet` although somebody waits for it.
+/// A stream, and what came of it in the present stretch of waiting.
+struct Patience {
+    pieces: ByteStream,
+    waited: Duration,
+    bytes: usize,
+}
+
+/// The same stream, cut when nothing, or next to nothing, comes for `quiet` although somebody waits for it. The time in which nobody
+/// does counts for nothing.
 fn patient(pieces: ByteStream, quiet: Duration) -> ByteStream {
-    Box::pin(stream::unfold(Some(pieces), move |pieces| async move {
-        let mut pieces = pieces?;
-        match timeout(quiet, pieces.next()).await {
-            Ok(Some(piece)) => Some((piece, Some(pieces))),
-            Ok(None) => None,
-            Err(_) => Some((Err(BodyError::Cut("nothing came for too long".into())), None)),
+    let patience = Patience { pieces, waited: Duration::ZERO, bytes: 0 };
+    Box::pin(stream::unfold(Some(patience), move |patience| async move {
+        let mut patience = patience?;
+        let asked = Instant::now();
+        let Ok(next) = timeout(quiet, patience.pieces.next()).await else {
+            return Some((Err(BodyError::Cut("nothing came for too long".into())), None));
+        };
+        let piece = next?;
+        patience.waited += asked.elapsed();
+        patience.bytes += piece.as_ref().map_or(0, Bytes::len);
+        if patience.waited >= quiet {
+            if patience.bytes < BYTES_IN_QUIET_MIN {
+                return Some((Err(BodyError::Cut("it came too slowly".into())), None));
+            }
+            (patience.waited, patience.bytes) = (Duration::ZERO, 0);
         }
+        Some((piece, Some(patience)))
     }))
 }
 
@@ -162,6 +189,33 @@ fn frames(status: StatusCode, body: Body) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_trickles_is_cut_and_one_that_nobody_reads_is_not() {
+        let quiet = Duration::from_secs(40);
+        let trickle = |bytes: usize| {
+            let pieces = stream::unfold((), move |()| async move {
+                tokio::time::sleep(Duration::from_secs(10)).await;
+                Some((Ok(Bytes::from(vec![0; bytes])), ()))
+            });
+            patient(Box::pin(pieces), quiet)
+        };
+        let mut slow = trickle(1);
+        for _ in 0..3 {
+            assert!(slow.next().await.unwrap().is_ok());
+        }
+        assert_eq!(slow.next().await, Some(Err(BodyError::Cut("it came too slowly".into()))));
+        assert_eq!(slow.next().await, None);
+        let mut enough = trickle(BYTES_IN_QUIET_MIN / 4);
+        for _ in 0..20 {
+            assert!(enough.next().await.unwrap().is_ok());
+        }
+        let mut unread = patient(Box::pin(stream::repeat(Ok(Bytes::from("x")))), quiet);
+        for _ in 0..20 {
+            assert!(unread.next().await.unwrap().is_ok());
+            tokio::time::sleep(quiet).await;
+        }
+    }
 
     #[tokio::test]
     async fn what_nobody_read_of_a_body_is_drained_and_nothing_else() {

@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use skep_platform::talk::{Complaint, Exit, nearest};
 
-use crate::config::values::Sizes;
+use crate::config::values::{Durations, Sizes};
 
 /// The server of Skep: keeps your files and tells your devices what changed.
 #[derive(Debug, Parser)]
@@ -224,6 +224,10 @@ pub enum UserCommand {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuotaLimit(pub Option<u64>);
 
+fn parse_age(text: &str) -> Result<u64, String> {
+    Durations::parse(text).ok_or_else(|| format!("`{text}` is no time; write it as 90s, 30m, 2h or 7d"))
+}
+
 fn parse_quota(text: &str) -> Result<QuotaLimit, String> {
     match text {
         "none" => Ok(QuotaLimit(None)),
@@ -360,6 +364,18 @@ pub struct LogArgs {
     /// So many of the newest lines.
     #[arg(short = 'n', long, value_name = "LINES", default_value_t = 1000)]
     pub lines: usize,
+    /// Go on with what comes, until Ctrl-C.
+    #[arg(short = 'f', long)]
+    pub follow: bool,
+    /// Only what did not go well.
+    #[arg(long)]
+    pub failed: bool,
+    /// Only what devices of this account did.
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// Only what is not older than this: 90s, 30m, 2h, 7d.
+    #[arg(long, value_name = "TIME", value_parser = parse_age)]
+    pub since: Option<u64>,
     /// On which data.
     #[command(flatten)]
     pub data: DataArgs,
@@ -456,6 +472,7 @@ mod tests {
             "skep-server export E --data-dir D",
             "skep-server export E --data-dir D --user maya --all-versions",
             "skep-server log --connections --json --data-dir D",
+            "skep-server log --connections -f --failed --user maya --since 2h",
             "skep-server fsck --data-dir D",
             "skep-server gc --data-dir D",
             "skep-server gc --dry-run --json --data-dir D",

@@ -18,6 +18,7 @@ use crate::admin::say;
 use crate::args::{BackupCommand, DataArgs};
 use crate::config::{self, FILE_NAME, Settings, Site};
 use crate::fsck::open_stores;
+use crate::store::open_database;
 
 /// What is copied at a time.
 const COPY_BYTES: usize = 1 << 20;
@@ -138,7 +139,7 @@ fn broken(dir: &Path, error: &BackupError) -> Complaint {
 
 /// Copies everything; how many packs.
 fn copy(source: &Path, target: &Path) -> Result<usize, BackupError> {
-    let meta = Sqlite::open(&source.join("skep.db"))?;
+    let meta = open_database(source)?;
     let database = target.join("skep.db");
     meta.copy_to(&database)?;
     drop(meta);

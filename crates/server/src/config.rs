@@ -90,6 +90,8 @@ pub struct Settings {
     pub retention: Retention,
     /// Connections at a time.
     pub connections_max: usize,
+    /// The same from one address.
+    pub connections_of_one_place_max: usize,
     /// How much is told.
     pub log_level: String,
     /// And how.
@@ -265,6 +267,7 @@ impl Resolved {
                 ..Retention::SHIPPED
             },
             connections_max: self.text("limits.connections").parse().expect(checked),
+            connections_of_one_place_max: self.text("limits.connections_per_address").parse().expect(checked),
             log_level: self.text("log.level"),
             log_format: if self.text("log.format") == "json" { LogFormat::Json } else { LogFormat::Text },
             metrics_listen: self.get("metrics.listen").map(|(text, _)| text.to_owned()),

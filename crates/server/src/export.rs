@@ -22,7 +22,7 @@ use skep_types::{ChunkId, Content, ContentId, DriveId, FileContent, Limits, Name
 use crate::args::ExportArgs;
 use crate::config::{self, Site};
 use crate::keys;
-use crate::store::{Packs, complaint_of_key};
+use crate::store::{Packs, complaint_of_key, open_database};
 
 use names::new_name;
 
@@ -116,7 +116,7 @@ fn open_data(site: &Site) -> Result<(Sqlite, Packs), Complaint> {
         return Err(Complaint::new(Exit::NotFound, "E-NOT-FOUND", what).hint("Name it: --data-dir DIR"));
     }
     let meta =
-        Sqlite::open(&database).map_err(|error| failed(format!("Cannot open `{}`: {error}.", database.display())))?;
+        open_database(data_dir).map_err(|error| failed(format!("Cannot open `{}`: {error}.", database.display())))?;
     let master = MasterKey::from_bytes(keys::master_key(site).map_err(|error| complaint_of_key(&error))?);
     let files = NativeFiles::open(data_dir).map_err(|error| failed(format!("Cannot open `{shown}`: {error}.")))?;
     let packs = LocalPacks::open(files, Arc::new(SystemEntropy), master, Limits::SHIPPED)

@@ -22,7 +22,7 @@ struct PeerGone;
 
 /// Serves one feed to its end.
 pub async fn serve<A: Answers>(socket: WebSocket, shell: Shell<A>, token: String, connection: Connection) {
-    let Connection { peer, mut stopping, alive: _alive } = connection;
+    let Connection { peer, mut stopping, stay: _stay } = connection;
     let dead_after = Duration::from_millis(shell.limits.dead_peer_ms);
     let (sink, mut messages) = socket.split();
     let mut to_device = ToDevice { sink, dead_after };

@@ -20,7 +20,7 @@ use crate::admin::print;
 use crate::args::FsckArgs;
 use crate::config::{self, Settings, Site};
 use crate::keys;
-use crate::store::{LOCK_FILE, Packs, complaint_of_key};
+use crate::store::{LOCK_FILE, Packs, complaint_of_key, open_database};
 
 /// Findings and files that are told one by one to people; JSON has more.
 const TOLD_MAX: usize = 50;
@@ -47,7 +47,7 @@ pub fn open_stores(site: &Site) -> Result<Stores, Complaint> {
     }
     let lock = own_files::lock(&data_dir.join(LOCK_FILE))
         .map_err(|error| failed(format!("Cannot lock `{shown}`: {error}.")))?;
-    let meta = Sqlite::open(&database).map_err(|error| unreadable(&database, &error))?;
+    let meta = open_database(data_dir).map_err(|error| unreadable(&database, &error))?;
     let master = MasterKey::from_bytes(keys::master_key(site).map_err(|error| complaint_of_key(&error))?);
     let files = NativeFiles::open(data_dir).map_err(|error| failed(format!("Cannot open `{shown}`: {error}.")))?;
     let packs = LocalPacks::open(files, Arc::new(SystemEntropy), master, Limits::SHIPPED)

@@ -23,6 +23,7 @@ use crate::answers::Answers;
 use crate::config::values::Network;
 use crate::feed;
 use crate::forwarded::{FORWARDED_FOR, client_of};
+use crate::listen::Stay;
 use crate::stop::Stopping;
 
 /// Bytes that a device may send in one message of a feed: it only ever sends where to begin.
@@ -57,7 +58,7 @@ pub struct Connection {
     /// Hears when the server stops.
     pub stopping: Stopping,
     /// Held while anything of this connection runs.
-    pub alive: mpsc::Sender<()>,
+    pub stay: Arc<Stay>,
 }
 
 /// All routes.

@@ -25,16 +25,25 @@ use tokio_rustls::TlsAcceptor;
 use crate::answer;
 use crate::answers::Answers;
 use crate::config::values::Network;
+use crate::guest::{Crowd, Guest, Requests};
 use crate::http::{Connection, Shell, operators_router, redirect_to_tls, router};
 use crate::stall::StallGuard;
 use crate::stop::Stopping;
 
 /// Connections at a time if nothing else is said.
 const CONNECTIONS_MAX: usize = 16_384;
+/// The same from one place.
+const CONNECTIONS_OF_ONE_PLACE_MAX: usize = 4_096;
 /// From the first byte to the end of the TLS handshake.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
-/// For a request's head, and for the quiet between two requests of a connection.
+/// For a request's head, once its first byte has come.
 const REQUEST_HEAD_WITHIN: Duration = Duration::from_secs(75);
+/// Bytes of a request's head.
+const REQUEST_HEAD_BYTES_MAX: usize = 32 << 10;
+/// A connection on which nothing is asked is told so, and then cut.
+const CUT_AFTER: Duration = Duration::from_secs(1);
+/// One that is only told where to go is ended after so long.
+const REDIRECTED_WITHIN: Duration = Duration::from_secs(20);
 /// A connection that takes none of its answer for so long is ended.
 const STALLED_AFTER: Duration = Duration::from_secs(120);
 /// A quiet HTTP/2 connection is asked whether it lives.
@@ -59,6 +68,8 @@ pub struct Door {
     pub tls: Option<Arc<ServerConfig>>,
     /// Connections at a time; more wait to be accepted.
     pub connections_max: usize,
+    /// The same from one place, but for a trusted proxy; more are refused.
+    pub of_one_place_max: usize,
     /// Who may say for whom they speak.
     pub trusted_proxies: Arc<[Network]>,
     /// What is served there.
@@ -81,7 +92,8 @@ impl Door {
     /// For devices, by this key, without a proxy and without figures.
     pub fn with(tls: Option<Arc<ServerConfig>>) -> Door {
         let rooms = Rooms::Devices { metrics_allow: Arc::new([]) };
-        Door { tls, connections_max: CONNECTIONS_MAX, trusted_proxies: Arc::new([]), rooms }
+        let (connections_max, of_one_place_max) = (CONNECTIONS_MAX, CONNECTIONS_OF_ONE_PLACE_MAX);
+        Door { tls, connections_max, of_one_place_max, trusted_proxies: Arc::new([]), rooms }
     }
 }
 
@@ -103,14 +115,16 @@ pub async fn serve<A: Answers>(
         }
     });
     let (alive, mut all_ended) = mpsc::channel(1);
-    let Door { tls, connections_max, trusted_proxies, rooms } = door;
+    let Door { tls, connections_max, of_one_place_max, trusted_proxies, rooms } = door;
+    let crowd = Crowd::new(of_one_place_max, Arc::clone(&trusted_proxies));
     let shell = |metrics_allow| Shell { answers, limits, drain, trusted_proxies, metrics_allow };
     let router = match rooms {
         Rooms::Devices { metrics_allow } => router(shell(Some(metrics_allow))),
         Rooms::Operators => operators_router(shell(None)),
     };
     let server = Server { router, acceptor: tls.map(TlsAcceptor::from), http: http() };
-    accept_all(&listener, server, connections_max, &tasks, &stopping, alive).await;
+    let entrance = Entrance { room: Arc::new(Semaphore::new(connections_max)), crowd, alive };
+    accept_all(&listener, server, entrance, &tasks, &stopping).await;
     drop(listener);
     if timeout(STOP_WITHIN, all_ended.recv()).await.is_err() {
         tracing::warn!("some calls were still running and are cut");
@@ -124,15 +138,29 @@ struct Server {
     http: auto::Builder<TokioExecutor>,
 }
 
+/// What every connection takes a part of.
+struct Entrance {
+    room: Arc<Semaphore>,
+    crowd: Arc<Crowd>,
+    alive: mpsc::Sender<()>,
+}
+
+/// What a connection holds as long as anything of it runs, a feed after its request as well.
+#[derive(Debug)]
+pub struct Stay {
+    _place: OwnedSemaphorePermit,
+    _guest: Guest,
+    _alive: mpsc::Sender<()>,
+}
+
 async fn accept_all(
     listener: &TcpListener,
     server: Server,
-    connections_max: usize,
+    entrance: Entrance,
     tasks: &impl Tasks,
     stopping: &Stopping,
-    alive: mpsc::Sender<()>,
 ) {
-    let room = Arc::new(Semaphore::new(connections_max));
+    let Entrance { room, crowd, alive } = entrance;
     let mut stop = stopping.clone();
     let mut stop = pin!(stop.asked());
     loop {
@@ -149,8 +177,13 @@ async fn accept_all(
             Ok((stream, peer)) => {
                 // A socket for both families shows an IPv4 address in the dress of IPv6: in logs and for back-off it is the same address.
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                let connection = Connection { peer, stopping: stopping.clone(), alive: alive.clone() };
-                tasks.spawn("connection", server.clone().connection(stream, connection, place));
+                let Some(guest) = crowd.enter(peer) else {
+                    tracing::debug!(%peer, "too many connections from there");
+                    continue;
+                };
+                let stay = Arc::new(Stay { _place: place, _guest: guest, _alive: alive.clone() });
+                let connection = Connection { peer, stopping: stopping.clone(), stay };
+                tasks.spawn("connection", server.clone().connection(stream, connection));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -161,7 +194,7 @@ async fn accept_all(
 }
 
 impl Server {
-    async fn connection(self, stream: TcpStream, connection: Connection, _place: OwnedSemaphorePermit) {
+    async fn connection(self, stream: TcpStream, connection: Connection) {
         // Small frames must not wait for each other. A socket that cannot do it is only slower.
         let _ = stream.set_nodelay(true);
         let mut stop = connection.stopping.clone();
@@ -196,9 +229,12 @@ impl Server {
         let mut stop = connection.stopping.clone();
         let peer = connection.peer;
         let routes = TowerToHyperService::new(self.router);
+        let requests = Arc::new(Requests::default());
+        let (begun, held) = (Arc::clone(&requests), connection.stay.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(connection.clone());
-            routes.call(request)
+            let (running, answered) = (begun.begin(), routes.call(request));
+            async move { answered.await.map(|response| running.until_answered(response)) }
         });
         let mut served = pin!(self.http.serve_connection_with_upgrades(TokioIo::new(stream), service));
         let ended = tokio::select! {
@@ -207,7 +243,12 @@ impl Server {
                 served.as_mut().graceful_shutdown();
                 served.await
             }
+            () = requests.idle() => {
+                served.as_mut().graceful_shutdown();
+                timeout(CUT_AFTER, served).await.unwrap_or(Ok(()))
+            }
         };
+        drop(held);
         if let Err(error) = ended {
             tracing::debug!(%peer, %error, "a connection broke");
         }
@@ -216,12 +257,13 @@ impl Server {
 
 fn http() -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1().timer(TokioTimer::new()).header_read_timeout(REQUEST_HEAD_WITHIN);
+    http.http1().timer(TokioTimer::new()).header_read_timeout(REQUEST_HEAD_WITHIN).max_buf_size(REQUEST_HEAD_BYTES_MAX);
     http.http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(H2_PING_EVERY)
         .keep_alive_timeout(H2_PING_EVERY)
         .max_concurrent_streams(H2_STREAMS_MAX)
+        .max_header_list_size(REQUEST_HEAD_BYTES_MAX as u32)
         .initial_stream_window_size(H2_STREAM_WINDOW_BYTES)
         .initial_connection_window_size(H2_CONNECTION_WINDOW_BYTES);
     http
@@ -238,7 +280,7 @@ async fn redirect(stream: TcpStream) {
         .header_read_timeout(HANDSHAKE_WITHIN)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
-    if let Ok(Err(error)) = timeout(STALLED_AFTER, served).await {
+    if let Ok(Err(error)) = timeout(REDIRECTED_WITHIN, served).await {
         tracing::debug!(%error, "a plain connection broke");
     }
 }

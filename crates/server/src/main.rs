@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use skep_platform::talk::{Complaint, Exit};
 use skep_server::args::{self, Asked, Command};
 use skep_server::config::LogFormat;
-use skep_server::{admin, backup, codes, config, export, fsck, reference, run, upkeep};
+use skep_server::{admin, backup, codes, config, connection_log, export, fsck, reference, run, upkeep};
 use tracing_subscriber::EnvFilter;
 
 /// musl's allocator is slow under threads.
@@ -59,7 +59,7 @@ async fn carry_out(command: Command) -> Result<(), Complaint> {
         Command::Gc(args) => upkeep::gc(args),
         Command::Scrub(args) => upkeep::scrub(args),
         Command::Backup(command) => backup::backup(command),
-        Command::Log(args) => admin::log(args).await,
+        Command::Log(args) => connection_log::log(args).await,
         Command::Config(command) => config::config(command),
         Command::Completions { shell } => reference::completions(shell),
         Command::Man => reference::manual(),

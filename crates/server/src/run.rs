@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use skep_platform::runtime::{RuntimeTasks, stop_signal};
 use skep_platform::service_manager::{Moment, keep_alive, tell};
 use skep_platform::talk::{Complaint, Exit};
-use skep_platform::{Clock, Lane, Tasks, offload, own_files::BoundedLog, runtime::RuntimeClock};
+use skep_platform::{Clock, Lane, Tasks, machine, offload, own_files::BoundedLog, runtime::RuntimeClock};
 use skep_protocol::Fingerprint;
 use skep_service::connection_line;
 use skep_types::{Limits, product};
@@ -24,6 +24,8 @@ use crate::{codes, discovery, listen, stop};
 
 /// How soon a device that another process signed out is cut off.
 const CHECK_REVOCATIONS_EVERY_MS: u64 = 500;
+/// Open files that are none of connections: packs, database, logs.
+const FILES_KEPT: usize = 256;
 /// `connections.log` and its one predecessor are at most this long each. The database keeps the lines too.
 const CONNECTION_LOG_BYTES_MAX: u64 = 64 << 20;
 
@@ -73,9 +75,11 @@ pub async fn run(settings: Settings) -> Result<(), Complaint> {
     let _ = writeln!(io::stderr(), "ready");
     tell_service_manager(Moment::Ready);
     tasks.spawn("watchdog", keep_alive());
+    let connections_max = connections_max(&settings);
     let door = Door {
         tls: if is_off { None } else { identity.tls },
-        connections_max: settings.connections_max,
+        connections_max,
+        of_one_place_max: settings.connections_of_one_place_max,
         trusted_proxies: settings.trusted_proxies.into(),
         rooms: Rooms::Devices { metrics_allow: settings.metrics_allow.into() },
     };
@@ -85,6 +89,17 @@ pub async fn run(settings: Settings) -> Result<(), Complaint> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Connections at a time: as many as the settings say, if the system gives so many open files.
+fn connections_max(settings: &Settings) -> usize {
+    let wanted = settings.connections_max;
+    let Some(files) = machine::raise_open_files() else { return wanted };
+    let possible = files.saturating_sub(FILES_KEPT).max(1);
+    if possible < wanted {
+        tracing::warn!("the system lets this server have {files} open files: {possible} connections at a time");
+    }
+    wanted.min(possible)
 }
 
 /// Tells the network; a server that cannot be found can be named.

@@ -1,6 +1,7 @@
 //! The data directory as a service: `skep.db`, `packs/`, `keys/`.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use skep_blobstore::{BlobStore, LocalPacks, MemoryBlobs, PackStore};
@@ -23,6 +24,8 @@ pub type DiskService<B> = Service<Sqlite, B, RuntimeClock, SystemEntropy, Runtim
 /// Where a running server keeps content.
 pub type Packs = LocalPacks<NativeFiles>;
 
+/// Metadata, in a data directory.
+const DATABASE: &str = "skep.db";
 /// Locked by whoever may change content.
 pub(crate) const LOCK_FILE: &str = "server.lock";
 
@@ -74,14 +77,54 @@ pub async fn administer(data_dir: &Path) -> Result<DiskService<MemoryBlobs>, Com
 }
 
 fn open_meta(data_dir: &Path) -> Result<Sqlite, Complaint> {
-    let path = data_dir.join("skep.db");
-    Sqlite::open(&path).map_err(|error| {
-        let complaint = failed("E-DATA", format!("Cannot open `{}`: {error}.", path.display()));
+    open_database(data_dir).map_err(|error| {
+        let complaint = failed("E-DATA", format!("Cannot open `{}`: {error}.", data_dir.join(DATABASE).display()));
         match error {
             StoreError::Damaged(_) => complaint.hint("See what is damaged: skep-server fsck --data-dir DIR"),
+            StoreError::Newer { known, .. } => complaint.hint(way_back(data_dir, known)),
             _ => complaint,
         }
     })
+}
+
+/// The database of a data directory. One of an older format is copied before it is brought to the present one.
+pub fn open_database(data_dir: &Path) -> Result<Sqlite, StoreError> {
+    let path = data_dir.join(DATABASE);
+    if let Some(format) = Sqlite::older_format(&path)? {
+        let failed =
+            |error: io::Error| StoreError::Failed(format!("cannot copy it before its format changes: {error}"));
+        let copy = copy_of_format(data_dir, format);
+        // Whatever stands there is of an attempt that was broken off, or of another process at the same work.
+        let part = copy.with_extension(format!("{}.part", std::process::id()));
+        own_files::remove(&part).map_err(failed)?;
+        Sqlite::copy_as_it_is(&path, &part)?;
+        own_files::adopt(&part, &copy).map_err(failed)?;
+        tracing::info!(
+            "the database has format {format}: copied to {}, now brought to the present one",
+            copy.display()
+        );
+    }
+    Sqlite::open(&path)
+}
+
+/// Where the database is kept as a program left it that knows formats up to this one.
+fn copy_of_format(data_dir: &Path, format: u32) -> PathBuf {
+    data_dir.join(format!("before-format-{}.db", format + 1))
+}
+
+/// What to do when an older program meets a newer database.
+fn way_back(data_dir: &Path, known: u32) -> String {
+    let (shown, copy) = (data_dir.display(), copy_of_format(data_dir, known));
+    let newer = "Nothing was changed. Start the newer program again.";
+    if !own_files::is_there(&copy) {
+        return format!("{newer} To go back to this one, bring back a backup of its time.");
+    }
+    format!(
+        "{newer} Or go back to this one, with the database as it was before; devices send again what they have more:\n\
+           mkdir {shown}/newer && mv {shown}/{DATABASE}* {shown}/newer/\n\
+           mv {} {shown}/{DATABASE} && skep-server backup restored --data-dir {shown}",
+        copy.display()
+    )
 }
 
 async fn service<B: BlobStore>(

@@ -170,6 +170,11 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         self.read(|read| all_devices(read)).await
     }
 
+    /// Lines of the connection log after that number, oldest first, each with its number; the first one is above 0.
+    pub async fn connections_after(&self, number: u64, limit: usize) -> Result<Vec<(u64, Connection)>, ServiceError> {
+        self.read(move |read| read.connections_after(number, limit)).await
+    }
+
     /// The newest lines of the connection log, oldest first.
     pub async fn connections(&self, limit: usize) -> Result<Vec<Connection>, ServiceError> {
         self.flush_connections().await?;
@@ -197,6 +202,11 @@ fn devices_called(read: &(impl Read + ?Sized), name_or_id: &str) -> Result<Vec<D
     Ok(if active.is_empty() { revoked } else { active })
 }
 
+/// Whether a letter steers a terminal, ends a line or turns it around: then a name in a list could pass for something else.
+pub fn misleads(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Whether a login name can be one.
 pub(crate) fn check_user_name(name: &str) -> Result<(), ServiceError> {
     let bad = |reason| Err(ServiceError::BadUserName { name: name.to_owned(), reason });
@@ -208,7 +218,7 @@ pub(crate) fn check_user_name(name: &str) -> Result<(), ServiceError> {
     if name.trim() != name {
         return bad("it begins or ends with a space");
     }
-    if name.chars().any(char::is_control) {
+    if name.chars().any(misleads) {
         return bad("it has a control character");
     }
     Ok(())

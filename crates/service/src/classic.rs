@@ -14,8 +14,9 @@ use skep_protocol::{ClassicId, Code, ErrorReply, FrameStream, Introduction, Repl
 use skep_types::{AccountId, DriveId};
 
 use crate::answer::{Frames, no_more, reply};
+use crate::backoff::Key;
 use crate::connections::CallRecord;
-use crate::join::{accepted, peer_key, turned_away};
+use crate::join::{accepted, place_of, turned_away};
 use crate::session::Session;
 use crate::{Service, ServiceError};
 
@@ -57,20 +58,19 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         let device = accepted(device)?;
         let hash = hash_of(id);
         let (gate, clock) = (&self.inner.joins, &self.inner.parts.clock);
-        let keys = [peer_key(peer)];
-        self.guess_allowed(&keys)?;
-        let _joining = gate.enter()?;
+        let place = place_of(peer);
+        let keys = [Key::ids(&place), Key::place(&place)];
+        let _joining = gate.enter(peer)?;
+        gate.attempt(&keys, clock.monotonic_ms())?;
         let is_known = self.read(move |read| Ok(read.account_by_classic_id(&hash)?.is_some())).await?;
+        if !is_known && !gate.is_open.load(Ordering::Relaxed) {
+            // It tells that no account has this id, so it counts as a guess.
+            return Err(ErrorReply::new(Code::NotOpen, "this server does not make accounts for those who ask"));
+        }
+        gate.attempts.succeeded(&keys);
         if !is_known {
-            if !gate.is_open.load(Ordering::Relaxed) {
-                // It tells that no account has this id, so it counts as a guess.
-                gate.guesses.failed(&keys, clock.monotonic_ms());
-                return Err(ErrorReply::new(Code::NotOpen, "this server does not make accounts for those who ask"));
-            }
-            if let Some(wait_ms) = gate.new_accounts.wait_ms(&keys, clock.monotonic_ms()) {
-                return Err(turned_away(Code::RateLimit, "too many new accounts from this address", wait_ms));
-            }
-            gate.new_accounts.failed(&keys, clock.monotonic_ms());
+            let made = gate.attempts.attempt(&[Key::new_accounts(&place)], clock.monotonic_ms());
+            made.map_err(|wait_ms| turned_away(Code::RateLimit, "too many new accounts from this address", wait_ms))?;
         }
         let (account, home) = self.fresh_account(String::new(), None);
         let connected = self.add_device(device, move |tx| found_or_made(tx, &hash, account, &home).map(Some)).await?;
@@ -89,9 +89,10 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
     ) -> Result<Frames, ErrorReply> {
         let device = accepted(device)?;
         let hash = hash_of(id);
-        let keys = [peer_key(peer)];
-        self.guess_allowed(&keys)?;
-        let _joining = self.inner.joins.enter()?;
+        let (gate, place) = (&self.inner.joins, place_of(peer));
+        let keys = [Key::ids(&place), Key::place(&place)];
+        let _joining = gate.enter(peer)?;
+        gate.attempt(&keys, self.inner.parts.clock.monotonic_ms())?;
         let found = self.read(move |read| {
             let account = read.account_by_classic_id(&hash)?.filter(|account| !account.disabled);
             let Some(account) = account else { return Ok(None) };
@@ -99,12 +100,13 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
             Ok(Some(drive.is_none_or(|shown| drives.iter().any(|own| own.id == shown))))
         });
         match found.await? {
-            None => {
-                self.inner.joins.guesses.failed(&keys, self.inner.parts.clock.monotonic_ms());
-                return Err(ErrorReply::new(Code::SignIn, "no account has this id"));
+            None => return Err(ErrorReply::new(Code::SignIn, "no account has this id")),
+            Some(is_own) => {
+                gate.attempts.succeeded(&keys);
+                if !is_own {
+                    return Err(ErrorReply::new(Code::NotFound, "the folder belongs to another account"));
+                }
             }
-            Some(false) => return Err(ErrorReply::new(Code::NotFound, "the folder belongs to another account")),
-            Some(true) => {}
         }
         // Asked once more: the id may have been replaced in between.
         let account_of = move |tx: &mut dyn Write| Ok(tx.account_by_classic_id(&hash)?.map(|account| account.id));
@@ -121,13 +123,13 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         mut body: FrameStream,
     ) -> Result<Frames, ErrorReply> {
         no_more(&mut body).await?;
-        let keys = [format!("account {}", session.account)];
-        self.guess_allowed(&keys)?;
+        let (gate, keys) = (&self.inner.joins, [Key::own(session.account)]);
+        gate.attempt(&keys, self.inner.parts.clock.monotonic_ms())?;
         let (account, hash) = (session.account, hash_of(id));
         if self.read(move |read| Ok(read.classic_id(account)? == Some(hash))).await? {
+            gate.attempts.succeeded(&keys);
             return Ok(reply(&Reply::Done));
         }
-        self.inner.joins.guesses.failed(&keys, self.inner.parts.clock.monotonic_ms());
         Err(ErrorReply::new(Code::NotFound, "this is not the id of this device's account"))
     }
 
@@ -142,15 +144,6 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         let (account, hash) = (session.account, hash_of(id));
         self.write(move |tx| tx.put_classic_id(account, &hash)).await?;
         Ok(reply(&Reply::Done))
-    }
-
-    fn guess_allowed(&self, keys: &[String]) -> Result<(), ErrorReply> {
-        match self.inner.joins.guesses.wait_ms(keys, self.inner.parts.clock.monotonic_ms()) {
-            Some(wait_ms) => {
-                Err(turned_away(Code::RateLimit, "too many wrong ids or passwords, wait a little", wait_ms))
-            }
-            None => Ok(()),
-        }
     }
 }
 

@@ -19,9 +19,10 @@ use skep_protocol::{
 use skep_types::{AccountId, DriveId, Timestamp};
 
 use crate::answer::{Frames, no_more, reply};
+use crate::backoff::Key;
 use crate::connections::CallRecord;
 use crate::exchanges::Exchanges;
-use crate::join::{accepted, peer_key, turned_away};
+use crate::join::{accepted, place_of};
 use crate::session::Session;
 use crate::{Service, ServiceError};
 
@@ -133,12 +134,9 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         let key = self.own_key()?;
         let keys = keys_of(peer, locator.number());
         let now_ms = parts.clock.monotonic_ms();
-        if let Some(wait_ms) = gate.guesses.wait_ms(&keys, now_ms) {
-            return Err(turned_away(Code::RateLimit, "too many wrong codes or passwords, wait a little", wait_ms));
-        }
-        let _joining = gate.enter()?;
+        let _joining = gate.enter(peer)?;
         // A failure until it is proven: those who only look at the answer have guessed too.
-        gate.guesses.failed(&keys, now_ms);
+        gate.attempt(&keys, now_ms)?;
         let now = parts.clock.now();
         let found = self.write(move |tx| take_try(tx, locator.number(), now)).await?;
         let nobodys = JoinCode::from_bytes(parts.entropy.bytes());
@@ -166,18 +164,23 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         let (now, open) = (clock.now(), code.clone());
         let task = self.read(move |read| if is_open(read, &open, now)? { task_of(read, &open) } else { Ok(None) });
         let task = task.await?.ok_or_else(no_such_code)?;
-        self.inner.joins.guesses.succeeded(&keys_of(peer, code.locator));
+        self.inner.joins.attempts.succeeded(&keys_of(peer, code.locator));
         let server_name = self.doorplate().name;
         Ok(reply(&Reply::CodeProven { server_name, task }))
     }
 
     /// [`skep_protocol::Request::FinishCode`].
-    pub(crate) async fn finish_code(&self, finish: Finish, record: &mut CallRecord) -> Result<Frames, ErrorReply> {
+    pub(crate) async fn finish_code(
+        &self,
+        finish: Finish,
+        peer: &str,
+        record: &mut CallRecord,
+    ) -> Result<Frames, ErrorReply> {
         let Finish { exchange, device, user, password, drive } = finish;
         let (parts, exchanges) = (&self.inner.parts, &self.inner.codes.exchanges);
         let device = accepted(device)?;
         let code = exchanges.proven(exchange, parts.clock.monotonic_ms()).ok_or_else(no_such_code)?;
-        let _joining = self.inner.joins.enter()?;
+        let _joining = self.inner.joins.enter(peer)?;
         let now = parts.clock.now();
         let (open, account) = (code.clone(), code.account);
         let asked = self.read(move |read| {
@@ -231,7 +234,7 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
             return Err(ErrorReply::new(Code::Exists, format!("the user name {user} is taken")));
         }
         let salt = self.inner.parts.entropy.bytes();
-        let hash = self.hash_job(move || crate::password::hash(&password, &salt)).await?;
+        let hash = self.hash_job(move |_| crate::password::hash(&password, &salt)).await?;
         Ok(self.fresh_account(user, Some(hash)))
     }
 
@@ -261,8 +264,9 @@ fn no_such_code() -> ErrorReply {
 }
 
 /// By what failures are counted.
-fn keys_of(peer: &str, locator: u16) -> [String; 2] {
-    [peer_key(peer), format!("code {locator}")]
+fn keys_of(peer: &str, locator: u16) -> [Key; 3] {
+    let place = place_of(peer);
+    [Key::codes(&place), Key::place(&place), Key::code(locator)]
 }
 
 /// A locator that no open code has, the wanted one if possible. Codes that have ended go, and so does the account's oldest if it has

@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex};
 use futures_util::StreamExt;
 use skep_metastore::{Connection, MetaStore, StoreError};
 use skep_platform::{Clock, Gone, Lane, Tasks, offload};
-use skep_protocol::{ByteStream, Code, Joined};
+use skep_protocol::{ByteStream, Code, ErrorReply, Joined};
 use skep_types::{Civil, DeviceId, Timestamp};
 use tokio::sync::{broadcast, watch};
 
 use crate::ServiceError;
 use crate::counters::{Calls, Counters};
 use crate::service::lock;
-use crate::session::Session;
+use crate::session::{Session, Turn};
 
 /// Lines that wait to be written; beyond that the oldest are dropped, and counted.
 const LINES_MAX: usize = 4096;
@@ -69,17 +69,18 @@ impl ConnectionLog {
         self.wake.send_replace(());
     }
 
-    /// Notes a sign of life of a device, once a minute.
-    pub(crate) fn saw(&self, session: &Session, clock: &impl Clock) {
+    /// Notes a sign of life of a device, once a minute; tells whether it was noted now.
+    pub(crate) fn saw(&self, session: &Session, clock: &impl Clock) -> bool {
         // Counts from 1, so that 0 means never.
         let now_ms = clock.monotonic_ms() + 1;
         let noted_ms = session.noted_ms.load(Ordering::Relaxed);
         if noted_ms != 0 && now_ms < noted_ms + SEEN_EVERY_MS {
-            return;
+            return false;
         }
         session.noted_ms.store(now_ms, Ordering::Relaxed);
         lock(&self.waiting).seen.insert(session.device, clock.now());
         self.wake.send_replace(());
+        true
     }
 
     /// Writes what waits.
@@ -152,6 +153,7 @@ pub(crate) struct CallRecord {
     request: &'static str,
     outcome: &'static str,
     is_open_feed: bool,
+    turn: Option<Turn>,
 }
 
 /// Reads the monotonic clock.
@@ -205,6 +207,7 @@ impl CallRecord {
             request: "unknown",
             outcome: CUT,
             is_open_feed: false,
+            turn: None,
         }
     }
 
@@ -223,9 +226,12 @@ impl CallRecord {
         self.worth_a_line = worth_a_line;
     }
 
-    pub(crate) fn by(&mut self, session: &Session) {
+    /// The call is one of this device, if it has not too many under way.
+    pub(crate) fn by(&mut self, session: &Arc<Session>) -> Result<(), ErrorReply> {
         self.line.account = Some(session.account);
         self.line.device = Some(session.device);
+        self.turn = Some(session.turn()?);
+        Ok(())
     }
 
     pub(crate) fn joined(&mut self, joined: &Joined) {

@@ -45,7 +45,7 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         record: &mut CallRecord,
     ) -> Result<(Arc<Session>, Frames), ErrorReply> {
         let session = self.session_of(Some(token)).await?.ok_or_else(signed_out)?;
-        record.by(&session);
+        record.by(&session)?;
         self.inner.log.saw(&session, &*self.inner.parts.clock);
         let hub = self.drive_of(&session, request.drive).await?;
         // Listens before the store is asked: what is published from now on is in the ring, what came before is in the store.

@@ -1,9 +1,10 @@
 //! Signing a new device in by name and password.
 
 use core::net::{IpAddr, SocketAddr};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use skep_blobstore::BlobStore;
 use skep_metastore::{Account, Device, MetaStore, StoreError, Write};
@@ -13,18 +14,24 @@ use skep_types::{AccountId, DeviceId, Timestamp};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::Service;
+use crate::accounts::misleads;
 use crate::answer::{Frames, no_more, reply};
-use crate::backoff::{Backoff, GUESSES, NEW_ACCOUNTS};
+use crate::backoff::{Backoff, Key};
 use crate::connections::CallRecord;
 use crate::error::gone_refusal;
 use crate::journal::summary;
-use crate::password;
+use crate::password::{self, Memory};
+use crate::service::lock;
 use crate::session::{TOKEN_PREFIX, token_hash};
 
 /// Passwords that are hashed at the same time: each takes memory and a core.
 const HASHES_MAX: usize = 2;
 /// Joins that wait for one of them; the next is told to come back.
 const JOINS_MAX: usize = 32;
+/// The same for those who come from one place.
+const JOINS_OF_ONE_PLACE_MAX: u32 = 8;
+/// Places that are remembered as those of an account's devices; beyond that the one that was quiet longest is forgotten.
+const PLACES_MAX: usize = 4096;
 /// Longest login name or password that is looked at.
 const CREDENTIAL_BYTES_MAX: usize = 1024;
 /// Longest name of a device, in characters.
@@ -40,11 +47,14 @@ const TOKEN_BYTES: usize = 32;
 #[derive(Debug)]
 pub(crate) struct JoinGate {
     hashes: Arc<Semaphore>,
+    /// What hashes are made in: as many as are made at the same time, at most.
+    memories: Arc<Mutex<Vec<Memory>>>,
     joins: Semaphore,
-    /// Of those who guess.
-    pub(crate) guesses: Backoff,
-    /// Of those who make accounts.
-    pub(crate) new_accounts: Backoff,
+    joining: Mutex<BTreeMap<String, u32>>,
+    /// From where devices of an account have called, and when.
+    places: Mutex<BTreeMap<(AccountId, String), u64>>,
+    /// Of those who guess, and of those who make accounts.
+    pub(crate) attempts: Backoff,
     /// Whoever asks may make an account.
     pub(crate) is_open: AtomicBool,
 }
@@ -54,17 +64,74 @@ impl Default for JoinGate {
         JoinGate {
             hashes: Arc::new(Semaphore::new(HASHES_MAX)),
             joins: Semaphore::new(JOINS_MAX),
-            guesses: Backoff::new(GUESSES),
-            new_accounts: Backoff::new(NEW_ACCOUNTS),
+            memories: Arc::default(),
+            joining: Mutex::default(),
+            places: Mutex::default(),
+            attempts: Backoff::default(),
             is_open: AtomicBool::new(false),
         }
     }
 }
 
+/// One who joins; the turn of the next comes when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Joining<'a> {
+    gate: &'a JoinGate,
+    place: String,
+    _turn: SemaphorePermit<'a>,
+}
+
+impl Drop for Joining<'_> {
+    fn drop(&mut self) {
+        let mut joining = lock(&self.gate.joining);
+        match joining.get_mut(&self.place) {
+            Some(others) if *others > 1 => *others -= 1,
+            _ => drop(joining.remove(&self.place)),
+        }
+    }
+}
+
 impl JoinGate {
-    /// A place among those who join at the same time.
-    pub(crate) fn enter(&self) -> Result<SemaphorePermit<'_>, ErrorReply> {
-        self.joins.try_acquire().map_err(|_| turned_away(Code::Busy, "too many devices join at once", 1_000))
+    /// A turn among those who join at the same time: nobody at one place takes all of them.
+    pub(crate) fn enter(&self, peer: &str) -> Result<Joining<'_>, ErrorReply> {
+        let busy = || turned_away(Code::Busy, "too many devices join at once", 1_000);
+        let place = place_of(peer);
+        let mut joining = lock(&self.joining);
+        if joining.get(&place).is_some_and(|others| *others >= JOINS_OF_ONE_PLACE_MAX) {
+            return Err(busy());
+        }
+        let turn = self.joins.try_acquire().map_err(|_| busy())?;
+        *joining.entry(place.clone()).or_default() += 1;
+        Ok(Joining { gate: self, place, _turn: turn })
+    }
+
+    /// A device of the account has called from there.
+    pub(crate) fn note_place(&self, account: AccountId, peer: &str, now_ms: u64) {
+        let mut places = lock(&self.places);
+        places.insert((account, place_of(peer)), now_ms);
+        if places.len() > PLACES_MAX {
+            let quietest = places.iter().min_by_key(|(_, at_ms)| **at_ms).map(|(place, _)| place.clone());
+            quietest.map(|quietest| places.remove(&quietest));
+        }
+    }
+
+    /// How attempts to sign in are counted. Where devices of the account are, its owner may be too: there, those who guess elsewhere do
+    /// not hold up anybody.
+    fn keys_of(&self, user: &str, account: Option<&Account>, peer: &str) -> Vec<Key> {
+        let place = place_of(peer);
+        let mut keys = vec![Key::user_at(user, &place), Key::place(&place)];
+        let places = lock(&self.places);
+        if !account.is_some_and(|account| places.contains_key(&(account.id, place))) {
+            keys.push(Key::user(user));
+        }
+        keys
+    }
+
+    /// Counts an attempt, or refuses it for now.
+    pub(crate) fn attempt(&self, keys: &[Key], now_ms: u64) -> Result<(), ErrorReply> {
+        let refused =
+            |wait_ms| turned_away(Code::RateLimit, "too many wrong passwords, ids or codes, wait a little", wait_ms);
+        self.attempts.attempt(keys, now_ms).map_err(refused)
     }
 }
 
@@ -95,38 +162,38 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
     async fn sign_in(&self, user: &str, password: String, peer: &str) -> Result<Account, ErrorReply> {
         let gate = &self.inner.joins;
         let clock = &self.inner.parts.clock;
-        let keys = [format!("user {}", user.to_lowercase()), peer_key(peer)];
-        if let Some(wait_ms) = gate.guesses.wait_ms(&keys, clock.monotonic_ms()) {
-            return Err(turned_away(Code::RateLimit, "too many wrong passwords, wait a little", wait_ms));
-        }
-        let _joining = gate.enter()?;
+        let _joining = gate.enter(peer)?;
         let name = user.to_owned();
         let account = self.read(move |read| read.account_by_name(&name)).await?;
         let account = account.filter(|account| !account.disabled);
+        let keys = gate.keys_of(user, account.as_ref(), peer);
+        gate.attempt(&keys, clock.monotonic_ms())?;
         let stored = account.as_ref().and_then(|account| account.password_hash.clone());
-        let right = self.hash_job(move || password::verify(&password, stored.as_deref())).await?;
+        let right = self.hash_job(move |memory| password::verify(&password, stored.as_deref(), memory)).await?;
         match account.filter(|_| right) {
             Some(account) => {
-                gate.guesses.succeeded(&keys);
+                gate.attempts.succeeded(&keys);
+                gate.note_place(account.id, peer, clock.monotonic_ms());
                 Ok(account)
             }
-            None => {
-                gate.guesses.failed(&keys, clock.monotonic_ms());
-                Err(ErrorReply::new(Code::SignIn, "unknown user or wrong password"))
-            }
+            None => Err(ErrorReply::new(Code::SignIn, "unknown user or wrong password")),
         }
     }
 
     /// Runs a job that hashes a password, not more than a few at once; the job counts until it ends, also if its caller goes away.
     pub(crate) async fn hash_job<R: Send + 'static>(
         &self,
-        job: impl FnOnce() -> R + Send + 'static,
+        job: impl FnOnce(&mut Memory) -> R + Send + 'static,
     ) -> Result<R, ErrorReply> {
         let permit = Arc::clone(&self.inner.joins.hashes).acquire_owned().await;
         let permit = permit.expect("the semaphore is never closed");
+        let memories = Arc::clone(&self.inner.joins.memories);
         let done = offload(&self.inner.parts.tasks, Lane::Hash, move || {
             let _permit = permit;
-            job()
+            let mut memory = lock(&memories).pop().unwrap_or_default();
+            let done = job(&mut memory);
+            lock(&memories).push(memory);
+            done
         });
         done.await.map_err(gone_refusal)
     }
@@ -200,7 +267,7 @@ fn free_name(name: String, devices: &[Device]) -> String {
 pub(crate) fn accepted(introduction: Introduction) -> Result<Introduction, ErrorReply> {
     let name = introduction.name.trim();
     let length = name.chars().count();
-    if length == 0 || length > DEVICE_NAME_CHARS_MAX || name.chars().any(char::is_control) {
+    if length == 0 || length > DEVICE_NAME_CHARS_MAX || name.chars().any(misleads) {
         let message =
             format!("a device name has 1 to {DEVICE_NAME_CHARS_MAX} characters, none of them a control character");
         return Err(ErrorReply::new(Code::BadRequest, message));
@@ -219,16 +286,16 @@ pub(crate) fn turned_away(code: Code, message: &str, wait_ms: u64) -> ErrorReply
 
 /// A description as it is kept: short, without control characters.
 pub(crate) fn clipped(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).take(DESCRIPTION_CHARS_MAX).collect()
+    text.chars().filter(|letter| !misleads(*letter)).take(DESCRIPTION_CHARS_MAX).collect()
 }
 
-/// By what guesses from one place are counted: the address without its port; of IPv6 the first half, because whoever has one address
+/// As what is counted who comes from there: the address without its port; of IPv6 the first half, because whoever has one address
 /// has all others of that half.
-pub(crate) fn peer_key(peer: &str) -> String {
+pub fn place_of(peer: &str) -> String {
     match peer.parse::<SocketAddr>().map(|address| address.ip().to_canonical()) {
-        Ok(IpAddr::V6(address)) => format!("peer {:x}", address.to_bits() >> 64),
-        Ok(address) => format!("peer {address}"),
-        Err(_) => format!("peer {peer}"),
+        Ok(IpAddr::V6(address)) => format!("{:x}::/64", address.to_bits() >> 64),
+        Ok(address) => address.to_string(),
+        Err(_) => peer.to_owned(),
     }
 }
 
@@ -246,11 +313,11 @@ mod tests {
 
     #[test]
     fn guesses_are_counted_by_what_one_person_can_have() {
-        assert_eq!(peer_key("192.0.2.7:5000"), peer_key("192.0.2.7:6000"));
-        assert_eq!(peer_key("192.0.2.7:5000"), peer_key("[::ffff:192.0.2.7]:5000"));
-        assert_ne!(peer_key("192.0.2.7:5000"), peer_key("192.0.2.8:5000"));
-        assert_eq!(peer_key("[2001:db8:1:2::1]:1"), peer_key("[2001:db8:1:2:ffff::9]:2"));
-        assert_ne!(peer_key("[2001:db8:1:2::1]:1"), peer_key("[2001:db8:1:3::1]:1"));
-        assert_eq!(peer_key("a name"), "peer a name");
+        assert_eq!(place_of("192.0.2.7:5000"), place_of("192.0.2.7:6000"));
+        assert_eq!(place_of("192.0.2.7:5000"), place_of("[::ffff:192.0.2.7]:5000"));
+        assert_ne!(place_of("192.0.2.7:5000"), place_of("192.0.2.8:5000"));
+        assert_eq!(place_of("[2001:db8:1:2::1]:1"), place_of("[2001:db8:1:2:ffff::9]:2"));
+        assert_ne!(place_of("[2001:db8:1:2::1]:1"), place_of("[2001:db8:1:3::1]:1"));
+        assert_eq!(place_of("a name"), "a name");
     }
 }

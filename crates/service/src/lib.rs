@@ -42,11 +42,14 @@ mod password;
 mod pins;
 mod room;
 mod session;
+mod stranger;
 
+pub use accounts::misleads;
 pub use codes::Invited;
 pub use connections::connection_line;
 pub use counters::{Calls, Figures};
 pub use error::ServiceError;
+pub use join::place_of;
 pub use lineage::mark_as_copy;
 pub use removal::Belongings;
 pub use service::{Parts, Service};

@@ -10,8 +10,8 @@ use skep_types::DeviceId;
 
 use crate::accounts::{check_password, check_user_name};
 use crate::answer::{Frames, no_more, reply};
+use crate::backoff::Key;
 use crate::error::signed_out;
-use crate::join::turned_away;
 use crate::session::Session;
 use crate::{Service, password};
 
@@ -71,24 +71,21 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         no_more(&mut body).await?;
         check_password(&new)?;
         let (gate, parts) = (&self.inner.joins, &self.inner.parts);
-        let keys = [format!("account {}", session.account)];
-        if let Some(wait_ms) = gate.guesses.wait_ms(&keys, parts.clock.monotonic_ms()) {
-            return Err(turned_away(Code::RateLimit, "too many wrong passwords, wait a little", wait_ms));
-        }
+        let keys = [Key::own(session.account)];
+        gate.attempt(&keys, parts.clock.monotonic_ms())?;
         let id = session.account;
         let account = self.read(move |read| read.account(id)).await?.ok_or_else(signed_out)?;
         if let Some(stored) = account.password_hash {
             let given = old.unwrap_or_default();
-            let is_right = self.hash_job(move || password::verify(&given, Some(&stored))).await?;
+            let is_right = self.hash_job(move |memory| password::verify(&given, Some(&stored), memory)).await?;
             if !is_right {
-                gate.guesses.failed(&keys, parts.clock.monotonic_ms());
                 // Not `SignIn`, which would mean that the device is signed out.
                 return Err(ErrorReply::new(Code::NotAllowed, "the present password is another one"));
             }
         }
-        gate.guesses.succeeded(&keys);
+        gate.attempts.succeeded(&keys);
         let salt = parts.entropy.bytes();
-        let hash = self.hash_job(move || password::hash(&new, &salt)).await?;
+        let hash = self.hash_job(move |_| password::hash(&new, &salt)).await?;
         self.write(move |tx| match tx.account(id)? {
             Some(account) => tx.put_account(&Account { password_hash: Some(hash), ..account }),
             None => Ok(()),

@@ -22,9 +22,8 @@ use crate::join::JoinGate;
 use crate::lineage::fork_if_copied;
 use crate::pins::Pins;
 use crate::session::{Lookup, Session, Sessions, may_call, token_hash};
+use crate::stranger;
 
-/// Longest frame of a caller that is not signed in.
-const STRANGER_FRAME_BYTES_MAX: usize = 16 << 10;
 /// The setting that holds the generation of the server's history.
 const GENERATION: &str = "generation";
 /// How often a token is looked up again because a revocation came in between.
@@ -125,9 +124,12 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         record: &mut CallRecord,
     ) -> Result<Frames, ErrorReply> {
         let limits = &self.inner.parts.limits;
-        let bytes_max = match session {
-            Some(_) => limits.frame_bytes_max,
-            None => limits.frame_bytes_max.min(STRANGER_FRAME_BYTES_MAX),
+        let (body, bytes_max) = match session {
+            Some(_) => (body, limits.frame_bytes_max),
+            None => {
+                let clock = Arc::clone(&self.inner.parts.clock);
+                (stranger::hurried(body, clock), limits.frame_bytes_max.min(stranger::FRAME_BYTES_MAX))
+            }
         };
         let mut body = FrameStream::new(body, bytes_max);
         let request = read_request(&mut body).await?;
@@ -154,13 +156,16 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
             Request::FinishCode { exchange, device, user, password, drive } => {
                 no_more(&mut body).await?;
                 let finish = Finish { exchange, device, user, password, drive };
-                return self.finish_code(finish, record).await;
+                return self.finish_code(finish, peer, record).await;
             }
             other => other,
         };
         let session = session.ok_or_else(signed_out)?;
-        record.by(session);
-        self.inner.log.saw(session, &*self.inner.parts.clock);
+        record.by(session)?;
+        let clock = &*self.inner.parts.clock;
+        if self.inner.log.saw(session, clock) {
+            self.inner.joins.note_place(session.account, peer, clock.monotonic_ms());
+        }
         session.unless_revoked(self.dispatch(session, request, body)).await
     }
 

@@ -3,20 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::{Either, select};
 use skep_metastore::{Read, StoreError};
-use skep_protocol::ErrorReply;
+use skep_protocol::{Code, ErrorReply};
 use skep_types::{AccountId, DeviceId};
 use tokio::sync::watch;
 
 use crate::error::signed_out;
+use crate::join::turned_away;
 use crate::service::lock;
 
 /// Devices that are remembered between calls, beyond those that are in use.
 const SESSIONS_MAX: usize = 4096;
+/// Calls and feeds of one device at the same time: several times what the client ever has.
+const UNDER_WAY_MAX: usize = 64;
 /// Longest token that is looked at.
 const TOKEN_BYTES_MAX: usize = 128;
 /// What every token starts with, so that people and scanners know it for a secret.
@@ -32,9 +35,29 @@ pub(crate) struct Session {
     /// When its last sign of life was noted, in monotonic milliseconds.
     pub(crate) noted_ms: AtomicU64,
     revoked: watch::Sender<bool>,
+    under_way: AtomicUsize,
+}
+
+/// A call or feed of a device that is under way, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Turn(Arc<Session>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Session {
+    /// One more call or feed, unless there are too many.
+    pub(crate) fn turn(self: &Arc<Session>) -> Result<Turn, ErrorReply> {
+        if self.under_way.fetch_add(1, Ordering::Relaxed) >= UNDER_WAY_MAX {
+            self.under_way.fetch_sub(1, Ordering::Relaxed);
+            return Err(turned_away(Code::Busy, "this device asks for too much at once", 1_000));
+        }
+        Ok(Turn(Arc::clone(self)))
+    }
+
     /// Completes when the device is signed out.
     pub(crate) async fn revoked(&self) {
         let mut revoked = self.revoked.subscribe();
@@ -102,7 +125,8 @@ impl Sessions {
             known.by_token.retain(|_, session| Arc::strong_count(session) > 1);
         }
         let session = known.by_token.entry(token_hash).or_insert_with(|| {
-            Arc::new(Session { device, account, noted_ms: AtomicU64::new(0), revoked: watch::Sender::new(false) })
+            let (noted_ms, under_way) = (AtomicU64::new(0), AtomicUsize::new(0));
+            Arc::new(Session { device, account, noted_ms, revoked: watch::Sender::new(false), under_way })
         });
         Some(Arc::clone(session))
     }

@@ -1,8 +1,11 @@
 //! `skep connect`: the classic form. One command joins the first time, and from then on only starts.
 
+use std::env;
 use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+#[cfg(unix)]
+use std::process::Command as Process;
 use std::time::Duration;
 
 use serde_json::json;
@@ -40,13 +43,47 @@ pub async fn connect(global: &Global, args: ConnectArgs) -> Result<Exit, Complai
     home.make()?;
     // Held from here on, so that of two commands at once one joins.
     let lock = daemon::claim(&home)?;
+    let is_in_line = is_in_line(&wanted);
     let mut stop = pin!(stop_signal());
     let config = tokio::select! {
         biased;
         _ = &mut stop => return Ok(Exit::Done),
         joined = joined(global, &home, &wanted) => joined?,
     };
+    if is_in_line {
+        drop(lock);
+        return Err(start_without_id(&wanted));
+    }
     daemon::serve(&home, global, config, lock, wanted.limits, stop).await
+}
+
+/// Whether an argument of this process is the account id.
+fn is_in_line(wanted: &Wanted) -> bool {
+    cfg!(unix) && env::args().any(|argument| is_id(wanted, &argument))
+}
+
+fn is_id(wanted: &Wanted, argument: &str) -> bool {
+    wanted.id.is_some() && argument.parse().ok() == wanted.id
+}
+
+/// Everybody on this computer can read the arguments of a process as long as it runs. The id has done its work: the program takes its
+/// own place, without it.
+#[cfg(unix)]
+fn start_without_id(wanted: &Wanted) -> Complaint {
+    use std::os::unix::process::CommandExt;
+    let arguments = env::args_os().skip(1).filter(|argument| argument.to_str().is_none_or(|text| !is_id(wanted, text)));
+    let error = match env::current_exe() {
+        Ok(program) => Process::new(program).args(arguments).exec(),
+        Err(error) => error,
+    };
+    let what = format!("Connected, but the program cannot start itself anew: {error}.");
+    Complaint::new(Exit::Failed, "E-INTERNAL", what)
+        .hint("Give the same command again without the ACCOUNT_ID, so that nobody reads it in the list of processes.")
+}
+
+#[cfg(not(unix))]
+fn start_without_id(_: &Wanted) -> Complaint {
+    unreachable!("arguments are nobody else's to read here")
 }
 
 /// What this home is joined to, from now on if it was not before.

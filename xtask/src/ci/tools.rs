@@ -94,6 +94,12 @@ pub const TOOLS: &[Tool] = &[
         probe: Probe::Runs(&["nginx", "-v"]),
     },
     Tool {
+        name: "openssl",
+        why: "tries weak TLS on a server, in tests",
+        from: From::Debian(&["openssl"]),
+        probe: Probe::Runs(&["openssl", "version"]),
+    },
+    Tool {
         name: "windows target",
         why: "Rust's library for Windows",
         from: From::Target("x86_64-pc-windows-gnu"),

@@ -36,8 +36,9 @@ const TEST_LAYERS: &[(&str, &[&str])] = &[
     // Whole clients against the whole service, in one process.
     ("client", &["blobstore", "metastore", "service", "sim"]),
     ("server", &["skep"]),
-    // The real programs; the journal is read in their database, and a client's state is told of damage.
-    ("e2e", &["client", "metastore", "planner"]),
+    // The real programs; the journal is read in their database, a client's state is told of damage, and attackers speak the protocol without a
+    // client.
+    ("e2e", &["client", "metastore", "planner", "protocol"]),
     ("skep", &["server"]),
 ];
 

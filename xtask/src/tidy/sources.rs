@@ -40,8 +40,7 @@ impl Source {
     /// Whether all of the file is a test: by where it stands or what it is called.
     pub fn is_test(&self) -> bool {
         let name = self.path.rsplit('/').next().unwrap_or_default();
-        self.path.contains("/tests/")
-            || self.path.contains("/benches/")
+        ["/tests/", "/benches/", "/examples/"].iter().any(|part| self.path.contains(part))
             || name == "tests.rs"
             || name.ends_with("_tests.rs")
     }

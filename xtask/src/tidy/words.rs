@@ -1,7 +1,7 @@
 //! Where a name may be written: the seams, as far as a word shows that they are crossed.
 //!
 //! Clippy (`clippy.toml`) bans single functions in every crate; here whole modules are banned crate by crate, outside
-//! tests. Dependencies that could hide the same behind other names are the business of [`super::layers`].
+//! tests and examples. Dependencies that could hide the same behind other names are the business of [`super::layers`].
 
 use super::Finding;
 use super::layers::PURE;

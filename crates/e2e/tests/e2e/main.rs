@@ -5,8 +5,10 @@
 #![expect(clippy::unwrap_used, reason = "what fails in a test fails the test")]
 #![expect(clippy::disallowed_methods, reason = "these tests wait for programs that run on the machine's own clock")]
 
+mod abuse;
 mod accounts;
 mod asking;
+mod attacker;
 mod codes;
 mod connecting;
 mod damage;

@@ -348,3 +348,92 @@ fn devices_sync_and_are_told_of_news_through_nginx_as_documented() {
     });
     assert!(feeds.iter().all(|line| line["peer"] == "127.0.0.1:0"), "{feeds:?}");
 }
+
+#[test]
+fn the_connection_log_is_searched_and_followed() {
+    let server = Server::start();
+    server.command(&["user", "add", "eve", "--password-stdin"], PASSWORD).done();
+    let laptop = server.stranger("laptop");
+    assert_eq!(laptop.join_with(&server, &server.fingerprint(), "wrong password").code, 6);
+    let out = server.scratch("followed");
+    let mut follow = server.tool(&["log", "--connections", "--json", "-f", "-n", "0", "--user", USER]);
+    follow.stdout(fs::File::create(&out).unwrap());
+    let mut following = follow.spawn().unwrap();
+    laptop.join(&server).done();
+    let line = until("the line is followed", || fs::read_to_string(&out).unwrap().lines().next().map(str::to_owned));
+    following.kill().unwrap();
+    following.wait().unwrap();
+    let line: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&line["request"], &line["outcome"]), (&"join".into(), &"ok".into()));
+    let account = line["account"].clone();
+
+    let shown = |more: &[&str]| -> Vec<Value> {
+        let log = server.command(&[&["log", "--connections", "--json"], more].concat(), "").done();
+        log.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let failed = shown(&["--failed"]);
+    assert!(failed.len() == 1 && failed[0]["outcome"] == "E-SIGN-IN" && failed[0]["account"].is_null(), "{failed:?}");
+    let hers = shown(&["--user", "MAYA"]);
+    assert!(!hers.is_empty() && hers.iter().all(|line| line["account"] == account), "{hers:?}");
+    assert_eq!(shown(&["--user", "eve"]), Vec::<Value>::new());
+    assert_eq!(shown(&["--since", "1d"]), shown(&[]));
+    assert_eq!(shown(&["-n", "1"]).len(), 1);
+    assert_eq!(server.command(&["log", "--connections", "--user", "nobody"], "").code, 4);
+    assert_eq!(server.command(&["log", "--connections", "--since", "soon"], "").code, 2);
+}
+
+/// SQL on the database of a server that is stopped.
+fn sql(server: &Server, statements: &str) -> String {
+    let mut command = Command::new("sqlite3");
+    command.arg(server.data().join("skep.db")).arg(statements);
+    run(command, "").done()
+}
+
+#[test]
+fn an_older_database_is_copied_and_upgraded_and_a_newer_one_is_refused_with_the_way_back() {
+    let mut server = Server::start();
+    let (laptop, desktop) = server.two_computers();
+    laptop.write("before", "before");
+    settle(&laptop, &desktop);
+    server.stop();
+    // As the program before the last change of the format left it.
+    let last: u32 = sql(&server, "SELECT max(version) FROM schema_version").trim().parse().unwrap();
+    assert_eq!(last, 6, "this test takes back what the newest migration does: bring it up to date");
+    sql(
+        &server,
+        "DROP TRIGGER chunk_comes; DROP TRIGGER chunk_goes; ALTER TABLE account DROP COLUMN quota_bytes; \
+         ALTER TABLE drive DROP COLUMN used_bytes; DELETE FROM schema_version WHERE version = 6",
+    );
+    server.start_again();
+    laptop.write("after", "after");
+    settle(&laptop, &desktop);
+    server.stop();
+    let copy = server.data().join("before-format-6.db");
+    assert!(copy.is_file() && sql(&server, "SELECT max(version) FROM schema_version").trim() == "6");
+
+    // What an older program says of it, and that what it says helps.
+    sql(&server, "INSERT INTO schema_version VALUES (7)");
+    fs::rename(&copy, server.data().join("before-format-7.db")).unwrap();
+    let before = fs::read(server.data().join("skep.db")).unwrap();
+    let refused = server.command(&["run"], "");
+    assert_eq!(complaint(&refused), complained(1, "E-DATA"));
+    assert_eq!(fs::read(server.data().join("skep.db")).unwrap(), before, "nothing was changed");
+    let programs = server.program(&[]).get_program().to_owned();
+    let commands: Vec<&str> = refused
+        .err
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.starts_with("mkdir ") || line.starts_with("mv "))
+        .collect();
+    assert_eq!(commands.len(), 2, "{}", refused.err);
+    let mut shell = Command::new("sh");
+    let path = Path::new(&programs).parent().unwrap().display().to_string();
+    shell.args(["-ec", &commands.join("\n")]).env("PATH", format!("{path}:{}", std::env::var("PATH").unwrap()));
+    run(shell, "").done();
+    server.start_again();
+    settle(&laptop, &desktop);
+    assert_eq!(desktop.read("after").unwrap(), b"after");
+    assert_eq!(server.files_named("after").len(), 1, "it was sent again");
+    let checked = server.command(&["fsck", "--json"], "");
+    assert_eq!(checked.code, 0, "{}{}", checked.out, checked.err);
+}

@@ -131,4 +131,9 @@ pub fn connections(store: &impl MetaStore) {
     assert_eq!(read(store, |read| read.connections(3)), [line(2), line(3), line(4)]);
     assert_eq!(read(store, |read| read.connections(9)).len(), 4);
     assert_eq!(read(store, |read| read.connections(0)), []);
+    let first = read(store, |read| read.connections_after(0, 2));
+    assert_eq!(first.iter().map(|(_, line)| line).collect::<Vec<_>>(), [&line(1), &line(2)]);
+    let rest = read(store, |read| read.connections_after(first[1].0, 9));
+    assert_eq!(rest.iter().map(|(_, line)| line).collect::<Vec<_>>(), [&line(3), &line(4)]);
+    assert_eq!(read(store, |read| read.connections_after(rest[1].0, 9)), []);
 }

@@ -43,6 +43,26 @@ impl Sqlite {
         Ok(Sqlite { writer: Mutex::new(prepare_writer(writer)?), readers: Some(Pool::new(path)) })
     }
 
+    /// The format of the database at `path` if opening it would bring it to a newer one. Changes nothing.
+    pub fn older_format(path: &Path) -> Result<Option<u32>, StoreError> {
+        let connection = Connection::open(path).map_err(row::failed)?;
+        connection.execute_batch(sql::PRAGMAS).map_err(row::failed)?;
+        let has_format: bool = connection.query_row(sql::HAS_VERSION, [], |row| row.get(0)).map_err(row::failed)?;
+        if !has_format {
+            return Ok(None);
+        }
+        let found: u32 = connection.query_row(sql::VERSION, [], |row| row.get(0)).map_err(row::failed)?;
+        Ok(Some(found).filter(|found| (1..sql::MIGRATIONS.len() as u32).contains(found)))
+    }
+
+    /// Writes what is committed at `path` to a new database file of the same format. The caller makes the file durable.
+    pub fn copy_as_it_is(path: &Path, to: &Path) -> Result<(), StoreError> {
+        let to = to.to_str().ok_or_else(|| StoreError::Failed("the path of a copy must be text".to_owned()))?;
+        let connection = Connection::open(path).map_err(row::failed)?;
+        connection.execute_batch(sql::PRAGMAS).map_err(row::failed)?;
+        connection.execute(sql::COPY_TO, [to]).map(drop).map_err(row::failed)
+    }
+
     /// A database in memory, which is gone with the store.
     pub fn in_memory() -> Result<Sqlite, StoreError> {
         let writer = Connection::open_in_memory().map_err(row::failed)?;

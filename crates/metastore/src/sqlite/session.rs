@@ -198,4 +198,9 @@ impl Read for Session<'_> {
     fn connections(&self, limit: usize) -> Result<Vec<LoggedConnection>, StoreError> {
         self.all(sql::CONNECTIONS, [row::integer(limit as u64)?], row::connection)
     }
+
+    fn connections_after(&self, number: u64, limit: usize) -> Result<Vec<(u64, LoggedConnection)>, StoreError> {
+        let parameters = [row::integer(number)?, row::integer(limit as u64)?];
+        self.all(sql::CONNECTIONS_AFTER, parameters, |found| Ok((row::count(found, 9)?, row::connection(found)?)))
+    }
 }

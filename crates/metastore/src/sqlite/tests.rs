@@ -117,7 +117,12 @@ fn a_database_of_format_1_is_brought_to_the_newest_one() {
     migrate(&Connection::open(&path).unwrap(), &sql::MIGRATIONS[..1]).unwrap();
     let made = "INSERT INTO account VALUES (x'01010101010101010101010101010101', 'Ada', 'ada', NULL, 5, 0)";
     Connection::open(&path).unwrap().execute_batch(made).unwrap();
+    assert_eq!(Sqlite::older_format(&path).unwrap(), Some(1));
+    let copy = folder.path().join("copy.db");
+    Sqlite::copy_as_it_is(&path, &copy).unwrap();
     let store = Sqlite::open(&path).unwrap();
+    assert_eq!((Sqlite::older_format(&path).unwrap(), Sqlite::older_format(&copy).unwrap()), (None, Some(1)));
+    assert_eq!(Sqlite::older_format(&folder.path().join("none.db")).unwrap(), None);
     let ada = store.read(|read| read.account_by_name("ada")).unwrap().unwrap();
     store.write(|write| write.put_classic_id(ada.id, &[1; 32])).unwrap();
     assert_eq!(store.read(|read| read.account_by_classic_id(&[1; 32])).unwrap(), Some(ada));

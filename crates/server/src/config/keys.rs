@@ -38,7 +38,7 @@ pub struct Key {
 }
 
 /// Every setting, in the order in which people read them.
-pub const KEYS: [Key; 19] = [
+pub const KEYS: [Key; 20] = [
     Key {
         name: "data_dir",
         kind: Kind::Path,
@@ -114,6 +114,12 @@ pub const KEYS: [Key; 19] = [
         kind: Kind::Count(16, 1_000_000),
         default: "16384",
         about: "Connections at a time; more wait.",
+    },
+    Key {
+        name: "limits.connections_per_address",
+        kind: Kind::Count(1, 1_000_000),
+        default: "4096",
+        about: "Connections at a time from one address, or from one half of an IPv6 address; more are refused. Trusted proxies have no such limit.",
     },
     Key {
         name: "log.level",

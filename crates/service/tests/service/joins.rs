@@ -3,23 +3,31 @@
 use std::time::Duration;
 
 use skep_metastore::{MetaStore, StoreError};
-use skep_protocol::{Code, Joined, Reply, Request};
+use skep_protocol::{Code, Frame, FrameKind, Joined, Reply, Request};
 use skep_service::ServiceError;
 use skep_types::Seq;
 
-use crate::rig::{Answer, Rig, Server, call};
+use crate::rig::{Answer, Rig, Server, call, call_from};
 
 const PASSWORD: &str = "correct horse";
 
 async fn join(server: &Server, user: &str, password: &str, device_name: &str) -> Answer {
-    let request = Request::Join {
+    call(server, None, &request(user, password, device_name), vec![]).await
+}
+
+async fn join_from(server: &Server, peer: &str, user: &str, password: &str) -> Answer {
+    let request = Frame::cbor(FrameKind::Request, &request(user, password, "laptop"));
+    call_from(server, peer, None, &[request.to_bytes(), Frame::end().to_bytes()].concat()).await
+}
+
+fn request(user: &str, password: &str, device_name: &str) -> Request {
+    Request::Join {
         user: user.to_owned(),
         password: password.to_owned(),
         device_name: device_name.to_owned(),
         platform: "linux\nx86_64".to_owned(),
         client_version: "test 1".to_owned(),
-    };
-    call(server, None, &request, vec![]).await
+    }
 }
 
 async fn joined(server: &Server, user: &str, device_name: &str) -> Joined {
@@ -74,15 +82,50 @@ async fn a_wrong_name_and_a_wrong_password_look_alike_and_slow_down() {
     let wrong_name = join(&rig.server, "nobody", PASSWORD, "laptop").await.error();
     assert_eq!(wrong_password, wrong_name);
     assert_eq!(wrong_name.code, Code::SignIn);
-    for _ in 0..3 {
-        assert_eq!(join(&rig.server, "nobody", "wrong", "laptop").await.code(), Code::SignIn);
+    for name in ["ada", "nobody"] {
+        for _ in 0..4 {
+            assert_eq!(join(&rig.server, name, "wrong", "laptop").await.code(), Code::SignIn);
+        }
     }
-    // Five failures from this address: even the right password waits now.
+    // Five failures at this address: there even the right password waits now, and a name that nobody has waits as long.
     let limited = join(&rig.server, "ada", PASSWORD, "laptop").await.error();
     assert_eq!((limited.code, limited.retry_after_ms), (Code::RateLimit, Some(1_000)));
+    assert_eq!(join(&rig.server, "nobody", PASSWORD, "laptop").await.error(), limited);
     tokio::time::advance(Duration::from_millis(limited.retry_after_ms.unwrap())).await;
     joined(&rig.server, "ada", "laptop").await;
     assert_eq!(join(&rig.server, "ada", "wrong", "laptop").await.code(), Code::SignIn);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_guesses_elsewhere_does_not_lock_the_owner_out() {
+    let rig = Rig::new().await;
+    rig.server.add_user("ada", PASSWORD).await.unwrap();
+    joined(&rig.server, "ada", "laptop").await;
+    let at = |number: usize| format!("203.0.113.{number}:5000");
+    for number in 0..50 {
+        assert_eq!(join_from(&rig.server, &at(number), "ada", "wrong").await.code(), Code::SignIn);
+    }
+    // From many addresses it is the account that is slow, but not where a device of it is.
+    let limited = join_from(&rig.server, &at(50), "ada", PASSWORD).await.error();
+    assert_eq!((limited.code, limited.retry_after_ms), (Code::RateLimit, Some(1_000)));
+    joined(&rig.server, "ada", "desktop").await;
+    // Nobody can wash off guesses by an account of their own.
+    rig.server.add_user("eve", PASSWORD).await.unwrap();
+    for number in 0..20 {
+        assert_eq!(join_from(&rig.server, &at(60), &format!("user {number}"), "wrong").await.code(), Code::SignIn);
+        join_from(&rig.server, &at(60), "eve", PASSWORD).await;
+    }
+    assert_eq!(join_from(&rig.server, &at(60), "bob", "wrong").await.code(), Code::RateLimit);
+}
+
+#[tokio::test(start_paused = true)]
+async fn guesses_at_the_same_time_are_not_more_than_one_after_the_other() {
+    let rig = Rig::new().await;
+    rig.server.add_user("ada", PASSWORD).await.unwrap();
+    let guesses = (0..8).map(|_| join(&rig.server, "ada", "wrong", "laptop"));
+    let answers = futures_util::future::join_all(guesses).await;
+    let codes: Vec<Code> = answers.iter().map(|answer| answer.code()).collect();
+    assert_eq!(codes.iter().filter(|code| **code == Code::SignIn).count(), 5, "{codes:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -29,6 +29,8 @@ pub(super) const READER_PRAGMAS: &str = "
     PRAGMA cache_size = -8192";
 
 pub(super) const MAKE_VERSION: &str = "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL) STRICT";
+pub(super) const HAS_VERSION: &str =
+    "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'schema_version')";
 pub(super) const VERSION: &str = "SELECT coalesce(max(version), 0) FROM schema_version";
 pub(super) const PUT_VERSION: &str = "INSERT INTO schema_version (version) VALUES (?1)";
 
@@ -180,6 +182,9 @@ pub(super) const PUT_MANIFEST: &str = "
 pub(super) const CONNECTIONS: &str = "
     SELECT time_ns, peer, account, device, request, outcome, bytes_in, bytes_out, duration_ms
     FROM (SELECT * FROM connection ORDER BY number DESC LIMIT ?1) ORDER BY number";
+pub(super) const CONNECTIONS_AFTER: &str = "
+    SELECT time_ns, peer, account, device, request, outcome, bytes_in, bytes_out, duration_ms, number
+    FROM connection WHERE number > ?1 ORDER BY number LIMIT ?2";
 pub(super) const PUT_CONNECTION: &str = "
     INSERT INTO connection (time_ns, peer, account, device, request, outcome, bytes_in, bytes_out, duration_ms)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
