@@ -7,12 +7,13 @@
 
 mod filters;
 mod moment;
+mod own;
 mod see;
 mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skep_types::{Change, Limits, Name, NodeId, NodeState, Stat, Timestamp};
+use skep_types::{Change, Limits, Name, NodeId, NodeState, OwnDir, Stat, Timestamp};
 
 use crate::shape::Shape;
 use crate::trees::{LIMBO, Trees};
@@ -98,7 +99,7 @@ pub(crate) struct Findings {
     /// Nodes of which the disk shows something else than before: what failed with them may go well now.
     pub(crate) changed: BTreeSet<NodeId>,
     /// Nodes in whose place something stands that is not synced.
-    pub(crate) special: Vec<NodeId>,
+    pub(crate) special: Vec<(NodeId, Option<OwnDir>)>,
     /// Nodes that were among those, and are not any more.
     pub(crate) plain: Vec<NodeId>,
     /// Nodes that cannot be read, with what to say of them.
@@ -151,6 +152,8 @@ pub(crate) struct Observer {
     busy: BTreeMap<NodeId, Busy>,
     /// Nodes in whose place something stands that is not synced.
     special: BTreeSet<NodeId>,
+    /// Directories of ours in places where no node is, and since when.
+    own: BTreeMap<(NodeId, Name), (OwnDir, Timestamp)>,
     /// Files of which no hints come and that were read within the tick of the clock in which they changed: to be read once more.
     racy: BTreeMap<NodeId, u64>,
     /// Files that changed a moment ago, and when that moment is over.
@@ -186,6 +189,7 @@ impl Observer {
             reading: BTreeSet::new(),
             busy: BTreeMap::new(),
             special: BTreeSet::new(),
+            own: BTreeMap::new(),
             racy: BTreeMap::new(),
             young: BTreeMap::new(),
         }
@@ -364,6 +368,11 @@ impl Observer {
                 self.forget_directory(dir);
                 continue;
             };
+            if self.is_beneath_special(trees, dir) {
+                // What is in it is not ours to see until it is a directory again; then all of it is looked at.
+                self.dirty.remove(&dir);
+                continue;
+            }
             if !self.filters.know_above(trees, dir) {
                 // Which of its entries count is told by what is still to be looked at.
                 continue;
@@ -437,6 +446,7 @@ impl Observer {
         self.seen.remove(&dir);
         self.unhinted.remove(&dir);
         self.failed.remove(&dir);
+        self.own.retain(|(above, _), _| *above != dir);
         self.filters.forget(dir);
     }
 }

@@ -11,7 +11,7 @@ use skep_platform::talk::{Complaint, Exit};
 use skep_platform::{NativeFiles, own_files};
 use skep_protocol::{ByteStream, ErrorReply, FeedRequest};
 use skep_service::{Parts, Service, ServiceError};
-use skep_types::{Limits, product};
+use skep_types::{Limits, OwnDir, product};
 use tokio::runtime::Handle;
 
 use crate::answers::Answers;
@@ -43,6 +43,8 @@ pub async fn open(site: &Site) -> Result<Opened, Complaint> {
     let data_dir = site.data_dir.as_path();
     make_data_dir(data_dir)?;
     let shown = data_dir.display();
+    own_files::mark_own_dir(data_dir, OwnDir::ServerData)
+        .map_err(|error| failed("E-DATA", format!("Cannot write into `{shown}`: {error}.")))?;
     let lock = own_files::lock(&data_dir.join(LOCK_FILE))
         .map_err(|error| failed("E-DATA", format!("Cannot lock `{shown}`: {error}.")))?
         .ok_or_else(|| {

@@ -56,6 +56,7 @@ pub async fn daemon(command: DaemonCommand, global: &Global) -> Result<Exit, Com
 
 async fn run(home: &Home, global: &Global) -> Result<Exit, Complaint> {
     let config = home.joined()?;
+    home.make()?;
     let lock = claim(home)?;
     serve(home, global, config, lock, Limits::SHIPPED, stop_signal()).await
 }

@@ -10,7 +10,9 @@ use skep_client::{
 };
 use skep_platform::runtime::{RuntimeClock, RuntimeTasks, SystemEntropy};
 use skep_platform::talk::{Complaint, Exit};
-use skep_platform::{Entropy, FileError, FileErrorKind, Files, Lane, NativeFiles, NativeWatcher, Tasks, offload};
+use skep_platform::{
+    Entropy, FileError, FileErrorKind, Files, Lane, NativeFiles, NativeWatcher, Tasks, offload, own_files,
+};
 use skep_types::{DriveId, Kind, Limits, Mode, Name, Timestamp};
 
 use crate::activity::{self, ActivityLine};
@@ -21,7 +23,7 @@ use crate::control::{
 use crate::home::{Config, Home, NotHere, PauseConfig, SelectionConfig, SyncConfig};
 use crate::link::HttpLink;
 use crate::names::{self, NameText, PathNames};
-use crate::remote;
+use crate::{place, remote};
 
 /// Entries of a directory that one answer holds.
 const PAGE_ENTRIES: usize = 5_000;
@@ -150,6 +152,7 @@ pub async fn start_client(
 ) -> Result<Arc<dyn Control>, Complaint> {
     let local = &config.folder.local;
     let files = NativeFiles::open(local).map_err(|error| root_complaint(local, RootError::Missing(error.message)))?;
+    place::check(home, &own_files::absolute(local).unwrap_or_else(|_| local.clone()))?;
     let watcher = NativeWatcher::new()
         .map_err(|error| Complaint::new(Exit::Failed, "E-WATCH", format!("Cannot watch the folder: {error}.")))?;
     let path = home.state();

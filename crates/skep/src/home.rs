@@ -11,7 +11,7 @@ use skep_client::{Pause, Rates, RootId, Selection};
 use skep_platform::own_files;
 use skep_platform::talk::{Complaint, Exit, utc_text};
 use skep_protocol::{ClassicId, Fingerprint, ParseFingerprintError};
-use skep_types::{AccountId, DeviceId, DriveId, NodeId, product};
+use skep_types::{AccountId, DeviceId, DriveId, NodeId, OwnDir, product};
 
 use crate::clock;
 use crate::link::ServerAddress;
@@ -271,7 +271,9 @@ impl Home {
 
     /// Makes the directory, for its owner only.
     pub fn make(&self) -> Result<(), Complaint> {
-        own_files::make_private_dir(&self.dir).map_err(|error| failed(&self.dir, &error))
+        let made = own_files::make_private_dir(&self.dir);
+        made.and_then(|()| own_files::mark_own_dir(&self.dir, OwnDir::ClientHome))
+            .map_err(|error| failed(&self.dir, &error))
     }
 
     /// The directory itself.

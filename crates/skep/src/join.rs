@@ -11,7 +11,7 @@ use skep_types::Limits;
 use crate::args::{Global, JoinArgs};
 use crate::home::{Config, DeviceConfig, FolderConfig, Home, ServerConfig};
 use crate::link::{HttpLink, ParseAddressError, ServerAddress, probe_fingerprint};
-use crate::{daemon, engine, join_code, remote, terminal};
+use crate::{daemon, engine, join_code, place, remote, terminal};
 
 /// What a command line asks to join by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +56,7 @@ async fn join_by_password(
     };
     let password = read_password(&args, &user)?;
     home.make()?;
-    let local = make_folder(args.dir.clone())?;
+    let local = make_folder(home, args.dir.clone())?;
     let link = HttpLink::new(server.clone(), fingerprint, Limits::SHIPPED);
     let Introduction { name: device_name, platform, client_version } = introduction(args.name.clone());
     let name = device_name.clone();
@@ -166,15 +166,20 @@ fn read_password(args: &JoinArgs, user: &str) -> Result<String, Complaint> {
 }
 
 /// The folder to sync, there from now on.
-pub(crate) fn make_folder(named: Option<PathBuf>) -> Result<PathBuf, Complaint> {
+pub(crate) fn make_folder(home: &Home, named: Option<PathBuf>) -> Result<PathBuf, Complaint> {
     let usual = || env::home_dir().map(|home| home.join("Skep"));
     let dir = named.or_else(usual).ok_or_else(|| {
         Complaint::new(Exit::Usage, "E-USAGE", "There is no usual place for the folder here.")
             .hint("Name one: --dir DIR")
     })?;
-    own_files::make_dir(&dir).and_then(|()| own_files::absolute(&dir)).map_err(|error| {
+    let failed = |error| {
         Complaint::new(Exit::Failed, "E-FOLDER", format!("Cannot make the folder `{}`: {error}.", dir.display()))
-    })
+    };
+    place::check_new(home, &own_files::absolute_of_new(&dir).map_err(failed)?)?;
+    let local = own_files::make_dir(&dir).and_then(|()| own_files::absolute(&dir)).map_err(failed)?;
+    // Only now is it known where `..` leads.
+    place::check(home, &local)?;
+    Ok(local)
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ pub async fn join(
         ));
     }
     home.make()?;
-    let local = join::make_folder(args.dir.clone())?;
+    let local = join::make_folder(home, args.dir.clone())?;
     let shown = engine::drive_shown_in(&local)?;
     let makes_account = matches!(task, CodeTask::NewAccount { .. });
     if makes_account && shown.is_some() {

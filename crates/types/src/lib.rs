@@ -11,6 +11,7 @@ mod id;
 mod limits;
 mod name;
 mod node;
+mod own_dir;
 mod stat;
 mod time;
 
@@ -20,6 +21,7 @@ pub use id::{AccountId, ChunkId, CommitId, ContentId, DeviceId, DriveId, Generat
 pub use limits::Limits;
 pub use name::{Name, NameError};
 pub use node::{Content, Entry, FieldGroups, FileContent, Kind, Mode, NodeState, Place, Version};
+pub use own_dir::OwnDir;
 pub use stat::{Change, Stat};
 pub use time::{COARSEST_CLOCK_NS, Civil, Timestamp};
 

@@ -19,6 +19,7 @@ mod limiting;
 mod meeting;
 mod names;
 mod operations;
+mod places;
 mod programs;
 mod restoring;
 mod rig;

@@ -56,6 +56,7 @@ impl Engine {
         let mut problems: Vec<EngineProblem> =
             self.holds.troubles().map(|(node, hold)| problem(trees, node, hold)).collect();
         problems.extend(self.ignore_problems(trees));
+        problems.extend(self.own_problems(trees));
         problems.sort_by(|a, b| a.path.cmp(&b.path));
         let waiters = self.waiters.values().map(BTreeSet::len).sum();
         let waiting = [self.touched.len(), self.blocked.len(), self.busy.len(), waiters];
@@ -129,6 +130,10 @@ impl Engine {
         }
         let here = follow(path, |parent, name| trees.local_child(parent, name));
         let there = follow(path, |parent, name| trees.remote_child(parent, name));
+        let is_it = |problem: &EngineProblem| problem.path == super::ignored::display(path);
+        if let Some(problem) = self.own_problems(trees).into_iter().find(is_it) {
+            return ("problem", format!("{} ({}). {}.", problem.message, problem.code, problem.hint));
+        }
         let Some(node) = here.or(there) else {
             return ("unknown", "There is nothing of that name, neither here nor on the server.".into());
         };
