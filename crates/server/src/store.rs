@@ -23,6 +23,8 @@ pub type DiskService<B> = Service<Sqlite, B, RuntimeClock, SystemEntropy, Runtim
 /// Where a running server keeps content.
 pub type Packs = LocalPacks<NativeFiles>;
 
+/// What a data directory has from the first start on.
+pub(crate) const DATABASE: &str = "skep.db";
 /// Locked by whoever may change content.
 pub(crate) const LOCK_FILE: &str = "server.lock";
 
@@ -70,13 +72,29 @@ pub async fn open(site: &Site) -> Result<Opened, Complaint> {
 /// Opens a data directory to administer it, beside a running server or without one. Content is out of reach: two processes
 /// must not write packs.
 pub async fn administer(data_dir: &Path) -> Result<DiskService<MemoryBlobs>, Complaint> {
-    make_data_dir(data_dir)?;
+    require_data(data_dir)?;
     let tasks = RuntimeTasks::new(Handle::current());
     service(open_meta(data_dir)?, Arc::new(MemoryBlobs::new()), tasks, Limits::SHIPPED).await
 }
 
+/// Refuses a directory in which no server ever ran: one that is named by mistake gets no second life of its own.
+pub fn require_data(data_dir: &Path) -> Result<(), Complaint> {
+    if own_files::is_there(&data_dir.join(DATABASE)) {
+        return Ok(());
+    }
+    let shown = data_dir.display();
+    let what = match own_files::is_there(data_dir) {
+        true => format!("`{shown}` is not the data directory of a server: there is no `{DATABASE}` in it."),
+        false => format!("There is no data directory `{shown}`."),
+    };
+    Err(Complaint::new(Exit::NotFound, "E-NO-DATA-DIR", what).hint(
+        "Nothing was made. Name the right one: --data-dir DIR   (the log of the server says which: \"data in …\")\n\
+         If it is to be a new server, start it first:   skep-server run --data-dir DIR",
+    ))
+}
+
 fn open_meta(data_dir: &Path) -> Result<Sqlite, Complaint> {
-    let path = data_dir.join("skep.db");
+    let path = data_dir.join(DATABASE);
     Sqlite::open(&path).map_err(|error| {
         let complaint = failed("E-DATA", format!("Cannot open `{}`: {error}.", path.display()));
         match error {
