@@ -58,11 +58,16 @@ async fn join_by_password(
     home.make()?;
     let local = make_folder(home, args.dir.clone())?;
     let link = HttpLink::new(server.clone(), fingerprint, Limits::SHIPPED);
-    let Introduction { name: device_name, platform, client_version } = introduction(args.name.clone());
-    let name = device_name.clone();
-    let request = Request::Join { user: user.clone(), password, device_name: name, platform, client_version };
+    let Introduction { name: asked_name, platform, client_version } = introduction(args.name.clone());
+    let device_name = asked_name.clone();
+    let request = Request::Join { user: user.clone(), password, device_name, platform, client_version };
     let Reply::Joined(joined) = remote::ask(&link, None, &request).await? else {
         return Err(remote::strange());
+    };
+    // The server calls it otherwise if another computer has that name. It has joined already, so that nothing may fail any more by asking.
+    let (user, device_name) = match remote::ask(&link, Some(&joined.token), &remote::hello()).await {
+        Ok(Reply::Hello { account_name, device_name, .. }) => (account_name, device_name),
+        _ => (user, asked_name),
     };
     let config = config_of(&joined, server, fingerprint, user, device_name, local)?;
     keep(global, home, &config, &joined.token)?;
