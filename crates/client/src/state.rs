@@ -11,6 +11,7 @@ mod row;
 mod schema;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
@@ -62,6 +63,8 @@ pub struct SqliteTrees {
     connection: Connection,
     known: KnownNodes,
     totals: Totals,
+    /// Nodes of Local with names of conflict copies.
+    copies: BTreeSet<NodeId>,
     failure: RefCell<Option<StateError>>,
     after_commit: Option<CommitHook>,
 }
@@ -169,6 +172,7 @@ impl SqliteTrees {
         }
         self.known.forget_all();
         self.totals = schema::totals(&self.connection)?;
+        self.copies = find::conflict_copies(&self.connection)?;
         Ok(())
     }
 
@@ -207,6 +211,7 @@ impl SqliteTrees {
             state.note(state.connection.execute_batch(tables));
             state.known.forget_all();
             state.totals = Totals::default();
+            state.copies.clear();
         })
     }
 
@@ -219,10 +224,12 @@ impl SqliteTrees {
 
     fn around(connection: Connection) -> Result<SqliteTrees, StateError> {
         let totals = schema::totals(&connection)?;
+        let copies = find::conflict_copies(&connection)?;
         Ok(SqliteTrees {
             connection,
             known: KnownNodes::default(),
             totals,
+            copies,
             failure: RefCell::new(None),
             after_commit: None,
         })
@@ -455,6 +462,7 @@ impl Trees for SqliteTrees {
         if base.is_none() && local.is_some() {
             self.rest(node, false);
         }
+        self.note_copy(node, local.as_ref());
         self.changing(node, |trees| trees.put_local(node, local, base.as_ref()));
     }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use skep_client::{
-    Account, Client, Feed, Machine, Marker, PathReport, RootError, RootId, SafeEntry, SafeOfRoot, SqliteTrees, Start,
-    StartError, State, Status, WaitOutcome, Wishes,
+    Account, Client, Conflict, Feed, Machine, Marker, PathReport, Problem, RootError, RootId, SafeEntry, SafeOfRoot,
+    SqliteTrees, Start, StartError, State, Status, WaitOutcome, Wishes,
 };
 use skep_platform::runtime::{RuntimeClock, RuntimeTasks, SystemEntropy};
 use skep_platform::talk::{Complaint, Exit};
@@ -259,6 +259,35 @@ async fn select(
     Ok(answer)
 }
 
+/// The problems of files with two versions, as `skep conflicts` counts them.
+async fn two_versions(client: &Client) -> Vec<Problem> {
+    if client.status().two_versions == 0 {
+        return Vec::new();
+    }
+    let conflicts = client.conflicts().await.unwrap_or_default();
+    let problem = |(index, conflict): (usize, &Conflict)| {
+        let answer = ConflictAnswer::from(conflict);
+        let copy = conflict.copy.name.display();
+        let message = match conflict.original {
+            Some(_) => format!("has two versions, both safe: the other one is `{copy}`"),
+            None => format!("is not there any more, but a second version of it is: `{copy}`"),
+        };
+        Problem {
+            code: "E-TWO-VERSIONS",
+            path: Some(names::display(&answer.path())),
+            message,
+            hint: format!("skep conflicts show {}", index + 1),
+            // Since there are both.
+            since: conflict
+                .copy
+                .mtime
+                .max(conflict.original.as_ref().and_then(|original| original.mtime))
+                .unwrap_or_default(),
+        }
+    };
+    conflicts.iter().enumerate().map(problem).collect()
+}
+
 /// A client at work.
 struct Running {
     client: Client,
@@ -271,8 +300,12 @@ struct Running {
 
 impl Control for Running {
     fn status(&self) -> BoxFuture<'static, Status> {
-        let status = self.client.status();
-        Box::pin(async move { status })
+        let client = self.client.clone();
+        Box::pin(async move {
+            let mut status = client.status();
+            status.problems.extend(two_versions(&client).await);
+            status
+        })
     }
 
     fn report(&self, path: String) -> BoxFuture<'static, PathReport> {
@@ -299,6 +332,7 @@ impl Control for Running {
         let client = self.client.clone();
         Box::pin(async move {
             match client.wait_equal(timeout_ms).await {
+                Ok(WaitOutcome::Equal) if !two_versions(&client).await.is_empty() => WaitOutcome::NeedsPerson,
                 Ok(outcome) => outcome,
                 Err(_) if client.status().state == State::Stopped => WaitOutcome::NeedsPerson,
                 Err(_) => WaitOutcome::Offline,

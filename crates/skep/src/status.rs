@@ -257,8 +257,13 @@ impl StatusAnswer {
             Word::Syncing => "↻ Syncing".into(),
             Word::Offline => format!("○ Offline: {} cannot be reached, changes wait here", self.server.url),
             Word::Paused => format!("‖ Paused until {}: changes wait, here and on the server", self.pause_text(now)),
-            Word::Attention if count == 1 => "▲ 1 thing needs you".into(),
-            Word::Attention => format!("▲ {count} things need you"),
+            Word::Attention => {
+                let things = if count == 1 { "1 thing needs you".into() } else { format!("{count} things need you") };
+                let is_rest_equal = self.folders.iter().all(|folder| folder.state == Word::UpToDate);
+                let files: u64 = self.folders.iter().map(|folder| folder.files).sum();
+                let rest = format!("   everything else ({}) is up to date", counted(files, "file"));
+                format!("▲ {things}{}", if is_rest_equal { rest } else { String::new() })
+            }
             Word::Stopped => "■ Stopped: nothing is synced until you do something".into(),
             Word::NotRunning => "Not running".into(),
         }

@@ -78,6 +78,7 @@ struct Turn {
     effects: Vec<Effect>,
     progress: Progress,
     totals: Totals,
+    two_versions: usize,
 }
 
 impl<M: World> Control<M> {
@@ -222,7 +223,7 @@ impl<M: World> Control<M> {
                 if let Some(mind) = &mut self.mind {
                     mind.ledger.publish(&self.driver.activities);
                 }
-                let Turn { effects, progress, totals } = turn;
+                let Turn { effects, progress, totals, two_versions } = turn;
                 let is_fresh = report::is_equal(&progress) && progress.connected;
                 if is_fresh && (heartbeat || self.confirmed.is_none() || !effects.is_empty() || self.was_behind()) {
                     self.confirmed = Some(now);
@@ -231,7 +232,7 @@ impl<M: World> Control<M> {
                     self.driver.reconnect.notify_one();
                 }
                 let cursor = progress.cursor;
-                self.publish(progress, totals);
+                self.publish(progress, totals, two_versions);
                 for effect in effects {
                     self.dispatch(effect, cursor);
                 }
@@ -265,7 +266,7 @@ impl<M: World> Control<M> {
         });
     }
 
-    fn publish(&mut self, progress: Progress, totals: Totals) {
+    fn publish(&mut self, progress: Progress, totals: Totals, two_versions: usize) {
         let stopped_by = self.halted.iter().chain(&self.rootless).chain(&self.standstill);
         let is_stopped = stopped_by.clone().next().is_some();
         let problems = stopped_by.chain(&self.state_failed).cloned();
@@ -279,6 +280,7 @@ impl<M: World> Control<M> {
             ignored: progress.ignored,
             problems: problems.chain(progress.problems.iter().cloned().map(report::problem_of)).collect(),
             watch_degraded: self.driver.executor().watch_degraded(),
+            two_versions,
             pause: self.driver.pause_now(),
         };
         self.status.send_if_modified(|old| {
@@ -527,10 +529,10 @@ impl Mind {
         }
         let progress = engine.progress(trees);
         ledger.follow(&effects, &progress, trees, now);
-        let totals = trees.counted();
+        let (totals, two_versions) = (trees.counted(), trees.count_copies());
         match trees.take_failure() {
             Some(error) => Err(error),
-            None => Ok(Turn { effects, progress, totals }),
+            None => Ok(Turn { effects, progress, totals, two_versions }),
         }
     }
 }

@@ -42,6 +42,7 @@ fn status(state: State, problems: Vec<Problem>) -> Status {
         queue_bytes: 0,
         problems,
         watch_degraded: false,
+        two_versions: 0,
         ignored: 0,
         pause: None,
     }
