@@ -310,7 +310,13 @@ impl Control for Running {
 
     fn report(&self, path: String) -> BoxFuture<'static, PathReport> {
         let client = self.client.clone();
-        let is_paused = client.status().pause.is_some();
+        let status = client.status();
+        if let (State::Stopped, Some(problem)) = (status.state, status.problems.first()) {
+            // What is known of the path is of a time before.
+            let reason = format!("Nothing is synced: {} ({}) {}", problem.message, problem.code, problem.hint);
+            return Box::pin(async move { PathReport { path, state: "problem", reason } });
+        }
+        let is_paused = status.pause.is_some();
         let names: Result<Vec<Name>, _> =
             path.split('/').filter(|part| !part.is_empty() && *part != ".").map(Name::try_from).collect();
         Box::pin(async move {

@@ -8,7 +8,7 @@ use skep_client::{PathReport, State, Status, WaitOutcome};
 use skep_platform::talk::{Exit, utc_text};
 
 use crate::clock;
-use crate::home::{Config, PauseConfig};
+use crate::home::{Config, LastWords, PauseConfig};
 use crate::names::printable;
 use jiff::Zoned;
 
@@ -194,7 +194,7 @@ impl StatusAnswer {
     }
 
     /// The status while the background service is off.
-    pub fn not_running(config: &Config) -> StatusAnswer {
+    pub fn not_running(config: &Config, why: Option<LastWords>) -> StatusAnswer {
         let server =
             ServerAnswer { url: config.server.url.to_string(), reachable: None, latency_ms: None, confirmed_at: None };
         let problem = ProblemAnswer {
@@ -204,12 +204,19 @@ impl StatusAnswer {
             message: "The background service is off, so nothing is being synced.".into(),
             hint: "skep daemon start".into(),
         };
+        let why = why.map(|why| ProblemAnswer {
+            code: why.code,
+            path: None,
+            since: Some(why.at),
+            message: why.message,
+            hint: why.hint,
+        });
         StatusAnswer {
             schema: SCHEMA,
             state: Word::NotRunning,
             server,
             folders: Vec::new(),
-            problems: vec![problem],
+            problems: [problem].into_iter().chain(why).collect(),
             paused: None,
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use skep_planner::{CommitFailure, Effect, Engine, Event, Input, Progress, take_shadow};
+use skep_planner::{CommitFailure, Effect, Engine, EngineProblem, Event, Input, Progress, take_shadow};
 use skep_platform::{Clock, Lane, Tasks, offload};
 use skep_protocol::{Code, Lineage};
 use skep_types::{Cursor, Name, Timestamp};
@@ -270,6 +270,9 @@ impl<M: World> Control<M> {
         let stopped_by = self.halted.iter().chain(&self.rootless).chain(&self.standstill);
         let is_stopped = stopped_by.clone().next().is_some();
         let problems = stopped_by.chain(&self.state_failed).cloned();
+        // That a folder which is not in its place cannot be listed is no second problem.
+        let is_told = |problem: &&EngineProblem| self.rootless.is_none() || !problem.path.is_empty();
+        let of_nodes = progress.problems.iter().filter(is_told).cloned().map(report::problem_of);
         let status = Status {
             state: report::state_of(&progress, is_stopped, self.driver.pause_now()),
             confirmed: self.confirmed,
@@ -278,7 +281,7 @@ impl<M: World> Control<M> {
             queue_files: progress.queue_files,
             queue_bytes: totals.waiting,
             ignored: progress.ignored,
-            problems: problems.chain(progress.problems.iter().cloned().map(report::problem_of)).collect(),
+            problems: problems.chain(of_nodes).collect(),
             watch_degraded: self.driver.executor().watch_degraded(),
             two_versions,
             pause: self.driver.pause_now(),

@@ -59,20 +59,38 @@ fn a_folder_that_is_missing_stops_the_client_and_deletes_nothing() {
     let aside = server.scratch("aside");
     fs::rename(&laptop.folder, &aside).unwrap();
     fs::create_dir(&laptop.folder).unwrap();
-    assert_eq!(complaint(&laptop.command(&["daemon", "run"])), complained(9, "E-ROOT-MISSING"));
+    let refused = laptop.command(&["daemon", "run"]);
+    assert_eq!(complaint(&refused), complained(9, "E-ROOT-MISSING"));
+    assert_eq!(refused.err.matches("E-ROOT-MISSING").count(), 1, "said once: {}", refused.err);
+    let log = fs::read_to_string(laptop.home.join("daemon.log")).unwrap();
+    assert!(log.contains("E-ROOT-MISSING"), "and kept in the log: {log}");
+    // Who asks later is told why.
+    let off = laptop.command(&["status"]);
+    assert_eq!(complaint(&off), complained(3, "E-DAEMON-OFF"));
+    assert!(off.err.contains("It ended by itself") && off.err.contains("E-ROOT-MISSING"), "{}", off.err);
+    assert_eq!(laptop.status()["problems"][1]["code"], "E-ROOT-MISSING");
+    let start = laptop.command_with_all_rights(&["daemon", "start"]);
+    assert_eq!(complaint(&start), complained(1, "E-DAEMON-START"));
+    assert!(start.err.contains("is not there, or not the one that was joined"), "{}", start.err);
     desktop.wait();
     assert_eq!((server.journal().len(), desktop.read("d/precious.txt").unwrap()), (entries, b"the only copy".to_vec()));
     fs::remove_dir(&laptop.folder).unwrap();
     fs::rename(&aside, &laptop.folder).unwrap();
     laptop.start();
     settle(&laptop, &desktop);
+    assert!(!laptop.home.join("stopped.toml").exists(), "it runs, and nothing is left to say");
 
     // The same while the client runs.
     fs::rename(&laptop.folder, &aside).unwrap();
     fs::create_dir(&laptop.folder).unwrap();
     laptop.command(&["sync", "wait", "--timeout", "500ms"]);
     let status = until("the client stops", || Some(laptop.status()).filter(|status| status["state"] == "stopped"));
-    assert_eq!(status["problems"][0]["code"], "E-ROOT-MISSING");
+    assert_eq!(laptop.problems(), ["E-ROOT-MISSING "], "said once: {status}");
+    for path in ["d/precious.txt", ""] {
+        let report = laptop.command(&["status", "--json", laptop.path(path).to_str().unwrap()]).json();
+        assert_eq!(report["state"], "problem", "{report}");
+        assert!(report["reason"].as_str().unwrap().contains("E-ROOT-MISSING"), "{report}");
+    }
     desktop.wait();
     assert_eq!((server.journal().len(), desktop.read("d/precious.txt").unwrap()), (entries, b"the only copy".to_vec()));
 

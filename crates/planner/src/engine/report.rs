@@ -186,7 +186,8 @@ fn problem(trees: &dyn Trees, node: NodeId, hold: &Hold) -> EngineProblem {
         },
     };
     let detail = if hold.detail.is_empty() { String::new() } else { format!(": {}", hold.detail) };
-    let message = format!("`{path}` {}{detail}", trouble.message);
+    let subject = if path.is_empty() { "The synced folder itself".to_owned() } else { format!("`{path}`") };
+    let message = format!("{subject} {}{detail}", trouble.message);
     EngineProblem {
         node,
         path,

@@ -103,7 +103,7 @@ fn exit_codes_tell_scripts_how_things_stand() {
     ] {
         assert_eq!(StatusAnswer::of(&status(state, problems), &config()).check(), exit, "{state:?}");
     }
-    assert_eq!(StatusAnswer::not_running(&config()).check(), Exit::Unreachable);
+    assert_eq!(StatusAnswer::not_running(&config(), None).check(), Exit::Unreachable);
     let waits = [WaitOutcome::Equal, WaitOutcome::NeedsPerson, WaitOutcome::Offline, WaitOutcome::TimedOut];
     assert_eq!(waits.map(|outcome| exit_of_wait(outcome) as u8), [0, 7, 10, 10]);
 }
