@@ -11,6 +11,8 @@ use crate::{Service, ServiceError, password};
 
 /// Longest login name, in characters.
 const USER_NAME_CHARS_MAX: usize = 64;
+/// What a login name may have besides letters and digits, though not at its beginning.
+const USER_NAME_SIGNS: &str = " ._-@+'";
 /// Longest password, in bytes.
 const PASSWORD_BYTES_MAX: usize = 1024;
 /// The name of the first drive of every account.
@@ -208,14 +210,31 @@ pub(crate) fn check_user_name(name: &str) -> Result<(), ServiceError> {
     if name.trim() != name {
         return bad("it begins or ends with a space");
     }
-    if name.chars().any(char::is_control) {
-        return bad("it has a control character");
+    if !name.starts_with(|first: char| first.is_ascii_alphanumeric() || !first.is_ascii()) {
+        return bad("it begins with a sign; begin it with a letter or a digit");
+    }
+    if name.chars().any(is_invisible) {
+        return bad("it has a character that nobody sees");
+    }
+    let is_good =
+        |letter: char| letter.is_ascii_alphanumeric() || !letter.is_ascii() || USER_NAME_SIGNS.contains(letter);
+    if !name.chars().all(is_good) {
+        return bad("besides letters and digits it may have spaces and . _ - @ + ' only");
     }
     Ok(())
 }
 
+/// Control characters, unusual spaces, and those that only steer how others are shown: two names that look alike would not be alike.
+fn is_invisible(letter: char) -> bool {
+    let steers = matches!(letter, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    letter.is_control() || steers || (letter.is_whitespace() && letter != ' ')
+}
+
 /// Whether a password can be one.
 pub(crate) fn check_password(password: &str) -> Result<(), ServiceError> {
+    if password.is_empty() {
+        return Err(ServiceError::BadPassword("it is empty"));
+    }
     if password.chars().count() < PASSWORD_CHARS_MIN {
         return Err(ServiceError::BadPassword("it has fewer than 8 characters"));
     }

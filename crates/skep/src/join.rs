@@ -161,7 +161,7 @@ async fn learn_fingerprint(server: &ServerAddress) -> Result<Fingerprint, Compla
 
 fn read_password(args: &JoinArgs, user: &str) -> Result<String, Complaint> {
     if args.password_stdin {
-        return terminal::read_line();
+        return terminal::read_password();
     }
     if terminal::has_person() {
         return terminal::ask_password(&format!("Password of {user}: "));
