@@ -56,7 +56,7 @@ pub(crate) fn resolve<F: Files>(
     root.check_in_place()?;
     let (name, above) = path.split_last().ok_or(ResolveError::NoCopy)?;
     let told = TwoVersions::of(name).ok_or(ResolveError::NoCopy)?;
-    let dir = root.files.open_dir(&root.dir, above)?;
+    let dir = root.open_beneath(above)?;
     let pair = Pair { root, dir, copy: name, original: &told.original, random };
     let copy = pair.stat(name)?.ok_or(ResolveError::NoCopy)?;
     pair.end(keep, &copy, &told)

@@ -6,6 +6,7 @@ mod conflicts;
 mod driver;
 mod executor;
 mod link;
+mod own_dir;
 mod past;
 mod root;
 mod safe;

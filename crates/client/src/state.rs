@@ -13,6 +13,7 @@ mod row;
 mod schema;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
@@ -65,6 +66,8 @@ pub struct SqliteTrees {
     connection: Connection,
     known: KnownNodes,
     totals: Totals,
+    /// Nodes of Local with names of conflict copies.
+    copies: BTreeSet<NodeId>,
     failure: RefCell<Option<StateError>>,
     after_commit: Option<CommitHook>,
 }
@@ -172,6 +175,7 @@ impl SqliteTrees {
         }
         self.known.forget_all();
         self.totals = schema::totals(&self.connection)?;
+        self.copies = find::conflict_copies(&self.connection)?;
         Ok(())
     }
 
@@ -210,6 +214,7 @@ impl SqliteTrees {
             state.note(state.connection.execute_batch(tables));
             state.known.forget_all();
             state.totals = Totals::default();
+            state.copies.clear();
         })
     }
 
@@ -227,10 +232,12 @@ impl SqliteTrees {
 
     fn around(connection: Connection) -> Result<SqliteTrees, StateError> {
         let totals = schema::totals(&connection)?;
+        let copies = find::conflict_copies(&connection)?;
         Ok(SqliteTrees {
             connection,
             known: KnownNodes::default(),
             totals,
+            copies,
             failure: RefCell::new(None),
             after_commit: None,
         })
@@ -463,6 +470,7 @@ impl Trees for SqliteTrees {
         if base.is_none() && local.is_some() {
             self.rest(node, false);
         }
+        self.note_copy(node, local.as_ref());
         self.changing(node, |trees| trees.put_local(node, local, base.as_ref()));
     }
 

@@ -102,6 +102,8 @@ pub struct Status {
     pub problems: Vec<Problem>,
     /// Directories are not all watched: changes are found by scans.
     pub watch_degraded: bool,
+    /// Files in the folder that are second versions of others: somebody has to choose.
+    pub two_versions: usize,
     /// How long syncing pauses, if it does.
     pub pause: Option<Pause>,
     /// How far the audit is, and what it has found.

@@ -4,6 +4,7 @@ mod hold;
 mod ignored;
 mod judge;
 mod listing;
+mod own;
 mod report;
 mod results;
 mod selection;
@@ -308,8 +309,8 @@ impl Engine {
         for node in findings.plain {
             self.holds.seen(node);
         }
-        for node in findings.special {
-            self.holds.special(node, self.now, self.at_ms);
+        for (node, own) in findings.special {
+            self.holds.special(node, own, self.now, self.at_ms);
         }
         for (node, error) in findings.unreadable {
             self.holds.unreadable(node, error, self.now, self.at_ms);

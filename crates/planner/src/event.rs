@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use skep_types::{
-    Change, CommitId, CommitReply, ContentId, Cursor, Entry, Name, NodeId, NodeState, Seq, Stat, Timestamp,
+    Change, CommitId, CommitReply, ContentId, Cursor, Entry, Name, NodeId, NodeState, OwnDir, Seq, Stat, Timestamp,
 };
 
 use crate::{BatchId, HoldDecision, HoldId, LookId};
@@ -31,6 +31,8 @@ pub struct Sight {
     /// What it holds, if it is a file with ignore rules ([`is_ignore_file`](crate::is_ignore_file)); `None` if it cannot be read, too.
     /// One byte more than [`IGNORE_BYTES_MAX`](crate::IGNORE_BYTES_MAX) is enough.
     pub text: Option<Vec<u8>>,
+    /// Why it is no part of the folder, if it is a directory of ours; the stat is then without a kind.
+    pub own: Option<OwnDir>,
 }
 
 /// A look failed. The directory counts as unknown, never as empty.

@@ -8,12 +8,13 @@
 mod damage;
 mod filters;
 mod moment;
+mod own;
 mod see;
 mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skep_types::{Change, ContentId, Limits, Name, NodeId, NodeState, Stat, Timestamp};
+use skep_types::{Change, ContentId, Limits, Name, NodeId, NodeState, OwnDir, Stat, Timestamp};
 
 use crate::shape::Shape;
 use crate::trees::{LIMBO, Trees};
@@ -99,7 +100,7 @@ pub(crate) struct Findings {
     /// Nodes of which the disk shows something else than before: what failed with them may go well now.
     pub(crate) changed: BTreeSet<NodeId>,
     /// Nodes in whose place something stands that is not synced.
-    pub(crate) special: Vec<NodeId>,
+    pub(crate) special: Vec<(NodeId, Option<OwnDir>)>,
     /// Nodes that were among those, and are not any more.
     pub(crate) plain: Vec<NodeId>,
     /// Nodes that cannot be read, with what to say of them.
@@ -156,6 +157,8 @@ pub(crate) struct Observer {
     busy: BTreeMap<NodeId, Busy>,
     /// Nodes in whose place something stands that is not synced.
     special: BTreeSet<NodeId>,
+    /// Directories of ours in places where no node is, and since when.
+    own: BTreeMap<(NodeId, Name), (OwnDir, Timestamp)>,
     /// Files of which no hints come and that were read within the tick of the clock in which they changed: to be read once more.
     racy: BTreeMap<NodeId, u64>,
     /// Files that hold something else than they should, though nobody changed them; and what.
@@ -194,6 +197,7 @@ impl Observer {
             reading: BTreeSet::new(),
             busy: BTreeMap::new(),
             special: BTreeSet::new(),
+            own: BTreeMap::new(),
             racy: BTreeMap::new(),
             damages: BTreeMap::new(),
             young: BTreeMap::new(),
@@ -388,6 +392,11 @@ impl Observer {
                 self.forget_directory(dir);
                 continue;
             };
+            if self.is_beneath_special(trees, dir) {
+                // What is in it is not ours to see until it is a directory again; then all of it is looked at.
+                self.dirty.remove(&dir);
+                continue;
+            }
             if !self.filters.know_above(trees, dir) {
                 // Which of its entries count is told by what is still to be looked at.
                 continue;
@@ -461,6 +470,7 @@ impl Observer {
         self.seen.remove(&dir);
         self.unhinted.remove(&dir);
         self.failed.remove(&dir);
+        self.own.retain(|(above, _), _| *above != dir);
         self.filters.forget(dir);
     }
 }

@@ -2,10 +2,13 @@
 //!
 //! A file written here is there wholly or not at all, also after a power cut, and readable by its owner only.
 
+use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process;
+
+use skep_types::{OwnDir, product};
 
 /// What is kept in a file of ours is at most this long; more is no file of ours.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -81,6 +84,61 @@ pub fn make_dir(path: &Path) -> io::Result<()> {
 /// The path without links, `.` and `..`. It must exist.
 pub fn absolute(path: &Path) -> io::Result<PathBuf> {
     fs::canonicalize(path)
+}
+
+/// The path without links, `.` and `..`, as far as it exists; what is not there yet stands behind it as it was named.
+pub fn absolute_of_new(path: &Path) -> io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    for above in path.ancestors() {
+        match absolute(above) {
+            Ok(there) => return Ok(there.join(path.strip_prefix(above).unwrap_or(Path::new("")))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(path)
+}
+
+/// Says in a directory of ours what it is, so that it is never synced as part of a folder.
+pub fn mark_own_dir(dir: &Path, kind: OwnDir) -> io::Result<()> {
+    match kind.file_text() {
+        Some(text) if own_dir(dir) != Some(kind) => replace(&dir.join(product::ROOT_DIR), text.as_bytes()),
+        _ => Ok(()),
+    }
+}
+
+/// What of ours a directory is; `None` also for what is not there or may not be read.
+pub fn own_dir(dir: &Path) -> Option<OwnDir> {
+    let marker = dir.join(product::ROOT_DIR);
+    let stat = fs::symlink_metadata(&marker).ok()?;
+    if stat.is_dir() {
+        return fs::symlink_metadata(marker.join("root")).is_ok_and(|stat| stat.is_file()).then_some(OwnDir::Folder);
+    }
+    let is_short = stat.is_file() && stat.len() <= OwnDir::FILE_BYTES_MAX as u64;
+    let text = is_short.then(|| read(&marker).ok()).flatten().flatten()?;
+    OwnDir::from_file_text(&text)
+}
+
+/// The first directory beneath `dir` that is ours, the nearest ones first. So many entries at most are looked at; what may not be read
+/// is passed over.
+pub fn own_dir_beneath(dir: &Path, entries_max: usize) -> Option<(PathBuf, OwnDir)> {
+    let mut left = VecDeque::from([dir.to_owned()]);
+    let mut entries_left = entries_max;
+    while let Some(at) = left.pop_front() {
+        let Ok(entries) = fs::read_dir(&at) else { continue };
+        for entry in entries.flatten() {
+            entries_left = entries_left.checked_sub(1)?;
+            if entry.file_name() == product::ROOT_DIR || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                continue;
+            }
+            let found = entry.path();
+            match own_dir(&found) {
+                Some(kind) => return Some((found, kind)),
+                None => left.push_back(found),
+            }
+        }
+    }
+    None
 }
 
 /// Whether a directory holds nothing, or is not there.
@@ -221,6 +279,41 @@ mod tests {
         assert_eq!(fs::read_dir(&keys).unwrap().count(), 1, "no temporary file stays");
         append(&path, b" and more").unwrap();
         assert_eq!(read(&path).unwrap().unwrap(), b"third and more");
+    }
+
+    #[test]
+    fn directories_of_ours_are_known_and_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        for name in ["plain/deep", "data", "home", "folder/.skep", "empty/.skep"] {
+            fs::create_dir_all(path(name)).unwrap();
+        }
+        mark_own_dir(&path("data"), OwnDir::ServerData).unwrap();
+        mark_own_dir(&path("home"), OwnDir::ClientHome).unwrap();
+        fs::write(path("folder/.skep/root"), "skep root 1").unwrap();
+        fs::write(path("plain/.skep"), "a file of a person").unwrap();
+        let kinds = ["plain", "data", "home", "folder", "empty", "not there"].map(|name| own_dir(&path(name)));
+        let [server, client, folder] = [OwnDir::ServerData, OwnDir::ClientHome, OwnDir::Folder].map(Some);
+        assert_eq!(kinds, [None, server, client, folder, None, None]);
+
+        fs::rename(path("home"), path("plain/deep/home")).unwrap();
+        let found = own_dir_beneath(&path("plain"), 100);
+        assert_eq!(found, Some((path("plain/deep/home"), OwnDir::ClientHome)));
+        assert_eq!(own_dir_beneath(&path("plain"), 2), None, "only so many are looked at");
+        assert_eq!(own_dir_beneath(&path("folder"), 100), None, "its own marker is not beneath it");
+    }
+
+    #[test]
+    fn a_path_that_is_not_there_yet_is_known_without_links() {
+        let dir = tempfile::tempdir().unwrap();
+        let real = absolute(dir.path()).unwrap();
+        fs::create_dir(real.join("a")).unwrap();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(real.join("a"), real.join("link")).unwrap();
+        #[cfg(unix)]
+        assert_eq!(absolute_of_new(&real.join("link/b/c")).unwrap(), real.join("a/b/c"));
+        assert_eq!(absolute_of_new(&real.join("a/b/c")).unwrap(), real.join("a/b/c"));
+        assert_eq!(absolute_of_new(&real.join("a")).unwrap(), real.join("a"));
     }
 
     #[test]

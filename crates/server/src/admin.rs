@@ -11,7 +11,7 @@ use skep_service::{Belongings, ServiceError};
 use crate::args::{DataArgs, DeviceCommand, QuotaLimit, UserCommand};
 use crate::config::{self, Settings, Tls};
 use crate::keys;
-use crate::store::{DiskService, administer, complaint_of, complaint_of_key};
+use crate::store::{DiskService, administer, complaint_of, complaint_of_key, require_data};
 
 /// Longest line that is taken as a password.
 const PASSWORD_LINE_BYTES_MAX: u64 = 4 << 10;
@@ -165,7 +165,12 @@ async fn list_devices(json: bool, data: DataArgs) -> Result<(), Complaint> {
 
 /// The fingerprint, alone on a line.
 pub fn fingerprint(data: DataArgs) -> Result<(), Complaint> {
-    print(&[identity(&config::of(&data)?)?.fingerprint.to_string()])
+    let settings = config::of(&data)?;
+    if matches!(settings.tls, Tls::OwnKey | Tls::Off { certificate: None }) {
+        // Its key was made at its first start. That of a certificate is told by the settings alone.
+        require_data(&settings.site.data_dir)?;
+    }
+    print(&[identity(&settings)?.fingerprint.to_string()])
 }
 
 /// By what devices know this server. Its own key is made if it is not there.

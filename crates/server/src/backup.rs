@@ -18,7 +18,7 @@ use crate::admin::say;
 use crate::args::{BackupCommand, DataArgs};
 use crate::config::{self, FILE_NAME, Settings, Site};
 use crate::fsck::open_stores;
-use crate::store::open_database;
+use crate::store::{open_database, require_data};
 
 /// What is copied at a time.
 const COPY_BYTES: usize = 1 << 20;
@@ -50,7 +50,7 @@ pub fn backup(command: BackupCommand) -> Result<(), Complaint> {
 /// Says that the data was brought back from a copy. What devices know of a later history does not make them refuse it then.
 fn restored(data: &DataArgs) -> Result<(), Complaint> {
     let site = config::of(data)?.site;
-    require_source(&site.data_dir)?;
+    require_data(&site.data_dir)?;
     let stores = open_stores(&site)?;
     if stores.lock.is_none() {
         let what = format!("A server is running on `{}`. Nothing was changed.", site.data_dir.display());
@@ -72,7 +72,7 @@ fn complaint_of_store(dir: &Path, error: &StoreError) -> Complaint {
 fn create(dir: &Path, data: &DataArgs) -> Result<(), Complaint> {
     let Settings { site, .. } = config::of(data)?;
     let source = &site.data_dir;
-    require_source(source)?;
+    require_data(source)?;
     make_target(dir)?;
     let copied = copy(source, dir).map_err(|error| broken(dir, &error))?;
     let own_key = site.master_key == Site::at(source).master_key;
@@ -102,14 +102,6 @@ fn create(dir: &Path, data: &DataArgs) -> Result<(), Complaint> {
         ));
     }
     Ok(())
-}
-
-fn require_source(source: &Path) -> Result<(), Complaint> {
-    if own_files::is_there(&source.join("skep.db")) {
-        return Ok(());
-    }
-    let what = format!("There is no server's data in `{}`.", source.display());
-    Err(Complaint::new(Exit::NotFound, "E-NOT-FOUND", what).hint("Name it: --data-dir DIR"))
 }
 
 /// A new or empty directory: a backup never mixes with another one, nor replaces it.

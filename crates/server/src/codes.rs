@@ -14,7 +14,7 @@ use skep_types::product;
 use crate::admin::{identity, print, say, told};
 use crate::args::{DataArgs, InviteArgs};
 use crate::config::{self, Settings, Tls};
-use crate::store::{DiskService, administer};
+use crate::store::{DiskService, administer, require_data};
 
 /// An address that is never this machine's, kept for documents.
 const SOME_OTHER_NETWORK: (&str, u16) = ("198.51.100.1", 9);
@@ -22,6 +22,7 @@ const SOME_OTHER_NETWORK: (&str, u16) = ("198.51.100.1", 9);
 /// A code that makes the first account.
 pub async fn setup_code(data: DataArgs) -> Result<(), Complaint> {
     let settings = config::of(&data)?;
+    require_data(&settings.site.data_dir)?;
     known_key(&settings)?;
     let code = administer(&settings.site.data_dir).await?.make_setup_code().await.map_err(|error| match error {
         ServiceError::HasAccounts => {
@@ -35,6 +36,7 @@ pub async fn setup_code(data: DataArgs) -> Result<(), Complaint> {
 /// A code that lets a computer in.
 pub async fn invite(args: InviteArgs) -> Result<(), Complaint> {
     let settings = config::of(&args.data)?;
+    require_data(&settings.site.data_dir)?;
     known_key(&settings)?;
     let service = administer(&settings.site.data_dir).await?;
     let (code, invited) = service.make_invitation(args.user.as_deref()).await.map_err(told)?;

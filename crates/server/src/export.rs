@@ -22,7 +22,7 @@ use skep_types::{ChunkId, Content, ContentId, DriveId, FileContent, Limits, Name
 use crate::args::ExportArgs;
 use crate::config::{self, Site};
 use crate::keys;
-use crate::store::{Packs, complaint_of_key, open_database};
+use crate::store::{DATABASE, Packs, complaint_of_key, open_database, require_data};
 
 use names::new_name;
 
@@ -110,11 +110,8 @@ fn open_data(site: &Site) -> Result<(Sqlite, Packs), Complaint> {
     let data_dir = site.data_dir.as_path();
     let shown = data_dir.display();
     let failed = |what: String| Complaint::new(Exit::Failed, "E-DATA", what);
-    let database = data_dir.join("skep.db");
-    if !own_files::is_there(&database) {
-        let what = format!("There is no server's data in `{shown}`.");
-        return Err(Complaint::new(Exit::NotFound, "E-NOT-FOUND", what).hint("Name it: --data-dir DIR"));
-    }
+    require_data(data_dir)?;
+    let database = data_dir.join(DATABASE);
     let meta =
         open_database(data_dir).map_err(|error| failed(format!("Cannot open `{}`: {error}.", database.display())))?;
     let master = MasterKey::from_bytes(keys::master_key(site).map_err(|error| complaint_of_key(&error))?);

@@ -20,7 +20,7 @@ use crate::admin::print;
 use crate::args::FsckArgs;
 use crate::config::{self, Settings, Site};
 use crate::keys;
-use crate::store::{LOCK_FILE, Packs, complaint_of_key, open_database};
+use crate::store::{DATABASE, LOCK_FILE, Packs, complaint_of_key, open_database, require_data};
 
 /// Findings and files that are told one by one to people; JSON has more.
 const TOLD_MAX: usize = 50;
@@ -40,11 +40,8 @@ pub fn open_stores(site: &Site) -> Result<Stores, Complaint> {
     let data_dir = site.data_dir.as_path();
     let shown = data_dir.display();
     let failed = |what: String| Complaint::new(Exit::Failed, "E-DATA", what);
-    let database = data_dir.join("skep.db");
-    if !own_files::is_there(&database) {
-        let what = format!("There is no server's data in `{shown}`.");
-        return Err(Complaint::new(Exit::NotFound, "E-NOT-FOUND", what).hint("Name it: --data-dir DIR"));
-    }
+    require_data(data_dir)?;
+    let database = data_dir.join(DATABASE);
     let lock = own_files::lock(&data_dir.join(LOCK_FILE))
         .map_err(|error| failed(format!("Cannot lock `{shown}`: {error}.")))?;
     let meta = open_database(data_dir).map_err(|error| unreadable(&database, &error))?;

@@ -12,7 +12,7 @@ use skep_platform::talk::{Complaint, Exit};
 use skep_platform::{NativeFiles, own_files};
 use skep_protocol::{ByteStream, ErrorReply, FeedRequest};
 use skep_service::{Parts, Service, ServiceError};
-use skep_types::{Limits, product};
+use skep_types::{Limits, OwnDir, product};
 use tokio::runtime::Handle;
 
 use crate::answers::Answers;
@@ -24,8 +24,8 @@ pub type DiskService<B> = Service<Sqlite, B, RuntimeClock, SystemEntropy, Runtim
 /// Where a running server keeps content.
 pub type Packs = LocalPacks<NativeFiles>;
 
-/// Metadata, in a data directory.
-const DATABASE: &str = "skep.db";
+/// What a data directory has from the first start on.
+pub(crate) const DATABASE: &str = "skep.db";
 /// Locked by whoever may change content.
 pub(crate) const LOCK_FILE: &str = "server.lock";
 
@@ -46,6 +46,8 @@ pub async fn open(site: &Site) -> Result<Opened, Complaint> {
     let data_dir = site.data_dir.as_path();
     make_data_dir(data_dir)?;
     let shown = data_dir.display();
+    own_files::mark_own_dir(data_dir, OwnDir::ServerData)
+        .map_err(|error| failed("E-DATA", format!("Cannot write into `{shown}`: {error}.")))?;
     let lock = own_files::lock(&data_dir.join(LOCK_FILE))
         .map_err(|error| failed("E-DATA", format!("Cannot lock `{shown}`: {error}.")))?
         .ok_or_else(|| {
@@ -71,9 +73,25 @@ pub async fn open(site: &Site) -> Result<Opened, Complaint> {
 /// Opens a data directory to administer it, beside a running server or without one. Content is out of reach: two processes
 /// must not write packs.
 pub async fn administer(data_dir: &Path) -> Result<DiskService<MemoryBlobs>, Complaint> {
-    make_data_dir(data_dir)?;
+    require_data(data_dir)?;
     let tasks = RuntimeTasks::new(Handle::current());
     service(open_meta(data_dir)?, Arc::new(MemoryBlobs::new()), tasks, Limits::SHIPPED).await
+}
+
+/// Refuses a directory in which no server ever ran: one that is named by mistake gets no second life of its own.
+pub fn require_data(data_dir: &Path) -> Result<(), Complaint> {
+    if own_files::is_there(&data_dir.join(DATABASE)) {
+        return Ok(());
+    }
+    let shown = data_dir.display();
+    let what = match own_files::is_there(data_dir) {
+        true => format!("`{shown}` is not the data directory of a server: there is no `{DATABASE}` in it."),
+        false => format!("There is no data directory `{shown}`."),
+    };
+    Err(Complaint::new(Exit::NotFound, "E-NO-DATA-DIR", what).hint(
+        "Nothing was made. Name the right one: --data-dir DIR   (the log of the server says which: \"data in …\")\n\
+         If it is to be a new server, start it first:   skep-server run --data-dir DIR",
+    ))
 }
 
 fn open_meta(data_dir: &Path) -> Result<Sqlite, Complaint> {

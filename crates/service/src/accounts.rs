@@ -11,6 +11,8 @@ use crate::{Service, ServiceError, password};
 
 /// Longest login name, in characters.
 const USER_NAME_CHARS_MAX: usize = 64;
+/// What a login name may have besides letters and digits, though not at its beginning.
+const USER_NAME_SIGNS: &str = " ._-@+'";
 /// Longest password, in bytes.
 const PASSWORD_BYTES_MAX: usize = 1024;
 /// The name of the first drive of every account.
@@ -204,7 +206,8 @@ fn devices_called(read: &(impl Read + ?Sized), name_or_id: &str) -> Result<Vec<D
 
 /// Whether a letter steers a terminal, ends a line or turns it around: then a name in a list could pass for something else.
 pub fn misleads(letter: char) -> bool {
-    letter.is_control() || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    let steers = matches!(letter, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    letter.is_control() || steers || (letter.is_whitespace() && letter != ' ')
 }
 
 /// Whether a login name can be one.
@@ -218,14 +221,25 @@ pub(crate) fn check_user_name(name: &str) -> Result<(), ServiceError> {
     if name.trim() != name {
         return bad("it begins or ends with a space");
     }
+    if !name.starts_with(|first: char| first.is_ascii_alphanumeric() || !first.is_ascii()) {
+        return bad("it begins with a sign; begin it with a letter or a digit");
+    }
     if name.chars().any(misleads) {
-        return bad("it has a control character");
+        return bad("it has a character that nobody sees");
+    }
+    let is_good =
+        |letter: char| letter.is_ascii_alphanumeric() || !letter.is_ascii() || USER_NAME_SIGNS.contains(letter);
+    if !name.chars().all(is_good) {
+        return bad("besides letters and digits it may have spaces and . _ - @ + ' only");
     }
     Ok(())
 }
 
 /// Whether a password can be one.
 pub(crate) fn check_password(password: &str) -> Result<(), ServiceError> {
+    if password.is_empty() {
+        return Err(ServiceError::BadPassword("it is empty"));
+    }
     if password.chars().count() < PASSWORD_CHARS_MIN {
         return Err(ServiceError::BadPassword("it has fewer than 8 characters"));
     }

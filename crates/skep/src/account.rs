@@ -90,10 +90,10 @@ pub async fn passwd(global: &Global, from_stdin: bool) -> Result<Exit, Complaint
     }
     let old = match (has_password, from_stdin) {
         (false, _) => None,
-        (true, true) => Some(terminal::read_line()?),
+        (true, true) => Some(terminal::read_password()?),
         (true, false) => Some(terminal::ask_password("Present password: ")?),
     };
-    let new = if from_stdin { terminal::read_line()? } else { terminal::ask_new_password(&user)? };
+    let new = if from_stdin { terminal::read_password()? } else { terminal::ask_new_password(&user)? };
     asker.ask(&Request::ChangePassword { old, new }).await?;
     daemon::say(global, "The password is changed. Devices stay signed in.")
 }

@@ -699,6 +699,11 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, Complain
     }
 }
 
+/// Whether a command line asks for JSON, also one that nobody understands.
+pub fn wants_json(args: impl IntoIterator<Item = OsString>) -> bool {
+    args.into_iter().skip(1).take_while(|arg| arg != "--").any(|arg| arg == "--json")
+}
+
 /// `text` with a capital and a full stop.
 fn sentence(text: &str) -> String {
     let mut letters = text.chars();

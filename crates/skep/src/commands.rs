@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use crate::args::{self, Command, Global, SyncCommand};
 use crate::clock;
 use crate::control::{ControlAnswer, ControlRequest, DaemonConnection, Selecting, Waited};
-use crate::home::Home;
+use crate::home::{Home, LastWords};
 use crate::link::HttpLink;
 use crate::names::{self, NameText};
 use crate::status::{SCHEMA, StatusAnswer, exit_of_wait};
@@ -76,7 +76,7 @@ async fn status(global: &Global, check: bool) -> Result<Exit, Complaint> {
     let home = Home::find(global.home.clone())?;
     let config = home.joined()?;
     let answer = match DaemonConnection::open(&home).await {
-        None => StatusAnswer::not_running(&config),
+        None => StatusAnswer::not_running(&config, home.last_words()),
         Some(mut daemon) => match daemon.ask(&ControlRequest::Status).await? {
             ControlAnswer::Status(answer) => *answer,
             other => return Err(strange(&other)),
@@ -86,7 +86,7 @@ async fn status(global: &Global, check: bool) -> Result<Exit, Complaint> {
     if global.json {
         print_json(&answer)?;
     } else if is_off && !check {
-        return Err(daemon_off());
+        return Err(daemon_off_because(home.last_words()));
     } else if !check {
         terminal::print(&answer.text(&clock::now()))?;
     }
@@ -187,6 +187,15 @@ fn version(global: &Global) -> Result<Exit, Complaint> {
 pub fn daemon_off() -> Complaint {
     let what = "Not running: the background service is off, so nothing is being synced.";
     Complaint::new(Exit::Unreachable, "E-DAEMON-OFF", what).hint("Start it:   skep daemon start")
+}
+
+/// The same, with why it ended if it did by itself.
+fn daemon_off_because(why: Option<LastWords>) -> Complaint {
+    let complaint = daemon_off();
+    let Some(LastWords { code, message, hint, at }) = why else { return complaint };
+    let ended = clock::parse_utc(&at).map_or(at, |time| clock::text(time, &clock::now()));
+    let start = complaint.hint.clone();
+    complaint.hint(format!("It ended by itself, {ended}: {message}   {code}\n{hint}\n{start}"))
 }
 
 /// The complaint about an answer to another question.

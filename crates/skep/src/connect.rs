@@ -181,7 +181,7 @@ async fn come_first(global: &Global, home: &Home, wanted: &Wanted) -> Result<Con
         (None, Some(begun)) => begun.fingerprint,
         (None, None) => probe_fingerprint(server).await.map_err(|error| remote::complaint_of(error, server))?,
     };
-    let local = join::make_folder(Some(wanted.dir.clone()))?;
+    let local = join::make_folder(home, Some(wanted.dir.clone()))?;
     let shown = engine::drive_shown_in(&local)?;
     let device = join::introduction(wanted.args.name.clone());
     let (request, id) = match (wanted.id, begun, shown) {

@@ -16,7 +16,8 @@ use skep_types::{Limits, product};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt};
 
@@ -34,6 +35,8 @@ const LOG_BYTES_MAX: u64 = 5 << 20;
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// A daemon that was started answers within this time.
 const START_WITHIN: Duration = Duration::from_secs(15);
+/// Target of what goes to the log file and not to standard error.
+const LOG_ONLY: &str = "log only";
 /// How often a starting or stopping daemon is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -56,6 +59,7 @@ pub async fn daemon(command: DaemonCommand, global: &Global) -> Result<Exit, Com
 
 async fn run(home: &Home, global: &Global) -> Result<Exit, Complaint> {
     let config = home.joined()?;
+    home.make()?;
     let lock = claim(home)?;
     serve(home, global, config, lock, Limits::SHIPPED, stop_signal()).await
 }
@@ -89,7 +93,16 @@ pub async fn serve(
     let limits = config.safety.clone().unwrap_or_default().limits(limits);
     let link = HttpLink::new(config.server.url.clone(), config.server.fingerprint, limits);
     let started = engine::start_client(home, &config, token, link, tasks.clone(), limits).await;
-    let client = started.inspect_err(|complaint| tracing::error!("{complaint}"))?;
+    let client = match started {
+        Ok(client) => client,
+        Err(complaint) => {
+            // Whoever started it is told by the complaint itself.
+            tracing::error!(target: LOG_ONLY, "{complaint}");
+            home.keep_last_words(&complaint)?;
+            return Err(complaint);
+        }
+    };
+    home.forget_last_words()?;
     let server = ControlServer::bind(home).map_err(trouble)?;
     let (stop_by_command, mut stopped) = mpsc::channel(1);
     tasks.spawn("control", control::serve(server, client.clone(), Arc::new(config), tasks.clone(), stop_by_command));
@@ -141,7 +154,13 @@ pub async fn start(home: &Home, global: &Global) -> Result<Exit, Complaint> {
     let answers = async {
         loop {
             if let Ok(Some(ended)) = child.try_wait() {
-                return Err(failed(ended.to_string()));
+                return Err(match home.last_words() {
+                    Some(why) => {
+                        let what = format!("The background service did not start: {} ({})", why.message, why.code);
+                        Complaint::new(Exit::Failed, "E-DAEMON-START", what).hint(why.hint)
+                    }
+                    None => failed(ended.to_string()),
+                });
             }
             if hello(home).await.is_some() {
                 return Ok(());
@@ -216,9 +235,10 @@ fn start_log(home: &Home, global: &Global) -> io::Result<()> {
         Colour::Never => false,
     };
     let filter = EnvFilter::try_from_env("SKEP_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let said = filter_fn(|line| line.target() != LOG_ONLY);
     tracing_subscriber::registry()
         .with(filter)
-        .with(fmt::layer().with_writer(io::stderr).with_ansi(ansi))
+        .with(fmt::layer().with_writer(io::stderr).with_ansi(ansi).with_filter(said))
         .with(fmt::layer().with_writer(Mutex::new(file)).with_ansi(false))
         .init();
     Ok(())

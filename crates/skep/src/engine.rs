@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use skep_client::{
-    Account, Client, Feed, HoldId, Machine, Marker, PathReport, RootError, RootId, SafeEntry, SafeOfRoot, SqliteTrees,
-    Start, StartError, State, Status, Verified, WaitOutcome, Wishes,
+    Account, Client, Conflict, Feed, HoldId, Machine, Marker, PathReport, Problem, RootError, RootId, SafeEntry, SafeOfRoot,
+    SqliteTrees, Start, StartError, State, Status, Verified, WaitOutcome, Wishes,
 };
 use skep_platform::runtime::{RuntimeClock, RuntimeTasks, SystemEntropy};
 use skep_platform::talk::{Complaint, Exit};
-use skep_platform::{Entropy, FileError, FileErrorKind, Files, Lane, NativeFiles, NativeWatcher, Tasks, offload};
+use skep_platform::{
+    Entropy, FileError, FileErrorKind, Files, Lane, NativeFiles, NativeWatcher, Tasks, offload, own_files,
+};
 use skep_types::{DriveId, Kind, Limits, Mode, Name, Timestamp};
 
 use crate::activity::{self, ActivityLine};
@@ -21,7 +23,7 @@ use crate::control::{
 use crate::home::{Config, Home, NotHere, PauseConfig, SelectionConfig, SyncConfig};
 use crate::link::HttpLink;
 use crate::names::{self, NameText, PathNames};
-use crate::remote;
+use crate::{place, remote};
 
 /// Entries of a directory that one answer holds.
 const PAGE_ENTRIES: usize = 5_000;
@@ -150,6 +152,7 @@ pub async fn start_client(
 ) -> Result<Arc<dyn Control>, Complaint> {
     let local = &config.folder.local;
     let files = NativeFiles::open(local).map_err(|error| root_complaint(local, RootError::Missing(error.message)))?;
+    place::check(home, &own_files::absolute(local).unwrap_or_else(|_| local.clone()))?;
     let watcher = NativeWatcher::new()
         .map_err(|error| Complaint::new(Exit::Failed, "E-WATCH", format!("Cannot watch the folder: {error}.")))?;
     let path = home.state();
@@ -256,6 +259,35 @@ async fn select(
     Ok(answer)
 }
 
+/// The problems of files with two versions, as `skep conflicts` counts them.
+async fn two_versions(client: &Client) -> Vec<Problem> {
+    if client.status().two_versions == 0 {
+        return Vec::new();
+    }
+    let conflicts = client.conflicts().await.unwrap_or_default();
+    let problem = |(index, conflict): (usize, &Conflict)| {
+        let answer = ConflictAnswer::from(conflict);
+        let copy = conflict.copy.name.display();
+        let message = match conflict.original {
+            Some(_) => format!("has two versions, both safe: the other one is `{copy}`"),
+            None => format!("is not there any more, but a second version of it is: `{copy}`"),
+        };
+        Problem {
+            code: "E-TWO-VERSIONS",
+            path: Some(names::display(&answer.path())),
+            message,
+            hint: format!("skep conflicts show {}", index + 1),
+            // Since there are both.
+            since: conflict
+                .copy
+                .mtime
+                .max(conflict.original.as_ref().and_then(|original| original.mtime))
+                .unwrap_or_default(),
+        }
+    };
+    conflicts.iter().enumerate().map(problem).collect()
+}
+
 /// A client at work.
 struct Running {
     client: Client,
@@ -268,13 +300,23 @@ struct Running {
 
 impl Control for Running {
     fn status(&self) -> BoxFuture<'static, Status> {
-        let status = self.client.status();
-        Box::pin(async move { status })
+        let client = self.client.clone();
+        Box::pin(async move {
+            let mut status = client.status();
+            status.problems.extend(two_versions(&client).await);
+            status
+        })
     }
 
     fn report(&self, path: String) -> BoxFuture<'static, PathReport> {
         let client = self.client.clone();
-        let is_paused = client.status().pause.is_some();
+        let status = client.status();
+        if let (State::Stopped, Some(problem)) = (status.state, status.problems.first()) {
+            // What is known of the path is of a time before.
+            let reason = format!("Nothing is synced: {} ({}) {}", problem.message, problem.code, problem.hint);
+            return Box::pin(async move { PathReport { path, state: "problem", reason } });
+        }
+        let is_paused = status.pause.is_some();
         let names: Result<Vec<Name>, _> =
             path.split('/').filter(|part| !part.is_empty() && *part != ".").map(Name::try_from).collect();
         Box::pin(async move {
@@ -296,6 +338,7 @@ impl Control for Running {
         let client = self.client.clone();
         Box::pin(async move {
             match client.wait_equal(timeout_ms).await {
+                Ok(WaitOutcome::Equal) if !two_versions(&client).await.is_empty() => WaitOutcome::NeedsPerson,
                 Ok(outcome) => outcome,
                 Err(_) if client.status().state == State::Stopped => WaitOutcome::NeedsPerson,
                 Err(_) => WaitOutcome::Offline,

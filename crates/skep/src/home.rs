@@ -11,7 +11,7 @@ use skep_client::{Pause, Rates, RootId, Selection};
 use skep_platform::own_files;
 use skep_platform::talk::{Complaint, Exit, utc_text};
 use skep_protocol::{ClassicId, Fingerprint, ParseFingerprintError};
-use skep_types::{AccountId, DeviceId, DriveId, NodeId, product};
+use skep_types::{AccountId, DeviceId, DriveId, NodeId, OwnDir, product};
 
 use crate::clock;
 use crate::link::ServerAddress;
@@ -19,6 +19,8 @@ use crate::safety::SafetyConfig;
 
 /// Where an account that is being made is kept.
 const PENDING_ACCOUNT: &str = "new-account.toml";
+/// Where it is kept why the background service ended by itself.
+const LAST_WORDS: &str = "stopped.toml";
 
 /// A client's home.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -248,6 +250,19 @@ pub struct PendingAccount {
     pub account_id: ClassicId,
 }
 
+/// Why the background service ended by itself; `stopped.toml`, until it starts well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastWords {
+    /// Stable code, `E-…`.
+    pub code: String,
+    /// What happened, and why.
+    pub message: String,
+    /// What to do next.
+    pub hint: String,
+    /// When, as `2026-11-20T18:00:00Z`.
+    pub at: String,
+}
+
 /// A synced folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FolderConfig {
@@ -275,7 +290,9 @@ impl Home {
 
     /// Makes the directory, for its owner only.
     pub fn make(&self) -> Result<(), Complaint> {
-        own_files::make_private_dir(&self.dir).map_err(|error| failed(&self.dir, &error))
+        let made = own_files::make_private_dir(&self.dir);
+        made.and_then(|()| own_files::mark_own_dir(&self.dir, OwnDir::ClientHome))
+            .map_err(|error| failed(&self.dir, &error))
     }
 
     /// The directory itself.
@@ -334,7 +351,7 @@ impl Home {
     /// Forgets what a join has given, and what was known of the folder: it may be joined anew, here or elsewhere.
     pub fn forget(&self) -> Result<(), Complaint> {
         // The configuration goes last: as long as it is there, this can be done again.
-        for name in ["token", "state.db-wal", "state.db-shm", "state.db", "config.toml"] {
+        for name in [LAST_WORDS, "token", "state.db-wal", "state.db-shm", "state.db", "config.toml"] {
             let path = self.dir.join(name);
             own_files::remove(&path).map_err(|error| failed(&path, &error))?;
         }
@@ -376,6 +393,29 @@ impl Home {
     /// Forgets it.
     pub fn end_account(&self) -> Result<(), Complaint> {
         let path = self.dir.join(PENDING_ACCOUNT);
+        own_files::remove(&path).map_err(|error| failed(&path, &error))
+    }
+
+    /// Why the background service ended by itself, if it did. A file that cannot be read tells nothing.
+    pub fn last_words(&self) -> Option<LastWords> {
+        self.read_toml(&self.dir.join(LAST_WORDS)).ok().flatten()
+    }
+
+    /// Keeps why the background service ends.
+    pub fn keep_last_words(&self, complaint: &Complaint) -> Result<(), Complaint> {
+        let words = LastWords {
+            code: complaint.code.to_owned(),
+            message: complaint.what.clone(),
+            hint: complaint.hint.clone(),
+            at: utc_text(clock::timestamp(&clock::now())),
+        };
+        let path = self.dir.join(LAST_WORDS);
+        own_files::replace(&path, to_toml(&words)?.as_bytes()).map_err(|error| failed(&path, &error))
+    }
+
+    /// It has started well.
+    pub fn forget_last_words(&self) -> Result<(), Complaint> {
+        let path = self.dir.join(LAST_WORDS);
         own_files::remove(&path).map_err(|error| failed(&path, &error))
     }
 

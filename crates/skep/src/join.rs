@@ -11,7 +11,7 @@ use skep_types::Limits;
 use crate::args::{Global, JoinArgs};
 use crate::home::{Config, DeviceConfig, FolderConfig, Home, ServerConfig};
 use crate::link::{HttpLink, ParseAddressError, ServerAddress, probe_fingerprint};
-use crate::{daemon, engine, join_code, remote, terminal};
+use crate::{daemon, engine, join_code, place, remote, terminal};
 
 /// What a command line asks to join by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,13 +56,18 @@ async fn join_by_password(
     };
     let password = read_password(&args, &user)?;
     home.make()?;
-    let local = make_folder(args.dir.clone())?;
+    let local = make_folder(home, args.dir.clone())?;
     let link = HttpLink::new(server.clone(), fingerprint, Limits::SHIPPED);
-    let Introduction { name: device_name, platform, client_version } = introduction(args.name.clone());
-    let name = device_name.clone();
-    let request = Request::Join { user: user.clone(), password, device_name: name, platform, client_version };
+    let Introduction { name: asked_name, platform, client_version } = introduction(args.name.clone());
+    let device_name = asked_name.clone();
+    let request = Request::Join { user: user.clone(), password, device_name, platform, client_version };
     let Reply::Joined(joined) = remote::ask(&link, None, &request).await? else {
         return Err(remote::strange());
+    };
+    // The server calls it otherwise if another computer has that name. It has joined already, so that nothing may fail any more by asking.
+    let (user, device_name) = match remote::ask(&link, Some(&joined.token), &remote::hello()).await {
+        Ok(Reply::Hello { account_name, device_name, .. }) => (account_name, device_name),
+        _ => (user, asked_name),
     };
     let config = config_of(&joined, server, fingerprint, user, device_name, local)?;
     keep(global, home, &config, &joined.token)?;
@@ -157,7 +162,7 @@ async fn learn_fingerprint(server: &ServerAddress) -> Result<Fingerprint, Compla
 
 fn read_password(args: &JoinArgs, user: &str) -> Result<String, Complaint> {
     if args.password_stdin {
-        return terminal::read_line();
+        return terminal::read_password();
     }
     if terminal::has_person() {
         return terminal::ask_password(&format!("Password of {user}: "));
@@ -167,15 +172,20 @@ fn read_password(args: &JoinArgs, user: &str) -> Result<String, Complaint> {
 }
 
 /// The folder to sync, there from now on.
-pub(crate) fn make_folder(named: Option<PathBuf>) -> Result<PathBuf, Complaint> {
+pub(crate) fn make_folder(home: &Home, named: Option<PathBuf>) -> Result<PathBuf, Complaint> {
     let usual = || env::home_dir().map(|home| home.join("Skep"));
     let dir = named.or_else(usual).ok_or_else(|| {
         Complaint::new(Exit::Usage, "E-USAGE", "There is no usual place for the folder here.")
             .hint("Name one: --dir DIR")
     })?;
-    own_files::make_dir(&dir).and_then(|()| own_files::absolute(&dir)).map_err(|error| {
+    let failed = |error| {
         Complaint::new(Exit::Failed, "E-FOLDER", format!("Cannot make the folder `{}`: {error}.", dir.display()))
-    })
+    };
+    place::check_new(home, &own_files::absolute_of_new(&dir).map_err(failed)?)?;
+    let local = own_files::make_dir(&dir).and_then(|()| own_files::absolute(&dir)).map_err(failed)?;
+    // Only now is it known where `..` leads.
+    place::check(home, &local)?;
+    Ok(local)
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ pub async fn join(
         ));
     }
     home.make()?;
-    let local = join::make_folder(args.dir.clone())?;
+    let local = join::make_folder(home, args.dir.clone())?;
     let shown = engine::drive_shown_in(&local)?;
     let makes_account = matches!(task, CodeTask::NewAccount { .. });
     if makes_account && shown.is_some() {
@@ -212,7 +212,7 @@ fn user_name(named: Option<String>) -> Result<String, Complaint> {
 /// The password of an account that is about to be made, typed twice.
 fn new_password(args: &JoinArgs, user: &str) -> Result<String, Complaint> {
     if args.password_stdin {
-        return terminal::read_line();
+        return terminal::read_password();
     }
     if !terminal::has_person() {
         return Err(nobody_to_ask());

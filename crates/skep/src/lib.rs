@@ -29,6 +29,7 @@ pub mod ls;
 pub mod names;
 pub mod past;
 pub mod pause;
+pub mod place;
 mod qr;
 pub mod remote;
 pub mod restore;

@@ -21,6 +21,9 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(complaint) => {
             terminal::say(&complaint.to_string());
+            if args::wants_json(env::args_os()) {
+                terminal::print_complaint(&complaint);
+            }
             complaint.exit.into()
         }
     }

@@ -10,7 +10,7 @@ use skep_platform::talk::{Exit, utc_text};
 pub use skep_types::bytes_text;
 
 use crate::clock;
-use crate::home::{Config, PauseConfig};
+use crate::home::{Config, LastWords, PauseConfig};
 use crate::names::printable;
 use jiff::Zoned;
 
@@ -213,7 +213,7 @@ impl StatusAnswer {
     }
 
     /// The status while the background service is off.
-    pub fn not_running(config: &Config) -> StatusAnswer {
+    pub fn not_running(config: &Config, why: Option<LastWords>) -> StatusAnswer {
         let server =
             ServerAnswer { url: config.server.url.to_string(), reachable: None, latency_ms: None, confirmed_at: None };
         let problem = ProblemAnswer {
@@ -223,12 +223,19 @@ impl StatusAnswer {
             message: "The background service is off, so nothing is being synced.".into(),
             hint: "skep daemon start".into(),
         };
+        let why = why.map(|why| ProblemAnswer {
+            code: why.code,
+            path: None,
+            since: Some(why.at),
+            message: why.message,
+            hint: why.hint,
+        });
         StatusAnswer {
             schema: SCHEMA,
             state: Word::NotRunning,
             server,
             folders: Vec::new(),
-            problems: vec![problem],
+            problems: [problem].into_iter().chain(why).collect(),
             paused: None,
         }
     }
@@ -282,8 +289,13 @@ impl StatusAnswer {
             Word::Syncing => "↻ Syncing".into(),
             Word::Offline => format!("○ Offline: {} cannot be reached, changes wait here", self.server.url),
             Word::Paused => format!("‖ Paused until {}: changes wait, here and on the server", self.pause_text(now)),
-            Word::Attention if count == 1 => "▲ 1 thing needs you".into(),
-            Word::Attention => format!("▲ {count} things need you"),
+            Word::Attention => {
+                let things = if count == 1 { "1 thing needs you".into() } else { format!("{count} things need you") };
+                let is_rest_equal = self.folders.iter().all(|folder| folder.state == Word::UpToDate);
+                let files: u64 = self.folders.iter().map(|folder| folder.files).sum();
+                let rest = format!("   everything else ({}) is up to date", counted(files, "file"));
+                format!("▲ {things}{}", if is_rest_equal { rest } else { String::new() })
+            }
             Word::Stopped => "■ Stopped: nothing is synced until you do something".into(),
             Word::NotRunning => "Not running".into(),
         }

@@ -1,9 +1,13 @@
 //! Talk with a person at a terminal. Data goes to standard output, talk to standard error.
 
 use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use serde_json::json;
 use skep_platform::talk::{Complaint, Exit};
 use skep_protocol::PASSWORD_CHARS_MIN;
+
+use crate::status::SCHEMA;
 
 /// Longest line that is taken from a person or a pipe.
 const LINE_BYTES_MAX: u64 = 4 << 10;
@@ -21,8 +25,23 @@ pub fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
+/// Whether a command has written its answer: then standard output holds one already.
+static HAS_ANSWERED: AtomicBool = AtomicBool::new(false);
+
+/// Writes a complaint as the answer of a command that was asked for JSON and has given none.
+pub fn print_complaint(complaint: &Complaint) {
+    if HAS_ANSWERED.load(Ordering::Relaxed) {
+        return;
+    }
+    let Complaint { code, what, hint, .. } = complaint;
+    let answer = json!({ "schema": SCHEMA, "error": { "code": code, "message": what, "hint": hint } });
+    // The complaint was said already.
+    let _ = print(&format!("{answer}\n"));
+}
+
 /// Writes the answer of a command.
 pub fn print(text: &str) -> Result<(), Complaint> {
+    HAS_ANSWERED.store(true, Ordering::Relaxed);
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // Whoever read along has read enough, as `head` does.
@@ -70,6 +89,16 @@ pub fn read_line() -> Result<String, Complaint> {
         Complaint::new(Exit::Usage, "E-USAGE", format!("Cannot read from standard input: {error}."))
     })?;
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// The password on standard input.
+pub fn read_password() -> Result<String, Complaint> {
+    let password = read_line()?;
+    if password.is_empty() {
+        return Err(Complaint::new(Exit::Usage, "E-USAGE", "The password on standard input is empty.")
+            .hint("Nothing was done. Write it there, as its first line"));
+    }
+    Ok(password)
 }
 
 /// Asks for a password without showing it.

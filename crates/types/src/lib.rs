@@ -11,6 +11,7 @@ mod id;
 mod limits;
 mod name;
 mod node;
+mod own_dir;
 mod size;
 mod stat;
 mod time;
@@ -21,6 +22,7 @@ pub use id::{AccountId, ChunkId, CommitId, ContentId, DeviceId, DriveId, Generat
 pub use limits::Limits;
 pub use name::{Name, NameError};
 pub use node::{Content, Entry, FieldGroups, FileContent, Kind, Mode, NodeState, Place, Version};
+pub use own_dir::OwnDir;
 pub use size::bytes_text;
 pub use stat::{Change, Stat};
 pub use time::{COARSEST_CLOCK_NS, Civil, Timestamp};

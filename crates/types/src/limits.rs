@@ -48,6 +48,8 @@ pub struct Limits {
     pub retry_first_ms: u64,
     /// Longest wait before a failed call is made again.
     pub retry_max_ms: u64,
+    /// The same for a call that failed at once, as where nothing listens: it costs next to nothing, and somebody waits for the server.
+    pub retry_quick_max_ms: u64,
     /// Without push, how often the server is asked.
     pub poll_ms: u64,
     /// Deletions in one subtree are collected until it was quiet for so long,
@@ -112,6 +114,7 @@ impl Limits {
         dead_peer_ms: 40_000,
         retry_first_ms: 250,
         retry_max_ms: 30_000,
+        retry_quick_max_ms: 4_000,
         poll_ms: 30_000,
         delete_quiet_ms: 100,
         delete_wait_max_ms: 2_000,

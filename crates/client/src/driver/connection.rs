@@ -7,7 +7,7 @@ use skep_content::Block;
 use skep_planner::{Event, Progress};
 use skep_platform::{Clock, Entropy};
 use skep_protocol::{BodyError, Code, Entries, ErrorReply, Frame, FrameKind};
-use skep_types::{Cursor, Seq, Timestamp};
+use skep_types::{Cursor, Limits, Seq, Timestamp};
 use tokio::sync::oneshot;
 
 use super::report::{halt_by_call, standstill_by_call};
@@ -84,7 +84,7 @@ pub(super) async fn run<M: World>(driver: Arc<Driver<M>>, feed: Feed) {
                 // A connection that lasted was a good one.
                 let lasted_ms = driver.world.clock().monotonic_ms().saturating_sub(began_ms);
                 failures = if lasted_ms > driver.limits.retry_max_ms { 0 } else { failures.saturating_add(1) };
-                driver.back_off_ms(failures, &error)
+                driver.back_off_ms(failures, lasted_ms, &error)
             }
         };
         if driver.unless_stopping(driver.wait_to_reconnect(wait_ms)).await.is_none() {
@@ -199,9 +199,9 @@ impl<M: World> Driver<M> {
     }
 
     /// Doubles with every failure, up to a bound, between half of it and all of it.
-    fn back_off_ms(&self, failures: u32, error: &CallError) -> u64 {
+    fn back_off_ms(&self, failures: u32, lasted_ms: u64, error: &CallError) -> u64 {
         let doubled = self.limits.retry_first_ms.saturating_mul(1 << failures.saturating_sub(1).min(20));
-        let most = doubled.min(self.limits.retry_max_ms);
+        let most = doubled.min(longest_wait_ms(&self.limits, lasted_ms, error));
         let random = u64::from(u32::from_be_bytes(self.world.entropy().bytes()));
         let jittered = most / 2 + (most / 2).saturating_mul(random) / u64::from(u32::MAX);
         let asked = match error {
@@ -220,6 +220,15 @@ impl<M: World> Driver<M> {
     }
 }
 
+/// A server that refuses has its reasons, and one that does not answer is asked seldom; one that is not there is missed at once when
+/// it comes back.
+fn longest_wait_ms(limits: &Limits, lasted_ms: u64, error: &CallError) -> u64 {
+    match error {
+        CallError::Unreachable(_) if lasted_ms < limits.retry_first_ms => limits.retry_quick_max_ms,
+        _ => limits.retry_max_ms,
+    }
+}
+
 /// Whether trying again would not help: a person is needed, or the server is to be met anew.
 fn is_final(error: &CallError, now: Timestamp) -> bool {
     let is_other_history = matches!(error, CallError::Refused(reply) if reply.code == Code::History);
@@ -229,6 +238,18 @@ fn is_final(error: &CallError, now: Timestamp) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_that_is_not_there_is_soon_seen_to_be_back() {
+        let limits = Limits::SHIPPED;
+        let gone = CallError::Unreachable("connection refused".into());
+        assert_eq!(longest_wait_ms(&limits, 3, &gone), limits.retry_quick_max_ms);
+        assert!(limits.retry_quick_max_ms <= 5_000);
+        // Packets that nobody answers, and a server that says no.
+        assert_eq!(longest_wait_ms(&limits, 10_000, &gone), limits.retry_max_ms);
+        let refused = CallError::Malformed("no answer of ours".into());
+        assert_eq!(longest_wait_ms(&limits, 3, &refused), limits.retry_max_ms);
+    }
 
     #[test]
     fn a_feed_that_cannot_be_had_is_tried_less_and_less_often() {

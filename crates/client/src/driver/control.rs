@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use skep_planner::{CommitFailure, Effect, Engine, Event, Input, Progress, take_shadow};
+use skep_planner::{CommitFailure, Effect, Engine, EngineProblem, Event, Input, Progress, take_shadow};
 use skep_platform::{Clock, Lane, Tasks, offload};
 use skep_protocol::{Code, Lineage};
 use skep_types::{Cursor, Name, Timestamp};
@@ -79,6 +79,7 @@ struct Turn {
     effects: Vec<Effect>,
     progress: Progress,
     totals: Totals,
+    two_versions: usize,
 }
 
 impl<M: World> Control<M> {
@@ -223,7 +224,7 @@ impl<M: World> Control<M> {
                 if let Some(mind) = &mut self.mind {
                     mind.ledger.publish(&self.driver.activities);
                 }
-                let Turn { effects, progress, totals } = turn;
+                let Turn { effects, progress, totals, two_versions } = turn;
                 let is_fresh = report::is_equal(&progress) && progress.connected;
                 if is_fresh && (heartbeat || self.confirmed.is_none() || !effects.is_empty() || self.was_behind()) {
                     self.confirmed = Some(now);
@@ -232,7 +233,7 @@ impl<M: World> Control<M> {
                     self.driver.reconnect.notify_one();
                 }
                 let cursor = progress.cursor;
-                self.publish(progress, totals);
+                self.publish(progress, totals, two_versions);
                 for effect in effects {
                     self.dispatch(effect, cursor);
                 }
@@ -266,10 +267,13 @@ impl<M: World> Control<M> {
         });
     }
 
-    fn publish(&mut self, progress: Progress, totals: Totals) {
+    fn publish(&mut self, progress: Progress, totals: Totals, two_versions: usize) {
         let stopped_by = self.halted.iter().chain(&self.rootless).chain(&self.standstill);
         let is_stopped = stopped_by.clone().next().is_some();
         let problems = stopped_by.chain(&self.state_failed).cloned();
+        // That a folder which is not in its place cannot be listed is no second problem.
+        let is_told = |problem: &&EngineProblem| self.rootless.is_none() || !problem.path.is_empty();
+        let of_nodes = progress.problems.iter().filter(is_told).cloned().map(report::problem_of);
         let status = Status {
             state: report::state_of(&progress, is_stopped, self.driver.pause_now()),
             confirmed: self.confirmed,
@@ -278,8 +282,9 @@ impl<M: World> Control<M> {
             queue_files: progress.queue_files,
             queue_bytes: totals.waiting,
             ignored: progress.ignored,
-            problems: problems.chain(progress.problems.iter().cloned().map(report::problem_of)).collect(),
+            problems: problems.chain(of_nodes).collect(),
             watch_degraded: self.driver.executor().watch_degraded(),
+            two_versions,
             pause: self.driver.pause_now(),
             audit: self.status.borrow().audit.clone(),
         };
@@ -566,10 +571,10 @@ impl Mind {
         }
         let progress = engine.progress(trees);
         ledger.follow(&effects, &progress, trees, now);
-        let totals = trees.counted();
+        let (totals, two_versions) = (trees.counted(), trees.count_copies());
         match trees.take_failure() {
             Some(error) => Err(error),
-            None => Ok(Turn { effects, progress, totals }),
+            None => Ok(Turn { effects, progress, totals, two_versions }),
         }
     }
 }

@@ -20,6 +20,7 @@ pub(super) fn at_start(trees: &SqliteTrees) -> Status {
         ignored: 0,
         problems: Vec::new(),
         watch_degraded: false,
+        two_versions: trees.count_copies(),
         pause: None,
         audit: trees.audit_state(),
     }

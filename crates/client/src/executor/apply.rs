@@ -349,7 +349,7 @@ impl<F: Files> Batch<'_, F> {
         }
         let dir = match path {
             [] => self.root.dir.clone(),
-            _ => self.root.files.open_dir(&self.root.dir, path).map_err(apply_error)?,
+            _ => self.root.open_beneath(path).map_err(apply_error)?,
         };
         self.dirs.insert(path.to_vec(), dir.clone());
         Ok(dir)

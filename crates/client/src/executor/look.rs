@@ -8,6 +8,7 @@ use skep_platform::{FileError, FileErrorKind, Files, Lane, WatchError, Watcher, 
 use skep_types::{Kind, Name, NodeId, Stat};
 
 use super::Shared;
+use crate::own_dir::own_kind;
 use crate::root::{Root, RootError, own_dir};
 use crate::world::World;
 
@@ -24,7 +25,12 @@ impl<M: World> Shared<M> {
         let shared = self.clone();
         let looked = offload(self.world.tasks(), Lane::Disk, move || {
             let root = &shared.root;
-            let dir = match root.files.open_dir(&root.dir, &path) {
+            // All of a directory is looked at when the one above it was, which said what it is.
+            let opened = match names {
+                Some(_) => root.open_beneath(&path),
+                None => root.files.open_dir(&root.dir, &path),
+            };
+            let dir = match opened {
                 Ok(dir) => dir,
                 Err(error) => return (false, Err(look_error(error))),
             };
@@ -90,18 +96,26 @@ fn sight<F: Files>(root: &Root<F>, dir: &F::Dir, name: Name) -> Result<Sight, Fi
 }
 
 fn with_target<F: Files>(root: &Root<F>, dir: &F::Dir, name: Name, stat: Option<Stat>) -> Result<Sight, FileError> {
-    if stat.and_then(|stat| stat.kind) != Some(Kind::Symlink) {
+    let kind = stat.and_then(|stat| stat.kind);
+    if kind == Some(Kind::Directory)
+        && let Some(own) = own_kind(&root.files, dir, std::slice::from_ref(&name))?
+    {
+        // Nothing that could be synced, as if another file system were mounted there.
+        let stat = stat.map(|stat| Stat { kind: None, ..stat });
+        return Ok(Sight { name, stat, target: None, text: None, own: Some(own) });
+    }
+    if kind != Some(Kind::Symlink) {
         let text = is_ignore_file(&name).then(|| rules_text(root, dir, &name, stat.as_ref())).flatten();
-        return Ok(Sight { name, stat, target: None, text });
+        return Ok(Sight { name, stat, target: None, text, own: None });
     }
     match root.files.read_link(dir, &name) {
-        Ok(target) => Ok(Sight { name, stat, target: Some(target), text: None }),
+        Ok(target) => Ok(Sight { name, stat, target: Some(target), text: None, own: None }),
         // It was replaced in this moment.
         Err(error) if matches!(error.kind, FileErrorKind::NotFound | FileErrorKind::WrongKind) => {
             let stat = root.files.stat(dir, &name)?;
             match stat.and_then(|stat| stat.kind) {
                 Some(Kind::Symlink) => Err(error),
-                _ => Ok(Sight { name, stat, target: None, text: None }),
+                _ => Ok(Sight { name, stat, target: None, text: None, own: None }),
             }
         }
         Err(error) => Err(error),

@@ -1,12 +1,13 @@
 //! Finding nodes of Local by what stands in their names.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use rusqlite::params;
+use rusqlite::{Connection, params};
+use skep_planner::{Local, TwoVersions};
 use skep_types::{CommitId, NodeId, NodeState, Seq, Version, product};
 
-use super::{SqliteTrees, limit_of};
+use super::SqliteTrees;
 use crate::state::row::{kept_node, synced_from_bytes};
 
 impl SqliteTrees {
@@ -30,14 +31,34 @@ impl SqliteTrees {
         commits
     }
 
-    /// The nodes of Local whose names are those of conflict copies, by id, at most `limit`. One pass over an index; rows are not read.
+    /// The nodes of Local whose names are those of conflict copies, by id, at most `limit`.
     pub fn conflict_copies(&self, limit: usize) -> Vec<NodeId> {
-        // `+node`: the few that match are sorted, instead of all rows being read in the order of their ids.
-        let sql = "SELECT node FROM ( \
-                     SELECT node, name FROM synced AS s INDEXED BY synced_place \
-                       WHERE NOT EXISTS (SELECT 1 FROM local_diff AS d WHERE d.node = s.node) \
-                     UNION ALL SELECT node, name FROM local_diff WHERE name IS NOT NULL) \
-                   WHERE instr(name, ?1) > 0 ORDER BY +node LIMIT ?2";
-        self.many(sql, params![product::TWO_VERSIONS.as_bytes(), limit_of(limit)], |row| kept_node(row, 0))
+        self.copies.iter().take(limit).copied().collect()
     }
+
+    /// How many these are.
+    pub(crate) fn count_copies(&self) -> usize {
+        self.copies.len()
+    }
+
+    /// A node of Local gets this name, or goes.
+    pub(super) fn note_copy(&mut self, node: NodeId, local: Option<&Local>) {
+        if local.is_some_and(|local| TwoVersions::of(&local.name).is_some()) {
+            self.copies.insert(node);
+        } else {
+            self.copies.remove(&node);
+        }
+    }
+}
+
+/// The nodes of Local whose names are those of conflict copies. One pass over an index; rows are not read.
+pub(super) fn conflict_copies(connection: &Connection) -> rusqlite::Result<BTreeSet<NodeId>> {
+    let sql = "SELECT node FROM ( \
+                 SELECT node, name FROM synced AS s INDEXED BY synced_place \
+                   WHERE NOT EXISTS (SELECT 1 FROM local_diff AS d WHERE d.node = s.node) \
+                 UNION ALL SELECT node, name FROM local_diff WHERE name IS NOT NULL) \
+               WHERE instr(name, ?1) > 0";
+    let mut statement = connection.prepare(sql)?;
+    let found = statement.query_map(params![product::TWO_VERSIONS.as_bytes()], |row| kept_node(row, 0))?;
+    found.collect()
 }

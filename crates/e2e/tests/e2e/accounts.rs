@@ -120,3 +120,18 @@ fn an_account_is_removed_only_when_that_is_confirmed_and_then_wholly() {
     let checked = server.command(&["fsck", "--json"], "");
     assert_eq!(checked.code, 0, "{}{}", checked.out, checked.err);
 }
+
+#[test]
+fn a_computer_is_told_the_name_that_it_got() {
+    let server = Server::start();
+    server.stranger("laptop").join(&server).done();
+    let mut second = server.stranger("laptop");
+    (second.home, second.folder) = (server.scratch("second-home"), server.scratch("second"));
+    let joined = second.join(&server);
+    assert!(joined.err.contains("This device  laptop 2\n"), "{joined:?}");
+    joined.done();
+    assert_eq!(second.command(&["whoami", "--json"]).json()["device"], "laptop 2");
+    // Conflict copies bear it.
+    let config = std::fs::read_to_string(second.home.join("config.toml")).unwrap();
+    assert!(config.contains("name = \"laptop 2\""), "{config}");
+}

@@ -59,20 +59,38 @@ fn a_folder_that_is_missing_stops_the_client_and_deletes_nothing() {
     let aside = server.scratch("aside");
     fs::rename(&laptop.folder, &aside).unwrap();
     fs::create_dir(&laptop.folder).unwrap();
-    assert_eq!(complaint(&laptop.command(&["daemon", "run"])), complained(9, "E-ROOT-MISSING"));
+    let refused = laptop.command(&["daemon", "run"]);
+    assert_eq!(complaint(&refused), complained(9, "E-ROOT-MISSING"));
+    assert_eq!(refused.err.matches("E-ROOT-MISSING").count(), 1, "said once: {}", refused.err);
+    let log = fs::read_to_string(laptop.home.join("daemon.log")).unwrap();
+    assert!(log.contains("E-ROOT-MISSING"), "and kept in the log: {log}");
+    // Who asks later is told why.
+    let off = laptop.command(&["status"]);
+    assert_eq!(complaint(&off), complained(3, "E-DAEMON-OFF"));
+    assert!(off.err.contains("It ended by itself") && off.err.contains("E-ROOT-MISSING"), "{}", off.err);
+    assert_eq!(laptop.status()["problems"][1]["code"], "E-ROOT-MISSING");
+    let start = laptop.command_with_all_rights(&["daemon", "start"]);
+    assert_eq!(complaint(&start), complained(1, "E-DAEMON-START"));
+    assert!(start.err.contains("is not there, or not the one that was joined"), "{}", start.err);
     desktop.wait();
     assert_eq!((server.journal().len(), desktop.read("d/precious.txt").unwrap()), (entries, b"the only copy".to_vec()));
     fs::remove_dir(&laptop.folder).unwrap();
     fs::rename(&aside, &laptop.folder).unwrap();
     laptop.start();
     settle(&laptop, &desktop);
+    assert!(!laptop.home.join("stopped.toml").exists(), "it runs, and nothing is left to say");
 
     // The same while the client runs.
     fs::rename(&laptop.folder, &aside).unwrap();
     fs::create_dir(&laptop.folder).unwrap();
     laptop.command(&["sync", "wait", "--timeout", "500ms"]);
     let status = until("the client stops", || Some(laptop.status()).filter(|status| status["state"] == "stopped"));
-    assert_eq!(status["problems"][0]["code"], "E-ROOT-MISSING");
+    assert_eq!(laptop.problems(), ["E-ROOT-MISSING "], "said once: {status}");
+    for path in ["d/precious.txt", ""] {
+        let report = laptop.command(&["status", "--json", laptop.path(path).to_str().unwrap()]).json();
+        assert_eq!(report["state"], "problem", "{report}");
+        assert!(report["reason"].as_str().unwrap().contains("E-ROOT-MISSING"), "{report}");
+    }
     desktop.wait();
     assert_eq!((server.journal().len(), desktop.read("d/precious.txt").unwrap()), (entries, b"the only copy".to_vec()));
 
@@ -169,4 +187,62 @@ fn slips_on_the_command_line_are_told_by_code_2() {
         "E-EXISTS"
     );
     assert_eq!(run(laptop.client(&["--help"]), "").code, 0);
+}
+
+#[test]
+fn what_goes_wrong_is_json_where_json_was_asked_for() {
+    let server = Server::start();
+    let laptop = server.computer("laptop");
+    laptop.wait();
+    let rows: [(&[&str], i32); 5] = [
+        (&["--json", "status", "/etc/passwd"], 4),
+        (&["--json", "daemon", "frob"], 2),
+        (&["stauts", "--json"], 2),
+        (&["--json", "get", "nothing.txt", "-o", "/nowhere/x"], 4),
+        (&["--json", "--bogus"], 2),
+    ];
+    for (arguments, exit) in rows {
+        let answer = laptop.command(arguments);
+        let error = answer.json()["error"].clone();
+        let (code, message) = (error["code"].as_str().unwrap(), error["message"].as_str().unwrap());
+        assert_eq!((answer.code, &answer.json()["schema"]), (exit, &1.into()), "{answer:?}");
+        assert!(code.starts_with("E-") && answer.err.contains(code) && answer.err.contains(message), "{answer:?}");
+        assert!(error["hint"].is_string());
+    }
+    // One object: what was answered already is not followed by another one.
+    let mut stopped = server.stranger("stopped");
+    stopped.join(&server).done();
+    stopped.start();
+    stopped.wait();
+    stopped.stop();
+    assert_eq!(stopped.command(&["status", "--json"]).json()["state"], "not_running");
+    // Without --json nothing of it is on standard output.
+    assert_eq!(laptop.command(&["daemon", "frob"]).out, "");
+}
+
+#[test]
+fn names_of_users_are_names_and_an_empty_password_is_called_empty() {
+    let server = Server::start();
+    let data = server.data();
+    let add = |name: &str, password: &str| {
+        let mut command = server.program(&["user", "add", "--password-stdin", "--data-dir"]);
+        command.arg(&data).args(["--", name]);
+        run(command, password)
+    };
+    for name in
+        ["../bob", ".bob", "-bob", "bob/..", "a\\b", "a:b", "a|b", "b\u{200b}ob", "b\u{202e}ob", "a\tb", " bob", ""]
+    {
+        let answer = add(name, crate::rig::PASSWORD);
+        assert_eq!(complaint(&answer), complained(2, "E-BAD-REQUEST"), "{name:?}: {answer:?}");
+        assert!(answer.err.contains("cannot be a user name"), "{answer:?}");
+    }
+    for name in ["bob", "Tom Miller", "o'neil", "maya@example.org", "j\u{fc}rgen", "\u{5c71}\u{7530}", "b_o-b.2+x"] {
+        add(name, crate::rig::PASSWORD).done();
+    }
+    for password in ["", "\n"] {
+        assert!(add("carol", password).err.contains("it is empty"));
+        let joining = server.stranger("laptop").join_with(&server, &server.fingerprint(), password);
+        assert_eq!(complaint(&joining), complained(2, "E-USAGE"));
+        assert!(joining.err.contains("The password on standard input is empty"), "{joining:?}");
+    }
 }

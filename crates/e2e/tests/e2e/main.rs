@@ -23,6 +23,7 @@ mod limiting;
 mod meeting;
 mod names;
 mod operations;
+mod places;
 mod programs;
 mod restoring;
 mod rig;

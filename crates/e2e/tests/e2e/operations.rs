@@ -252,8 +252,10 @@ fn devices_pin_the_key_of_an_own_certificate() {
     let mut server = Server::stopped();
     let theirs = server.scratch("theirs");
     let made = |dir: &Path| {
-        let other = Server::stopped();
+        let mut other = Server::stopped();
+        other.start_again();
         let fingerprint = other.fingerprint();
+        other.stop();
         fs::rename(other.data(), dir).unwrap();
         fingerprint
     };
@@ -293,8 +295,10 @@ fn snippet(language: &str, changes: &[(&str, String)]) -> String {
 fn devices_sync_and_are_told_of_news_through_nginx_as_documented() {
     let mut server = Server::stopped();
     let (theirs, port) = (server.scratch("theirs"), free_port());
-    let other = Server::stopped();
+    let mut other = Server::stopped();
+    other.start_again();
     let expected = other.fingerprint();
+    other.stop();
     fs::rename(other.data(), &theirs).unwrap();
     let (certificate, key) = (theirs.join("keys/server.crt"), theirs.join("keys/server.key"));
     let settings =
@@ -436,4 +440,38 @@ fn an_older_database_is_copied_and_upgraded_and_a_newer_one_is_refused_with_the_
     assert_eq!(server.files_named("after").len(), 1, "it was sent again");
     let checked = server.command(&["fsck", "--json"], "");
     assert_eq!(checked.code, 0, "{}{}", checked.out, checked.err);
+}
+
+#[test]
+fn a_data_directory_that_is_named_by_mistake_is_left_as_it_is() {
+    let server = Server::stopped();
+    let (not_there, of_a_person) = (server.scratch("typo"), server.scratch("letters"));
+    fs::create_dir(&of_a_person).unwrap();
+    fs::write(of_a_person.join("a.txt"), "to the bank").unwrap();
+    let commands: [&[&str]; 12] = [
+        &["fingerprint"],
+        &["user", "add", "maya", "--password-stdin"],
+        &["user", "ls"],
+        &["user", "passwd", "maya", "--password-stdin"],
+        &["device", "ls"],
+        &["setup-code"],
+        &["invite"],
+        &["log", "--connections"],
+        &["gc"],
+        &["scrub"],
+        &["fsck"],
+        &["export", "out"],
+    ];
+    for data in [&not_there, &of_a_person, &server.data()] {
+        for arguments in commands {
+            let mut command = server.program(arguments);
+            command.arg("--data-dir").arg(data).current_dir(server.scratch(""));
+            let answer = run(command, "correct horse battery staple");
+            assert_eq!(complaint(&answer), complained(4, "E-NO-DATA-DIR"), "{arguments:?}");
+            assert!(answer.err.contains("skep-server run"), "what to do next: {answer:?}");
+        }
+    }
+    assert!(!not_there.exists() && !server.scratch("out").exists());
+    let count = |dir: &Path| fs::read_dir(dir).unwrap().count();
+    assert_eq!((count(&of_a_person), count(&server.data())), (1, 0), "nothing was made");
 }

@@ -414,10 +414,13 @@ impl Computer {
             .collect()
     }
 
-    /// `sync wait`, which must succeed.
+    /// `sync wait`, which must say that everything is equal; that a file has two versions is for a person to see, and no hindrance.
     #[track_caller]
     pub fn wait(&self) {
         let answer = self.command(&["sync", "wait", "--timeout", "60s"]);
+        if answer.code == 7 && self.problems().iter().all(|problem| problem.starts_with("E-TWO-VERSIONS ")) {
+            return;
+        }
         assert_eq!(answer.code, 0, "{}: {}{}", self.name, answer.err, self.command(&["status"]).out);
     }
 

@@ -255,3 +255,41 @@ fn the_service_starts_stops_and_describes_itself() {
         assert!(laptop.command(&["completions", shell]).done().contains("conflicts"), "{shell}");
     }
 }
+
+#[test]
+fn two_versions_need_a_person_until_somebody_has_chosen() {
+    let server = Server::start();
+    let (laptop, mut desktop) = server.two_computers();
+    let copy = two_versions(&laptop, &mut desktop, "d/a.txt");
+    for computer in [&laptop, &desktop] {
+        let status = computer.status();
+        let problem = &status["problems"][0];
+        assert_eq!((&status["state"], &status["folders"][0]["state"]), (&"attention".into(), &"up_to_date".into()));
+        assert_eq!((&problem["code"], &problem["path"]), (&"E-TWO-VERSIONS".into(), &"d/a.txt".into()));
+        assert_eq!(problem["hint"], "skep conflicts show 1");
+        assert!(problem["since"].is_string() && problem["message"].as_str().unwrap().contains(&copy[2..]), "{problem}");
+        let text = computer.command(&["status"]).done();
+        assert!(text.starts_with("▲ 1 thing needs you   everything else (2 files) is up to date"), "{text}");
+        assert_eq!(computer.command(&["status", "--check"]).code, 7);
+        assert_eq!(complaint(&computer.command(&["sync", "wait"])), complained(7, "E-NEEDS-YOU"));
+        let waited = computer.command(&["sync", "wait", "--json"]);
+        assert_eq!((waited.code, &waited.json()["outcome"]), (7, &"needs_person".into()));
+    }
+    // A start finds it again; it ends when the copy goes, here or on the other computer.
+    desktop.stop();
+    desktop.start();
+    desktop.wait();
+    assert_eq!(desktop.problems(), ["E-TWO-VERSIONS d/a.txt"]);
+    std::fs::remove_file(laptop.path(&copy)).unwrap();
+    for computer in [&laptop, &desktop] {
+        until("nothing needs a person", || (computer.command(&["sync", "wait"]).code == 0).then_some(()));
+        assert!(computer.command(&["status"]).done().starts_with("● Up to date"));
+        assert_eq!((computer.problems(), computer.command(&["status", "--check"]).code), (vec![], 0));
+    }
+    // Or when one is chosen.
+    two_versions(&laptop, &mut desktop, "b.txt");
+    assert_eq!(laptop.command(&["status", "--check"]).code, 7);
+    resolve(&laptop, "b.txt", "both").done();
+    assert_eq!(laptop.command(&["sync", "wait"]).code, 0);
+    assert_eq!(laptop.command(&["status", "--check"]).code, 0);
+}

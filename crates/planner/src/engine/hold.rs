@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use skep_types::{NodeId, Timestamp, bytes_text};
+use skep_types::{NodeId, OwnDir, Timestamp, bytes_text};
 
+use super::own::own_trouble;
 use crate::{ApplyError, ReadError};
 
 /// First wait after a failure that is a problem; doubles up to the longest.
@@ -213,14 +214,15 @@ impl Holds {
         self.problem(node, trouble, String::new(), now, at_ms);
     }
 
-    /// A pipe, socket or device stands in its place.
-    pub(super) fn special(&mut self, node: NodeId, now: Timestamp, at_ms: u64) {
-        let trouble = Trouble {
+    /// A pipe, socket, device or a directory of ours stands in its place.
+    pub(super) fn special(&mut self, node: NodeId, own: Option<OwnDir>, now: Timestamp, at_ms: u64) {
+        let special = Trouble {
             code: "E-SPECIAL-FILE",
             message: "is a pipe, a socket, a device or another file system here, which cannot be synced",
             hint: "Remove it or give it another name; then it goes on by itself",
             needs_person: true,
         };
+        let trouble = own.map_or(special, own_trouble);
         self.problem(node, trouble, String::new(), now, at_ms);
         if let Some(hold) = self.holds.get_mut(&node) {
             hold.ends = Ends::Sight;

@@ -131,6 +131,6 @@ fn check(trees: &dyn Trees, depth: usize, reason: IgnoreReason) -> IgnoreCheck {
     IgnoreCheck { depth, file, line: reason.line, pattern: reason.pattern, ignored: reason.ignored }
 }
 
-fn display(path: &[Name]) -> String {
+pub(super) fn display(path: &[Name]) -> String {
     path.iter().map(|name| name.display()).collect::<Vec<_>>().join("/")
 }

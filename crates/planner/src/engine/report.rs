@@ -58,6 +58,7 @@ impl Engine {
         problems.extend(self.ignore_problems(trees));
         problems.extend(self.hold_problem(trees));
         problems.extend(self.damage_problems(trees));
+        problems.extend(self.own_problems(trees));
         problems.sort_by(|a, b| a.path.cmp(&b.path));
         let waiters = self.waiters.values().map(BTreeSet::len).sum();
         let waiting = [self.touched.len(), self.blocked.len(), self.busy.len(), waiters];
@@ -140,6 +141,10 @@ impl Engine {
         }
         let here = follow(path, |parent, name| trees.local_child(parent, name));
         let there = follow(path, |parent, name| trees.remote_child(parent, name));
+        let is_it = |problem: &EngineProblem| problem.path == super::ignored::display(path);
+        if let Some(problem) = self.own_problems(trees).into_iter().find(is_it) {
+            return ("problem", format!("{} ({}). {}.", problem.message, problem.code, problem.hint));
+        }
         let Some(node) = here.or(there) else {
             return ("unknown", "There is nothing of that name, neither here nor on the server.".into());
         };
@@ -212,7 +217,8 @@ fn problem(trees: &dyn Trees, node: NodeId, hold: &Hold) -> EngineProblem {
     let trouble = hold.trouble.expect("only holds with a trouble are reported");
     let path = path_of(trees, node);
     let detail = if hold.detail.is_empty() { String::new() } else { format!(": {}", hold.detail) };
-    let message = format!("`{path}` {}{detail}", trouble.message);
+    let subject = if path.is_empty() { "The synced folder itself".to_owned() } else { format!("`{path}`") };
+    let message = format!("{subject} {}{detail}", trouble.message);
     EngineProblem {
         node,
         path,

@@ -368,17 +368,19 @@ impl Observer {
             self.filters.set_counting(dir, &sight.name);
             return false;
         };
-        let is_ignored = rules.now.ignores(&sight.name, stat.kind);
-        let will_be = || rules.next.as_ref().is_some_and(|next| next.ignores(&sight.name, stat.kind));
+        // A directory of ours is one for the rules, which can end the notice of it.
+        let kind = stat.kind.or(sight.own.map(|_| Kind::Directory));
+        let is_ignored = rules.now.ignores(&sight.name, kind);
+        let will_be = || rules.next.as_ref().is_some_and(|next| next.ignores(&sight.name, kind));
         // Nearly no entry is ignored: only for one that may be is it asked what stands there.
         let is_out = is_ignored || (will_be() && trees.local_child(dir, &sight.name).is_none());
         if !is_out {
             self.filters.set_counting(dir, &sight.name);
             return false;
         }
-        self.filters.set_ignored(dir, &sight.name, stat.kind);
+        self.filters.set_ignored(dir, &sight.name, kind);
         if let Some(node) = trees.local_child(dir, &sight.name) {
-            match trees.local(node).is_some_and(|local| Some(local.kind()) == stat.kind) {
+            match trees.local(node).is_some_and(|local| Some(local.kind()) == kind) {
                 true => self.let_go(trees, node, findings),
                 // What was here is gone; that something ignored took its place says nothing else.
                 false => self.displace(trees, node, findings),

@@ -71,6 +71,7 @@ impl Observer {
         };
         // What was seen here before is seen again, or no more.
         self.arrivals.retain(|(arrived, name), _| *arrived != dir || !dirty.covers(name));
+        let own_before = self.take_own(dir, &dirty);
         self.filters.read_rules(dir, dirty.deep, &sights, self.at_ms);
         if dirty.deep {
             self.filters.look_through(dir);
@@ -82,6 +83,7 @@ impl Observer {
             if self.see_ignored(trees, dir, &sight, &rules, findings) {
                 continue;
             }
+            self.see_own(trees, dir, &sight, &own_before);
             let hinted = dirty.names.get(&sight.name).copied();
             self.see(trees, ids, dir, sight, Glance { deep: dirty.deep, hinted }, findings);
         }
@@ -122,9 +124,13 @@ impl Observer {
             let is_special = sight.stat.is_some() && kind.is_none();
             if is_special {
                 self.special.insert(node);
-                findings.special.push(node);
+                findings.special.push((node, sight.own));
             } else if self.special.remove(&node) {
                 findings.plain.push(node);
+                if kind == Some(Kind::Directory) {
+                    // Nobody looked into it meanwhile.
+                    self.look_anew(node);
+                }
             }
         }
         match (existing, sight.stat) {

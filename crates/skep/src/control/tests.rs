@@ -27,6 +27,7 @@ impl Control for Scripted {
                 queue_bytes: 4,
                 problems: Vec::new(),
                 watch_degraded: false,
+                two_versions: 0,
                 ignored: 0,
                 pause: None,
                 audit: Default::default(),

@@ -43,6 +43,7 @@ fn status(state: State, problems: Vec<Problem>) -> Status {
         queue_bytes: 0,
         problems,
         watch_degraded: false,
+        two_versions: 0,
         ignored: 0,
         pause: None,
         audit: AuditState::default(),
@@ -105,7 +106,7 @@ fn exit_codes_tell_scripts_how_things_stand() {
     ] {
         assert_eq!(StatusAnswer::of(&status(state, problems), &config()).check(), exit, "{state:?}");
     }
-    assert_eq!(StatusAnswer::not_running(&config()).check(), Exit::Unreachable);
+    assert_eq!(StatusAnswer::not_running(&config(), None).check(), Exit::Unreachable);
     let waits = [WaitOutcome::Equal, WaitOutcome::NeedsPerson, WaitOutcome::Offline, WaitOutcome::TimedOut];
     assert_eq!(waits.map(|outcome| exit_of_wait(outcome) as u8), [0, 7, 10, 10]);
 }
