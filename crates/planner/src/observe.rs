@@ -9,6 +9,7 @@ mod filters;
 mod moment;
 mod see;
 mod settle;
+mod writing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +23,7 @@ pub(crate) use filters::Filters;
 pub(crate) use moment::Displaced;
 use moment::Left;
 pub(crate) use see::is_same_file;
+use writing::Writing;
 
 /// Looks that are under way at once.
 const LOOKS_MAX: usize = 16;
@@ -38,7 +40,13 @@ struct Dirty {
 impl Dirty {
     fn add(&mut self, name: Name, change: Change) {
         let known = self.names.entry(name).or_insert(change);
-        *known = change.max(*known);
+        *known = known.followed_by(change);
+    }
+
+    /// The same of what was hinted at before all that is known.
+    fn add_earlier(&mut self, name: Name, change: Change) {
+        let known = self.names.entry(name).or_insert(change);
+        *known = change.followed_by(*known);
     }
 
     /// Whether this very name was hinted at.
@@ -153,6 +161,8 @@ pub(crate) struct Observer {
     special: BTreeSet<NodeId>,
     /// Files of which no hints come and that were read within the tick of the clock in which they changed: to be read once more.
     racy: BTreeMap<NodeId, u64>,
+    /// Files that programs have open and write, by inode: a file that is renamed meanwhile is the same one.
+    writing: BTreeMap<u64, Writing>,
     /// Files that changed a moment ago, and when that moment is over.
     young: BTreeMap<NodeId, u64>,
 }
@@ -187,6 +197,7 @@ impl Observer {
             busy: BTreeMap::new(),
             special: BTreeSet::new(),
             racy: BTreeMap::new(),
+            writing: BTreeMap::new(),
             young: BTreeMap::new(),
         }
     }
@@ -224,13 +235,23 @@ impl Observer {
 
     /// An entry may have changed: of this directory, or of the one that it became. (It may be there again beside that one.)
     pub(crate) fn hint(&mut self, dir: NodeId, name: Name, change: Change) {
-        if change == Change::Bytes && self.filters.is_ignored_entry(dir, &name) {
+        if change.is_of_bytes() && self.filters.is_ignored_entry(dir, &name) {
             // Whatever it holds now, it is still what it was.
             return;
         }
+        self.tell_all(dir, |dirty| dirty.add(name.clone(), change));
+    }
+
+    /// The same of a hint that was taken before all that wait, and not followed up.
+    fn hint_earlier(&mut self, dir: NodeId, name: &Name, change: Change) {
+        self.tell_all(dir, |dirty| dirty.add_earlier(name.clone(), change));
+    }
+
+    /// To this directory, and to those that it became.
+    fn tell_all(&mut self, dir: NodeId, tell: impl Fn(&mut Dirty)) {
         let mut at = Some(dir);
         while let Some(dir) = at {
-            self.dirty.entry(dir).or_default().add(name.clone(), change);
+            tell(self.dirty.entry(dir).or_default());
             at = self.renamed.get(&dir).copied();
         }
     }
@@ -334,7 +355,7 @@ impl Observer {
     }
 
     /// Whether nothing is uncertain.
-    pub(crate) fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self, trees: &dyn Trees) -> bool {
         self.dirty.is_empty()
             && self.looks.is_empty()
             && self.missing.is_empty()
@@ -344,6 +365,7 @@ impl Observer {
             && !self.filters.are_changing()
             && self.racy.is_empty()
             && self.checks == 0
+            && !self.waits_for_programs(trees)
     }
 
     /// Starts looks, as many as there is room for.
@@ -370,7 +392,7 @@ impl Observer {
             }
             let Some(mut dirty) = self.dirty.remove(&dir) else { continue };
             for (name, change) in self.failed.remove(&dir).unwrap_or_default() {
-                dirty.add(name, change);
+                dirty.add_earlier(name, change);
             }
             if !self.filters.know(dir) {
                 dirty.add(Filters::file_name(), Change::Entry);

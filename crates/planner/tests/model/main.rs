@@ -18,6 +18,7 @@ mod rules;
 mod selected;
 mod user;
 mod world;
+mod writing;
 
 use std::collections::BTreeSet;
 
