@@ -11,6 +11,7 @@ mod moment;
 mod own;
 mod see;
 mod settle;
+mod writing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,6 +25,7 @@ pub(crate) use filters::Filters;
 pub(crate) use moment::Displaced;
 use moment::Left;
 pub(crate) use see::is_same_file;
+use writing::Writing;
 
 /// Looks that are under way at once.
 const LOOKS_MAX: usize = 16;
@@ -40,7 +42,13 @@ struct Dirty {
 impl Dirty {
     fn add(&mut self, name: Name, change: Change) {
         let known = self.names.entry(name).or_insert(change);
-        *known = change.max(*known);
+        *known = known.followed_by(change);
+    }
+
+    /// The same of what was hinted at before all that is known.
+    fn add_earlier(&mut self, name: Name, change: Change) {
+        let known = self.names.entry(name).or_insert(change);
+        *known = change.followed_by(*known);
     }
 
     /// Whether this very name was hinted at.
@@ -163,6 +171,8 @@ pub(crate) struct Observer {
     racy: BTreeMap<NodeId, u64>,
     /// Files that hold something else than they should, though nobody changed them; and what.
     damages: BTreeMap<NodeId, ContentId>,
+    /// Files that programs have open and write, by inode: a file that is renamed meanwhile is the same one.
+    writing: BTreeMap<u64, Writing>,
     /// Files that changed a moment ago, and when that moment is over.
     young: BTreeMap<NodeId, u64>,
 }
@@ -200,6 +210,7 @@ impl Observer {
             own: BTreeMap::new(),
             racy: BTreeMap::new(),
             damages: BTreeMap::new(),
+            writing: BTreeMap::new(),
             young: BTreeMap::new(),
         }
     }
@@ -237,13 +248,23 @@ impl Observer {
 
     /// An entry may have changed: of this directory, or of the one that it became. (It may be there again beside that one.)
     pub(crate) fn hint(&mut self, dir: NodeId, name: Name, change: Change) {
-        if change == Change::Bytes && self.filters.is_ignored_entry(dir, &name) {
+        if change.is_of_bytes() && self.filters.is_ignored_entry(dir, &name) {
             // Whatever it holds now, it is still what it was.
             return;
         }
+        self.tell_all(dir, |dirty| dirty.add(name.clone(), change));
+    }
+
+    /// The same of a hint that was taken before all that wait, and not followed up.
+    fn hint_earlier(&mut self, dir: NodeId, name: &Name, change: Change) {
+        self.tell_all(dir, |dirty| dirty.add_earlier(name.clone(), change));
+    }
+
+    /// To this directory, and to those that it became.
+    fn tell_all(&mut self, dir: NodeId, tell: impl Fn(&mut Dirty)) {
         let mut at = Some(dir);
         while let Some(dir) = at {
-            self.dirty.entry(dir).or_default().add(name.clone(), change);
+            tell(self.dirty.entry(dir).or_default());
             at = self.renamed.get(&dir).copied();
         }
     }
@@ -362,7 +383,7 @@ impl Observer {
     }
 
     /// Whether nothing is uncertain.
-    pub(crate) fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self, trees: &dyn Trees) -> bool {
         self.dirty.is_empty()
             && self.looks.is_empty()
             && self.missing.is_empty()
@@ -372,6 +393,7 @@ impl Observer {
             && !self.filters.are_changing()
             && self.racy.is_empty()
             && self.checks == 0
+            && !self.waits_for_programs(trees)
     }
 
     /// Starts looks, as many as there is room for.
@@ -403,7 +425,7 @@ impl Observer {
             }
             let Some(mut dirty) = self.dirty.remove(&dir) else { continue };
             for (name, change) in self.failed.remove(&dir).unwrap_or_default() {
-                dirty.add(name, change);
+                dirty.add_earlier(name, change);
             }
             if !self.filters.know(dir) {
                 dirty.add(Filters::file_name(), Change::Entry);

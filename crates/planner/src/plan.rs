@@ -491,7 +491,7 @@ impl<'a> Plan<'a> {
     }
 
     fn ask_to_read(&mut self, node: NodeId) -> Outcome {
-        if !self.scene.observer.may_read(node) {
+        if !self.scene.observer.may_read(&*self.trees, node) {
             return Outcome::Waits;
         }
         if self.room.read == 0 {

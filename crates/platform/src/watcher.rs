@@ -10,7 +10,7 @@ use crate::Files;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hint {
     /// The entry `name` of the watched directory `dir` was made, changed, removed or renamed. Never sent for a mere opening;
-    /// a write by an open file is reported when it is closed, and from time to time before.
+    /// a write by an open file is reported as it happens, or from time to time, and when it is closed.
     Entry {
         /// The directory, as it was called when it was watched.
         dir: NodeId,

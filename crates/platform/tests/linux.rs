@@ -3,7 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::cell::RefCell;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -38,10 +39,13 @@ fn linux_files_conform_where_the_kernel_resolves_no_paths_beneath() {
     check(|root| LinuxFiles::open_by_component(root).unwrap());
 }
 
-fn act(root: &Path, action: UserAction<'_>) {
+fn act(root: &Path, open: &RefCell<Option<File>>, action: UserAction<'_>) {
     let at = |path: &str| root.join(path);
     match action {
         UserAction::Write(path, bytes) => fs::write(at(path), bytes).unwrap(),
+        UserAction::Open(path) => *open.borrow_mut() = Some(File::create(at(path)).unwrap()),
+        UserAction::WriteOpen(bytes) => open.borrow_mut().as_mut().unwrap().write_all(bytes).unwrap(),
+        UserAction::Close => *open.borrow_mut() = None,
         UserAction::Read(path) => drop(fs::read(at(path)).unwrap()),
         UserAction::MakeExecutable(path) => fs::set_permissions(at(path), fs::Permissions::from_mode(0o755)).unwrap(),
         UserAction::MakeDir(path) => fs::create_dir(at(path)).unwrap(),
@@ -60,7 +64,8 @@ fn the_linux_watcher_conforms() {
     let root = tempfile::tempdir().unwrap();
     let files = LinuxFiles::open(root.path()).unwrap();
     let watcher = LinuxWatcher::new().unwrap();
-    block_on(check_watcher(&watcher, &files, |action| act(root.path(), action)));
+    let open = RefCell::new(None);
+    block_on(check_watcher(&watcher, &files, |action| act(root.path(), &open, action)));
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use skep_client::{
-    Account, Client, Conflict, Feed, HoldId, Machine, Marker, PathReport, Problem, RootError, RootId, SafeEntry, SafeOfRoot,
-    SqliteTrees, Start, StartError, State, Status, Verified, WaitOutcome, Wishes,
+    Account, Client, Conflict, Feed, HoldId, Machine, Marker, PathReport, Problem, RootError, RootId, SafeEntry,
+    SafeOfRoot, SqliteTrees, Start, StartError, State, Status, Verified, WaitOutcome, Wishes,
 };
 use skep_platform::runtime::{RuntimeClock, RuntimeTasks, SystemEntropy};
 use skep_platform::talk::{Complaint, Exit};

@@ -67,6 +67,10 @@ pub struct Limits {
     pub busy_retry_ms: u64,
     /// and becomes the problem "still being written" after so many tries.
     pub busy_tries_max: u32,
+    /// A file that a program has open and writes is sent when it is closed, or when nothing was written for so long,
+    pub writing_quiet_ms: u64,
+    /// or, though it is written to all the time, after so long.
+    pub writing_wait_max_ms: u64,
     /// The folder is scanned in the background this often, as a safety net under the watcher.
     pub scan_every_ms: u64,
     /// Deletions that nobody saw wait for a person if they are more files than this,
@@ -123,6 +127,8 @@ impl Limits {
         hint_late_ms: 2_000,
         busy_retry_ms: 300,
         busy_tries_max: 20,
+        writing_quiet_ms: 5_000,
+        writing_wait_max_ms: 60_000,
         scan_every_ms: 600_000,
         hold_files: 25,
         hold_percent: 20,

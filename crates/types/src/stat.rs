@@ -34,10 +34,59 @@ pub struct Stat {
 }
 
 /// What may have happened to an entry of a directory, as far as a watcher can tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Change {
-    /// It was made, removed or renamed, or its times or mode were set.
+    /// It was removed or renamed, or its times or mode were set.
     Entry,
-    /// Its bytes may have been written, too.
+    /// It is new: a program has opened it to write in it, or has given this name to a file that is written already.
+    Made,
+    /// Its bytes were written by a program that has it open still.
+    Writing,
+    /// Its bytes may have been written, too, and nobody is known to go on: the program has closed it, or nobody can tell.
     Bytes,
+}
+
+impl Change {
+    /// This change and a later one of the same entry, as one.
+    #[must_use]
+    pub fn followed_by(self, later: Change) -> Change {
+        match (self, later) {
+            (known, Change::Entry) => known,
+            (Change::Entry, later) => later,
+            (_, Change::Bytes) => Change::Bytes,
+            (Change::Made, Change::Made) => Change::Made,
+            // Also what is made anew in the place of a file that was written: until it is closed, nobody knows that it is whole.
+            _ => Change::Writing,
+        }
+    }
+
+    /// Whether bytes may have been written.
+    pub fn is_of_bytes(self) -> bool {
+        matches!(self, Change::Writing | Change::Bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Change::{Bytes, Entry, Made, Writing};
+
+    #[test]
+    fn changes_of_one_entry_are_one_change() {
+        let rows = [
+            (Entry, Entry, Entry),
+            (Made, Entry, Made),
+            (Made, Made, Made),
+            (Made, Writing, Writing),
+            (Made, Bytes, Bytes),
+            (Entry, Made, Made),
+            (Writing, Entry, Writing),
+            (Writing, Bytes, Bytes),
+            (Bytes, Entry, Bytes),
+            (Bytes, Writing, Writing),
+            (Bytes, Made, Writing),
+        ];
+        for (first, second, both) in rows {
+            assert_eq!(first.followed_by(second), both, "{first:?} {second:?}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -133,6 +134,38 @@ fn build(computer: &Computer) {
         let script = format!("for c in main.c 2/1/7.c */*/1?.c; do cc -c -O{round} $c -o $c.o || exit 1; done");
         program(&directory, &["sh", "-c", &script]);
         program(&directory, &["sh", "-c", "cc -o program main.c.o */*/*.o && rm main.c.o */*/*.o"]);
+    }
+}
+
+#[test]
+fn a_save_that_takes_its_time_is_not_shown_before_it_is_done() {
+    let server = Server::start();
+    let (laptop, desktop) = server.two_computers();
+    laptop.write("known.txt", "the first text");
+    settle(&laptop, &desktop);
+    let (before, after) = ("half of a text, ".repeat(64), "and the other half".repeat(64));
+    for (name, shown) in [("known.txt", Some(b"the first text".to_vec())), ("new.txt", None)] {
+        // A program cuts the file off, thinks, writes a half and thinks again.
+        let file = File::create(laptop.path(name)).unwrap();
+        for (round, written) in ["", &before].into_iter().enumerate() {
+            let beside = format!("beside {name} {round}");
+            laptop.write("beside.txt", &beside);
+            until("the file beside arrives", || {
+                // However slow this machine is, the program is still at it.
+                file.set_len(0).unwrap();
+                file.write_all_at(written.as_bytes(), 0).unwrap();
+                desktop.read("beside.txt").filter(|text| *text == beside.as_bytes())
+            });
+            assert_eq!(desktop.read(name), shown, "{written}");
+            let status = laptop.command(&["status", name, "--json"]).json();
+            assert_eq!(status["state"], "waiting", "{status}");
+        }
+        file.write_all_at(after.as_bytes(), before.len() as u64).unwrap();
+        drop(file);
+        settle(&laptop, &desktop);
+        assert_eq!(desktop.read(name).unwrap(), format!("{before}{after}").as_bytes());
+        let versions = &server.files_named(name)[0];
+        assert_eq!(versions.len(), if shown.is_some() { 2 } else { 1 }, "{versions:?}");
     }
 }
 

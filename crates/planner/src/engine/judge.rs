@@ -33,7 +33,7 @@ impl Engine {
         }
         let due_ms = self.absences.verdict_due_ms();
         let is_quiet = self.is_idle()
-            && self.observer.is_settled()
+            && self.observer.is_settled(trees)
             && self.touched.is_empty()
             && [&self.to_read, &self.to_send, &self.to_send_big].iter().all(|queue| queue.is_empty());
         if !is_quiet && self.at_ms < due_ms {

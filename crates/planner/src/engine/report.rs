@@ -78,7 +78,7 @@ impl Engine {
 
     /// Whether everything is equal, or a problem.
     fn is_settled(&self, trees: &dyn Trees) -> bool {
-        let working = !self.observer.is_settled()
+        let working = !self.observer.is_settled(trees)
             || !self.touched.is_empty()
             || !self.to_read.is_empty()
             || !self.to_send.is_empty()
@@ -175,6 +175,10 @@ impl Engine {
         let offline = if self.connected { "" } else { " The server cannot be reached; it goes on when it can." };
         match (agreed_here, agreed_there) {
             (true, true) => ("synced", "It is equal here and on the server.".into()),
+            (false, _) if self.observer.is_being_written(trees, node) => (
+                "waiting",
+                "A program is writing it. It is sent when the program closes it, or pauses for a while.".into(),
+            ),
             (false, _) if self.observer.is_reading(node) => ("waiting", "It is being read.".into()),
             (false, true) => ("sending", format!("It changed here and is on its way to the server.{offline}")),
             (true, false) => ("receiving", format!("It changed on the server and is on its way here.{offline}")),

@@ -29,7 +29,7 @@ pub(crate) struct Displaced {
 impl Observer {
     /// A program wrote bytes there: if we displaced a file there a moment ago, it may have been that one.
     pub(crate) fn check_displaced(&mut self, dir: NodeId, name: &Name, change: Change) -> Option<Effect> {
-        if change != Change::Bytes || self.displaced.is_empty() {
+        if !change.is_of_bytes() || self.displaced.is_empty() {
             return None;
         }
         let Displaced { expected, content, .. } = self.displaced.remove(&(dir, name.clone()))?;
@@ -42,8 +42,7 @@ impl Observer {
         self.displaced.insert((dir, name.clone()), displaced);
         let waiting = self.dirty.get(&dir).and_then(|dirty| dirty.names.get(name)).copied();
         let may_lack_hints = self.unhinted.contains(&dir) || self.doubt_since.is_some();
-        let unhinted = may_lack_hints.then_some(Change::Bytes);
-        self.check_displaced(dir, name, waiting.max(unhinted)?)
+        self.check_displaced(dir, name, if may_lack_hints { Change::Bytes } else { waiting? })
     }
 
     /// The program begins, and had ended while something was applied to this node: hints of what was written to the displaced file are lost.
@@ -106,7 +105,7 @@ impl Observer {
 
     /// A program hints at bytes that were written: if we took the file from there a moment ago, it may be that one.
     pub(crate) fn hint_follows(&mut self, trees: &dyn Trees, dir: NodeId, name: &Name, change: Change) {
-        let left = self.left.get(&(dir, name.clone())).copied().filter(|_| change == Change::Bytes);
+        let left = self.left.get(&(dir, name.clone())).copied().filter(|_| change.is_of_bytes());
         if let Some(local) = left.and_then(|left| trees.local(left.node)) {
             self.hint(local.parent, local.name, change);
         }

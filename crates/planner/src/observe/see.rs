@@ -100,7 +100,7 @@ impl Observer {
         if dirty.deep {
             self.look_anew(dir);
         }
-        dirty.names.into_iter().for_each(|(name, change)| self.hint(dir, name, change));
+        dirty.names.iter().for_each(|(name, change)| self.hint_earlier(dir, name, *change));
         if let Some(local) = known
             && local.parent != LIMBO
         {
@@ -119,7 +119,12 @@ impl Observer {
         findings: &mut Findings,
     ) {
         let existing = trees.local_child(dir, &sight.name);
-        let kind = sight.stat.and_then(|stat| stat.kind);
+        let stat = sight.stat;
+        let name = sight.name.clone();
+        if glance.hinted == Some(Change::Bytes) {
+            self.see_closed(trees, (dir, &name), findings);
+        }
+        let kind = stat.and_then(|stat| stat.kind);
         if let Some(node) = existing {
             let is_special = sight.stat.is_some() && kind.is_none();
             if is_special {
@@ -160,6 +165,9 @@ impl Observer {
                 }
             }
             (None, Some(stat)) => self.arrive(trees, ids, dir, sight, stat, findings),
+        }
+        if let Some(stat) = stat.filter(|_| kind == Some(Kind::File)) {
+            self.see_writing(trees, (dir, &name), &stat, glance.hinted, findings);
         }
     }
 
@@ -217,7 +225,7 @@ impl Observer {
     /// Whether the bytes of a file may have changed though its stat did not: it was written, and changed last, in one tick of the clock.
     fn may_hide_a_change(&self, stat: &Stat, glance: Glance) -> bool {
         let was_lately = |limit_ms: u64| age_ms(self.now, stat).is_none_or(|age| age < limit_ms);
-        (glance.hinted == Some(Change::Bytes) && was_lately(self.limits.hint_late_ms))
+        (glance.hinted.is_some_and(Change::is_of_bytes) && was_lately(self.limits.hint_late_ms))
             || (glance.deep && self.doubt_since.is_some_and(|since| stat.ctime >= since))
     }
 

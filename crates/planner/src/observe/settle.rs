@@ -16,9 +16,10 @@ impl Observer {
         let arrivals = self.settle_arrivals(trees, ids, findings);
         let missing = self.settle_missing(trees, findings);
         let rereads = self.settle_rereads(trees, findings);
+        let writing = self.settle_writing(trees, findings);
         let rules = self.settle_rules();
         self.trust_absence(trees);
-        [arrivals, missing, rereads, rules].into_iter().flatten().min()
+        [arrivals, missing, rereads, writing, rules].into_iter().flatten().min()
     }
 
     fn settle_arrivals(&mut self, trees: &mut dyn Trees, ids: &mut IdSource, findings: &mut Findings) -> Option<u64> {
@@ -181,8 +182,10 @@ impl Observer {
     }
 
     /// Whether a read of the node may be asked for now.
-    pub(crate) fn may_read(&self, node: NodeId) -> bool {
-        !self.reading.contains(&node) && !self.busy.get(&node).is_some_and(Busy::waits)
+    pub(crate) fn may_read(&self, trees: &dyn Trees, node: NodeId) -> bool {
+        !self.reading.contains(&node)
+            && !self.busy.get(&node).is_some_and(Busy::waits)
+            && !self.is_being_written(trees, node)
     }
 
     /// Takes what reading a file found.

@@ -20,6 +20,7 @@ mod rules;
 mod selected;
 mod user;
 mod world;
+mod writing;
 
 use std::collections::BTreeSet;
 

@@ -31,6 +31,8 @@ pub struct Client {
     pub wake_at_ms: Option<u64>,
     pub offline: bool,
     pub lost_hints: bool,
+    /// Its watcher can watch nothing more.
+    pub is_deaf: bool,
 }
 
 impl Client {
@@ -113,6 +115,7 @@ impl World {
             wake_at_ms: None,
             offline: false,
             lost_hints: false,
+            is_deaf: false,
         };
         let mut world = World {
             seed,
@@ -247,10 +250,11 @@ impl World {
         match effect {
             Effect::Look { look, dir, path, names, watch } => {
                 let result = client.disk.look(&path, names.as_deref());
-                if let (true, Ok((stat, _))) = (watch, &result) {
+                let watching = !client.is_deaf;
+                if let (true, Ok((stat, _))) = (watch && watching, &result) {
                     client.watched.insert(stat.inode, dir);
                 }
-                client.inbox.push(Event::Looked { look, watching: true, result });
+                client.inbox.push(Event::Looked { look, watching, result });
             }
             Effect::Read(requests) => {
                 for request in requests {

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use skep_types::Change::{Bytes, Entry};
+use skep_types::Change::{Bytes, Entry, Made, Writing};
 use skep_types::{Change, Name, NodeId};
 
 use super::{make_dir, name, put, rename, root};
@@ -14,6 +14,12 @@ use crate::{Hint, RenameMode, Watcher};
 pub enum UserAction<'a> {
     /// Makes a file hold this, in place.
     Write(&'a str, &'a [u8]),
+    /// Opens a file to write in it, cuts off what it holds, and keeps it open. It is made if it is not there.
+    Open(&'a str),
+    /// Writes to the file that is open.
+    WriteOpen(&'a [u8]),
+    /// Closes the file that is open.
+    Close,
     /// Reads a file.
     Read(&'a str),
     /// Sets a file's executable bit.
@@ -47,7 +53,7 @@ pub async fn check_watcher<W: Watcher>(watcher: &W, files: &W::Files, act: impl 
         hints_until_mark(watcher, &act, &marks_set.get().to_string()).await
     };
 
-    use UserAction::{MakeDir, MakeExecutable, Read, Remove, RemoveDir, Rename, Write};
+    use UserAction::{Close, MakeDir, MakeExecutable, Open, Read, Remove, RemoveDir, Rename, Write, WriteOpen};
     assert_eq!(hinted(&[Write("dir/file", b"1")]).await, entries(&[(1, "file", Bytes)]), "a new file");
     assert_eq!(hinted(&[Write("dir/file", b"22")]).await, entries(&[(1, "file", Bytes)]), "a changed file");
     assert_eq!(hinted(&[Read("dir/file")]).await, entries(&[]), "a file that is read");
@@ -62,6 +68,14 @@ pub async fn check_watcher<W: Watcher>(watcher: &W, files: &W::Files, act: impl 
     assert_eq!(hinted(&[Remove("dir/in")]).await, entries(&[(1, "in", Entry)]), "a removal");
     assert_eq!(hinted(&[MakeDir("dir/sub"), RemoveDir("dir/sub")]).await, entries(&[(1, "sub", Entry)]), "a directory");
     assert_eq!(hinted(&[Write("dir/beneath/file", b"1")]).await, entries(&[]), "not of directories in it");
+
+    assert_eq!(hinted(&[Open("dir/open")]).await, entries(&[(1, "open", Made)]), "a new file that is open");
+    assert_eq!(hinted(&[WriteOpen(b"1")]).await, entries(&[(1, "open", Writing)]), "the first bytes");
+    assert_eq!(hinted(&[WriteOpen(b"2")]).await, entries(&[(1, "open", Writing)]), "more of them");
+    assert_eq!(hinted(&[Close]).await, entries(&[(1, "open", Bytes)]), "its close");
+    assert_eq!(hinted(&[Open("dir/open")]).await, entries(&[(1, "open", Writing)]), "a file that is cut off");
+    assert_eq!(hinted(&[WriteOpen(b"3"), Close]).await, entries(&[(1, "open", Bytes)]), "a write and its close");
+    assert_eq!(hinted(&[Remove("dir/open")]).await, entries(&[(1, "open", Entry)]), "a removal of what was open");
 
     watcher.watch(&beneath, node(2)).expect("a watch");
     assert_eq!(hinted(&[Write("dir/beneath/file", b"2")]).await, entries(&[(2, "file", Bytes)]));
@@ -123,7 +137,7 @@ async fn hints_until_mark<W: Watcher>(watcher: &W, act: &impl Fn(UserAction<'_>)
                 Hint::Lost => panic!("hints were lost"),
             };
             let known = seen.entry(key).or_insert(change);
-            *known = change.max(*known);
+            *known = known.followed_by(change);
         }
         if seen.contains_key(&(node(MARKS), name(mark))) {
             seen.retain(|(dir, _), _| *dir != node(MARKS));

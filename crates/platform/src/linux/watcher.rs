@@ -81,7 +81,7 @@ impl Queue {
         match self.waiting.entry((dir, name)) {
             hash_map::Entry::Occupied(mut waiting) => {
                 let known = *waiting.get();
-                waiting.insert(known.max(change));
+                waiting.insert(known.followed_by(change));
             }
             hash_map::Entry::Vacant(vacant) => {
                 self.order.push(vacant.key().clone());
@@ -248,14 +248,22 @@ fn read_waiting(shared: &Shared, reader: &mut inotify::Reader<'_, &OwnedFd>) -> 
             // Without a name it is the directory itself that changed, which its parent's watch reports.
             let name = event.file_name().and_then(|name| Name::new(name.to_bytes()).ok());
             if let Some(name) = name {
-                let is_written = flags.intersects(ReadFlags::MODIFY | ReadFlags::CLOSE_WRITE);
-                let change = if is_written { Change::Bytes } else { Change::Entry };
-                shared.queue().push(node, Some(name), change);
+                shared.queue().push(node, Some(name), change_of(flags));
             }
         }
         drop(watches);
         if reader.is_buffer_empty() {
             return Ok(());
         }
+    }
+}
+
+/// What an event tells of an entry. Opening is not watched: readers open files, too, and far more often.
+fn change_of(flags: ReadFlags) -> Change {
+    match () {
+        () if flags.contains(ReadFlags::CLOSE_WRITE) => Change::Bytes,
+        () if flags.contains(ReadFlags::MODIFY) => Change::Writing,
+        () if flags.contains(ReadFlags::CREATE) && !flags.contains(ReadFlags::ISDIR) => Change::Made,
+        () => Change::Entry,
     }
 }

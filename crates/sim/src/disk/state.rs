@@ -280,8 +280,10 @@ impl State {
         if self.free_bytes() == 0 {
             return Err(error(FileErrorKind::NoSpace));
         }
+        let change = if matches!(body, Body::Directory { .. }) { Change::Entry } else { Change::Made };
         let slot = self.add_inode(body);
         self.change_entries(vec![(dir, name.clone(), Some(slot))]);
+        self.hint_at(slot, change);
         Ok(slot)
     }
 
@@ -390,7 +392,7 @@ impl State {
         inode.mtime = now;
         inode.touch(offset.min(old_len), now);
         self.used_bytes = self.used_bytes + new_len as u64 - old_len as u64;
-        self.hint_at(slot, Change::Bytes);
+        self.hint_at(slot, Change::Writing);
         Ok(())
     }
 

@@ -86,7 +86,7 @@ impl UserProgram {
     pub fn write(&self, path: impl AsRef<[u8]>, bytes: &[u8]) -> Result<(), FileError> {
         let mut state = self.state();
         let slot = state.open_or_make(path.as_ref())?;
-        state.write(slot, 0, bytes, Tail::Cut)
+        state.save(slot, 0, bytes, Tail::Cut)
     }
 
     /// Makes the file hold `bytes` as careful editors do: writes another one and renames it over.
@@ -102,7 +102,7 @@ impl UserProgram {
         let mut state = self.state();
         let slot = state.open_or_make(path.as_ref())?;
         let len = state.inode(slot).content_len() as usize;
-        state.write(slot, len, bytes, Tail::Keep)
+        state.save(slot, len, bytes, Tail::Keep)
     }
 
     /// Opens the file for writing and keeps it open; it is made if it is not there.
@@ -310,6 +310,14 @@ impl State {
             None => (&[][..], path),
         };
         Ok((self.at(dir)?, parse(name)?))
+    }
+
+    /// Opens a file, writes and closes it.
+    fn save(&mut self, slot: Slot, offset: usize, bytes: &[u8], tail: Tail) -> Result<(), FileError> {
+        let file = self.open(slot, ProcessId::USER, true);
+        let written = self.write(slot, offset, bytes, tail);
+        self.close(file);
+        written
     }
 
     fn open_or_make(&mut self, path: &[u8]) -> Result<Slot, FileError> {

@@ -103,7 +103,14 @@ struct Registered {
 
 impl Registered {
     fn push(&mut self, hint: Hint, queued_max: usize) {
-        // As inotify does: a hint equal to the last one that waits is the same one.
+        // As the real one does: what waits and tells of the same entry is the same hint. (That one looks at all that wait.)
+        if let (Some(Hint::Entry { dir, name, change }), Hint::Entry { dir: same_dir, name: same_name, change: later }) =
+            (self.queue.back_mut(), &hint)
+            && (&*dir, &*name) == (same_dir, same_name)
+        {
+            *change = change.followed_by(*later);
+            return;
+        }
         if self.queue.back() == Some(&hint) {
             return;
         }
