@@ -528,7 +528,8 @@ impl<'a> Plan<'a> {
             at = state.place.parent;
         }
         for state in chain.into_iter().rev() {
-            if found == Standing::Live && state.place.trashed {
+            // Also beneath what the server lost: what is in the trash by itself is not alive, whatever becomes of that.
+            if matches!(found, Standing::Live | Standing::Unknown) && state.place.trashed {
                 found = Standing::Trashed { top: state.node, by: state.place_version };
             }
             if state.kind() == Kind::Directory || state.node == node {

@@ -66,6 +66,7 @@ impl World {
         state.server.state = ServerState::Down { image, reader: Arc::clone(&reader) };
         let disks: Vec<_> = state.machines.iter().map(|machine| machine.disk.clone()).collect();
         let held = disks.iter().flat_map(|disk| state.ledger.contents_of(disk).anywhere).collect();
+        state.restored += 1;
         state.ledger.went_back(&*reader, drive, &held).expect("a database in memory can be read");
         drop(state);
         let how = if is_told || is_older { "and told so" } else { "by hand" };

@@ -60,6 +60,8 @@ pub(crate) struct State {
     is_calm: bool,
     /// Nobody changes a file now.
     are_people_still: bool,
+    /// How often the server was brought back from a copy.
+    restored: u64,
     /// Actions of people between two calls of a disk, so far.
     meddled: u64,
     /// The first thing that should never have happened.
@@ -90,6 +92,7 @@ impl World {
             ledger: Ledger::new(&options.limits, options.meetings.collect_every_ms > 0),
             is_calm: false,
             are_people_still: false,
+            restored: 0,
             meddled: 0,
             violation: None,
         };

@@ -189,10 +189,11 @@ impl World {
             let pause_ms = self.state().random.range(1..=AUDIT_EVERY_MS_MAX);
             self.executor.sleep_ms(pause_ms).await;
             let Some(machine) = self.begin_audit() else { return };
-            let head = self.head();
+            let history = || (self.head(), self.state().restored);
+            let before = history();
             let outcome = self.wait_equal(machine, AUDIT_WAIT_MS).await;
             // Another machine's commit would be on its way to this one by now.
-            if outcome == Some(WaitOutcome::Equal) && head == self.head() && self.has_everything(machine) {
+            if outcome == Some(WaitOutcome::Equal) && before == history() && self.has_everything(machine) {
                 if let Err(difference) = self.check_machine(machine) {
                     self.violate(format!("a client says that it is up to date, but {difference}"));
                 }

@@ -10,7 +10,7 @@ use super::ClientArgs;
 /// What people want to do, and the commands for it. Each command is in one group.
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Set up", &["join", "connect", "devices", "daemon"]),
-    ("See", &["status", "ls", "log", "conflicts", "doctor"]),
+    ("See", &["status", "ls", "log", "conflicts", "holds", "doctor"]),
     ("Bring back", &["history", "get", "restore", "trash", "rewind"]),
     ("Choose what is synced, and when", &["sync", "ignore", "limit", "pause", "resume"]),
     ("Account", &["whoami", "profile", "passwd", "account-id", "logout"]),
