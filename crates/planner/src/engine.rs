@@ -6,6 +6,7 @@ mod listing;
 mod report;
 mod results;
 mod selection;
+mod special;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -280,6 +281,8 @@ impl Engine {
         }
         for node in findings.plain {
             self.holds.seen(node);
+            // What failed beneath it, or because of it, may go well now.
+            self.holds.try_again(self.at_ms, |_| true);
         }
         for node in findings.special {
             self.holds.special(node, self.now, self.at_ms);

@@ -249,6 +249,7 @@ impl<'a> Plan<'a> {
     pub(super) fn is_uncertain(&self, node: NodeId) -> bool {
         let observer = &self.scene.observer;
         observer.is_missing(node)
+            || (observer.is_any_covered() && observer.is_covered(&*self.trees, self.directory(node)))
             || self.trees.local(node).is_some_and(|local| {
                 (local.parent != LIMBO && observer.is_unseen(local.parent))
                     || observer.is_pending(local.parent, &local.name)

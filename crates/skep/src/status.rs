@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use skep_client::{PathReport, State, Status, WaitOutcome};
+use skep_client::{PathReport, Problem, State, Status, WaitOutcome};
 use skep_platform::talk::{Exit, utc_text};
 
 use crate::clock;
@@ -51,6 +51,9 @@ pub struct StatusAnswer {
     pub folders: Vec<FolderAnswer>,
     /// What cannot be synced, and why.
     pub problems: Vec<ProblemAnswer>,
+    /// What is nothing to be synced; the first ones, if there are very many.
+    #[serde(default)]
+    pub not_synced: Vec<ProblemAnswer>,
     /// Until when syncing pauses: a time, or `resumed`; null if it does not.
     pub paused: Option<String>,
 }
@@ -94,6 +97,9 @@ pub struct FolderAnswer {
     /// What stands in it and is ignored; a directory counts once.
     #[serde(default)]
     pub ignored: u64,
+    /// What stands in it and is nothing to be synced: pipes, sockets, devices, other file systems.
+    #[serde(default)]
+    pub not_synced: u64,
 }
 
 /// Files and bytes.
@@ -156,13 +162,6 @@ impl StatusAnswer {
         };
         // What is offline or stopped says so first: problems are listed beside it.
         let needs_person = !status.problems.is_empty() && matches!(status.state, State::UpToDate | State::Syncing);
-        let problems = status.problems.iter().map(|problem| ProblemAnswer {
-            code: problem.code.to_owned(),
-            path: problem.path.clone(),
-            since: Some(utc_text(problem.since)),
-            message: problem.message.clone(),
-            hint: problem.hint.clone(),
-        });
         let folder = FolderAnswer {
             id: "fld_01".into(),
             local: config.folder.local.display().to_string(),
@@ -175,6 +174,7 @@ impl StatusAnswer {
             queue: QueueAnswer { files: status.queue_files, bytes: status.queue_bytes, eta_s: None },
             watch_degraded: status.watch_degraded,
             ignored: status.ignored,
+            not_synced: status.not_synced,
         };
         let server = ServerAnswer {
             url: config.server.url.to_string(),
@@ -188,7 +188,8 @@ impl StatusAnswer {
             state,
             server,
             folders: vec![folder],
-            problems: problems.collect(),
+            problems: status.problems.iter().map(ProblemAnswer::of).collect(),
+            not_synced: status.not_synced_told.iter().map(ProblemAnswer::of).collect(),
             paused: status.pause.map(|pause| PauseConfig::from(pause).until.unwrap_or_else(|| RESUMED.into())),
         }
     }
@@ -210,6 +211,7 @@ impl StatusAnswer {
             server,
             folders: Vec::new(),
             problems: vec![problem],
+            not_synced: Vec::new(),
             paused: None,
         }
     }
@@ -243,6 +245,14 @@ impl StatusAnswer {
             if folder.ignored > 0 {
                 line(&mut text, &format!("      ignored: {}   skep ignore list", folder.ignored));
             }
+            if folder.not_synced > 0 {
+                line(&mut text, &format!("      not synced: {}", folder.not_synced));
+                for special in &self.not_synced {
+                    let path = special.path.as_deref().unwrap_or_default();
+                    line(&mut text, &format!("        {}   {}", printable(path), special.code));
+                }
+                line(&mut text, "        Pipes, sockets, devices and other file systems stay on this computer.");
+            }
             if folder.watch_degraded {
                 line(&mut text, "      not everything can be watched: changes are found by scans");
             }
@@ -273,6 +283,18 @@ impl StatusAnswer {
         match self.server.confirmed_at.as_deref().and_then(clock::parse_utc) {
             Some(at) => format!("   server confirmed {}   {}", clock::since_text(at, now), self.server.url),
             None => format!("   {}", self.server.url),
+        }
+    }
+}
+
+impl ProblemAnswer {
+    fn of(problem: &Problem) -> ProblemAnswer {
+        ProblemAnswer {
+            code: problem.code.to_owned(),
+            path: problem.path.clone(),
+            since: Some(utc_text(problem.since)),
+            message: problem.message.clone(),
+            hint: problem.hint.clone(),
         }
     }
 }

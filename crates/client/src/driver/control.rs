@@ -278,6 +278,8 @@ impl<M: World> Control<M> {
             queue_bytes: totals.waiting,
             ignored: progress.ignored,
             problems: problems.chain(progress.problems.iter().cloned().map(report::problem_of)).collect(),
+            not_synced: progress.not_synced,
+            not_synced_told: progress.not_synced_told.iter().cloned().map(report::problem_of).collect(),
             watch_degraded: self.driver.executor().watch_degraded(),
             pause: self.driver.pause_now(),
         };

@@ -17,6 +17,7 @@ mod ignoring;
 mod kinds;
 mod limiting;
 mod meeting;
+mod mounting;
 mod names;
 mod operations;
 mod programs;

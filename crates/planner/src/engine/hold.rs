@@ -216,9 +216,9 @@ impl Holds {
     /// A pipe, socket or device stands in its place.
     pub(super) fn special(&mut self, node: NodeId, now: Timestamp, at_ms: u64) {
         let trouble = Trouble {
-            code: "E-SPECIAL-FILE",
-            message: "is a pipe, a socket, a device or another file system here, which cannot be synced",
-            hint: "Remove it or give it another name; then it goes on by itself",
+            code: super::special::CODE,
+            message: super::special::WHAT,
+            hint: "Remove it, unmount it or give it another name; then it goes on by itself",
             needs_person: true,
         };
         self.problem(node, trouble, String::new(), now, at_ms);

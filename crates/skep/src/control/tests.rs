@@ -28,6 +28,8 @@ impl Control for Scripted {
                 problems: Vec::new(),
                 watch_degraded: false,
                 ignored: 0,
+                not_synced: 0,
+                not_synced_told: Vec::new(),
                 pause: None,
             }
         })
