@@ -16,7 +16,7 @@ mod questions;
 mod report;
 mod wait;
 
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use skep_planner::{Engine, Event, Identity, Progress};
@@ -161,6 +161,7 @@ impl Client {
             check_root: Notify::new(),
             root_turn: tokio::sync::Mutex::new(()),
             root_failures: AtomicU32::new(0),
+            mounts: AtomicU64::new(0),
             reconnect: Notify::new(),
             connect_again: Notify::new(),
             stopping: watch::channel(false).0,
@@ -297,6 +298,8 @@ struct Driver<M: World> {
     root_turn: tokio::sync::Mutex<()>,
     /// How often in a row the folder could not be looked at.
     root_failures: AtomicU32,
+    /// What was mounted in the folder when it was looked at last ([`Files::mounts`]).
+    mounts: AtomicU64,
     /// Something waits to be sent: do not wait for the next try to connect.
     reconnect: Notify,
     /// The engine is a new one: it has to be told anew what the connection told the old one.

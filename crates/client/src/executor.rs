@@ -142,12 +142,14 @@ impl<M: World> Executor<M> {
         *self.shared.root_lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
     }
 
-    /// Looks whether the folder is in its place now.
-    pub(crate) async fn look_for_root(&self) -> Result<(), RootError> {
+    /// Looks whether the folder is in its place now; gives a number for what is mounted in it ([`Files::mounts`]).
+    pub(crate) async fn look_for_root(&self) -> Result<u64, RootError> {
         let shared = self.shared.clone();
-        let looked = offload(self.shared.world.tasks(), Lane::Disk, move || shared.root.check_in_place());
+        let looked = offload(self.shared.world.tasks(), Lane::Disk, move || {
+            shared.root.check_in_place().map(|()| shared.root.files.mounts())
+        });
         // If the program is ending, nobody acts on it.
-        looked.await.unwrap_or(Ok(()))
+        looked.await.unwrap_or(Ok(0))
     }
 
     /// Whether both work on the same open root.

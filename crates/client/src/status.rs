@@ -100,6 +100,10 @@ pub struct Status {
     pub ignored: u64,
     /// What needs a person, or time.
     pub problems: Vec<Problem>,
+    /// How many things stand in the folder that are nothing to be synced: pipes, sockets, devices, other file systems.
+    pub not_synced: u64,
+    /// The first of them.
+    pub not_synced_told: Vec<Problem>,
     /// Directories are not all watched: changes are found by scans.
     pub watch_degraded: bool,
     /// Files in the folder that are second versions of others: somebody has to choose.
@@ -115,7 +119,7 @@ pub struct Status {
 pub struct PathReport {
     /// Relative to the root.
     pub path: String,
-    /// `synced`, `sending`, `receiving`, `waiting`, `problem`, `ignored` or `unknown`.
+    /// `synced`, `sending`, `receiving`, `waiting`, `problem`, `ignored`, `not synced` or `unknown`.
     pub state: &'static str,
     /// A sentence: why.
     pub reason: String,

@@ -8,6 +8,7 @@ mod own;
 mod report;
 mod results;
 mod selection;
+mod special;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -308,6 +309,8 @@ impl Engine {
         }
         for node in findings.plain {
             self.holds.seen(node);
+            // What failed beneath it, or because of it, may go well now.
+            self.holds.try_again(self.at_ms, |_| true);
         }
         for (node, own) in findings.special {
             self.holds.special(node, own, self.now, self.at_ms);

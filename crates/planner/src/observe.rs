@@ -11,6 +11,7 @@ mod moment;
 mod own;
 mod see;
 mod settle;
+mod special;
 mod writing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +26,7 @@ pub(crate) use filters::Filters;
 pub(crate) use moment::Displaced;
 use moment::Left;
 pub(crate) use see::is_same_file;
+pub(crate) use special::Specials;
 use writing::Writing;
 
 /// Looks that are under way at once.
@@ -167,6 +169,8 @@ pub(crate) struct Observer {
     special: BTreeSet<NodeId>,
     /// Directories of ours in places where no node is, and since when.
     own: BTreeMap<(NodeId, Name), (OwnDir, Timestamp)>,
+    /// All things that are not synced, also where no node is.
+    pub(crate) specials: Specials,
     /// Files of which no hints come and that were read within the tick of the clock in which they changed: to be read once more.
     racy: BTreeMap<NodeId, u64>,
     /// Files that hold something else than they should, though nobody changed them; and what.
@@ -208,6 +212,7 @@ impl Observer {
             busy: BTreeMap::new(),
             special: BTreeSet::new(),
             own: BTreeMap::new(),
+            specials: Specials::default(),
             racy: BTreeMap::new(),
             damages: BTreeMap::new(),
             writing: BTreeMap::new(),
@@ -292,6 +297,8 @@ impl Observer {
         self.renamed.remove(&new);
         self.renamed.insert(old, new);
         self.filters.renamed(old, new);
+        // The look that follows finds them again.
+        self.specials.forget(old);
         self.look_anew(new);
     }
 
@@ -404,6 +411,11 @@ impl Observer {
             if self.looks.len() >= LOOKS_MAX {
                 break;
             }
+            if self.is_covered(trees, dir) {
+                // It is looked at, with all beneath it, when it can be reached again.
+                self.dirty.remove(&dir);
+                continue;
+            }
             let under_way = self.looks.values().any(|look| look.dir == dir);
             if under_way || self.is_frozen(dir, &self.dirty[&dir]) || self.may_be_elsewhere(trees, dir) {
                 continue;
@@ -446,6 +458,25 @@ impl Observer {
             self.doubt_since = None;
         }
         effects
+    }
+
+    /// Whether anything can be covered.
+    pub(crate) fn is_any_covered(&self) -> bool {
+        !self.special.is_empty()
+    }
+
+    /// Whether something that is not synced, such as another file system, stands in the place of the directory or of one above it: what is
+    /// beneath it is as it was, and cannot be reached.
+    pub(crate) fn is_covered(&self, trees: &dyn Trees, dir: NodeId) -> bool {
+        let mut at = dir;
+        while !self.special.is_empty() && at != NodeId::ROOT {
+            if self.special.contains(&at) {
+                return true;
+            }
+            let Some(local) = trees.local(at) else { return false };
+            at = local.parent;
+        }
+        false
     }
 
     /// Whether it is not known where the directory is, or it is being moved.
@@ -494,6 +525,7 @@ impl Observer {
         self.failed.remove(&dir);
         self.own.retain(|(above, _), _| *above != dir);
         self.filters.forget(dir);
+        self.specials.forget(dir);
     }
 }
 

@@ -251,6 +251,9 @@ impl<'a> Plan<'a> {
     /// Whether it is not known where the node is, or what stands there.
     pub(super) fn is_uncertain(&self, node: NodeId) -> bool {
         let observer = &self.scene.observer;
+        if observer.is_any_covered() && observer.is_covered(&*self.trees, self.directory(node)) {
+            return true;
+        }
         match self.trees.local(node) {
             Some(local) => {
                 observer.is_missing(node)

@@ -121,6 +121,11 @@ pub trait Files: Clone + Send + Sync + 'static {
     /// Returns when the bytes of these files (just written, by directory and name) and the entries of these directories will
     /// survive a power cut. One sync of the file system may serve for many.
     fn make_durable(&self, files: &[(Self::Dir, Name)], dirs: &[Self::Dir]) -> Result<(), FileError>;
+    /// A number for what is mounted beneath the root: another one than before says that something was mounted or unmounted, of which no
+    /// watch tells. Always the same where that is not known.
+    fn mounts(&self) -> u64 {
+        0
+    }
     /// Bytes that can still be written here.
     fn free_bytes(&self) -> Result<u64, FileError>;
     /// Takes the lock of this root for the life of the process, in the file `name`; `false` if another process holds it.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use skep_client::{AuditState, PathReport, State, Status, WaitOutcome};
+use skep_client::{AuditState, PathReport, Problem, State, Status, WaitOutcome};
 use skep_platform::talk::{Exit, utc_text};
 
 pub use skep_types::bytes_text;
@@ -53,6 +53,9 @@ pub struct StatusAnswer {
     pub folders: Vec<FolderAnswer>,
     /// What cannot be synced, and why.
     pub problems: Vec<ProblemAnswer>,
+    /// What is nothing to be synced; the first ones, if there are very many.
+    #[serde(default)]
+    pub not_synced: Vec<ProblemAnswer>,
     /// Until when syncing pauses: a time, or `resumed`; null if it does not.
     pub paused: Option<String>,
 }
@@ -96,6 +99,9 @@ pub struct FolderAnswer {
     /// What stands in it and is ignored; a directory counts once.
     #[serde(default)]
     pub ignored: u64,
+    /// What stands in it and is nothing to be synced: pipes, sockets, devices, other file systems.
+    #[serde(default)]
+    pub not_synced: u64,
     /// All files are read again now and then, and compared with what they should hold.
     #[serde(default)]
     pub audit: AuditAnswer,
@@ -174,13 +180,6 @@ impl StatusAnswer {
         };
         // What is offline or stopped says so first: problems are listed beside it.
         let needs_person = !status.problems.is_empty() && matches!(status.state, State::UpToDate | State::Syncing);
-        let problems = status.problems.iter().map(|problem| ProblemAnswer {
-            code: problem.code.to_owned(),
-            path: problem.path.clone(),
-            since: Some(utc_text(problem.since)),
-            message: problem.message.clone(),
-            hint: problem.hint.clone(),
-        });
         let folder = FolderAnswer {
             id: "fld_01".into(),
             local: config.folder.local.display().to_string(),
@@ -194,6 +193,7 @@ impl StatusAnswer {
             watch_degraded: status.watch_degraded,
             ignored: status.ignored,
             audit: AuditAnswer::from(&status.audit),
+            not_synced: status.not_synced,
         };
         let server = ServerAnswer {
             url: config.server.url.to_string(),
@@ -207,7 +207,8 @@ impl StatusAnswer {
             state,
             server,
             folders: vec![folder],
-            problems: problems.collect(),
+            problems: status.problems.iter().map(ProblemAnswer::of).collect(),
+            not_synced: status.not_synced_told.iter().map(ProblemAnswer::of).collect(),
             paused: status.pause.map(|pause| PauseConfig::from(pause).until.unwrap_or_else(|| RESUMED.into())),
         }
     }
@@ -236,6 +237,7 @@ impl StatusAnswer {
             server,
             folders: Vec::new(),
             problems: [problem].into_iter().chain(why).collect(),
+            not_synced: Vec::new(),
             paused: None,
         }
     }
@@ -274,6 +276,14 @@ impl StatusAnswer {
                 let count = counted(folder.audit.damaged, "time");
                 line(&mut text, &format!("      this disk damaged files {count}, the last {at}: {}", printable(path)));
                 line(&mut text, "      check it; each was found by the audit, and repaired from the server");
+            }
+            if folder.not_synced > 0 {
+                line(&mut text, &format!("      not synced: {}", folder.not_synced));
+                for special in &self.not_synced {
+                    let path = special.path.as_deref().unwrap_or_default();
+                    line(&mut text, &format!("        {}   {}", printable(path), special.code));
+                }
+                line(&mut text, "        Pipes, sockets, devices and other file systems stay on this computer.");
             }
             if folder.watch_degraded {
                 line(&mut text, "      not everything can be watched: changes are found by scans");
@@ -322,6 +332,18 @@ impl From<&AuditState> for AuditAnswer {
             damaged: audit.damaged,
             last_damaged,
             last_damaged_at: last_damaged_at.map(utc_text),
+        }
+    }
+}
+
+impl ProblemAnswer {
+    fn of(problem: &Problem) -> ProblemAnswer {
+        ProblemAnswer {
+            code: problem.code.to_owned(),
+            path: problem.path.clone(),
+            since: Some(utc_text(problem.since)),
+            message: problem.message.clone(),
+            hint: problem.hint.clone(),
         }
     }
 }

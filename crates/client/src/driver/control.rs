@@ -283,6 +283,8 @@ impl<M: World> Control<M> {
             queue_bytes: totals.waiting,
             ignored: progress.ignored,
             problems: problems.chain(of_nodes).collect(),
+            not_synced: progress.not_synced,
+            not_synced_told: progress.not_synced_told.iter().cloned().map(report::problem_of).collect(),
             watch_degraded: self.driver.executor().watch_degraded(),
             two_versions,
             pause: self.driver.pause_now(),

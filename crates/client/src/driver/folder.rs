@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use futures_util::future::select;
+use skep_planner::Event;
 use skep_platform::{Clock, Lane, offload};
 
 use super::{Driver, Signal, report, watch_own_dir};
@@ -48,7 +49,13 @@ impl<M: World> Driver<M> {
 
     async fn still_there(&self, executor: &Executor<M>) -> Result<(), RootError> {
         match executor.look_for_root().await {
-            Ok(()) => self.root_failures.store(0, Ordering::Relaxed),
+            Ok(mounts) => {
+                self.root_failures.store(0, Ordering::Relaxed);
+                if self.mounts.swap(mounts, Ordering::Relaxed) != mounts {
+                    tracing::info!("something was mounted or unmounted in the folder: everything is looked at");
+                    self.tell(Signal::Event(Event::ScanDue)).await;
+                }
+            }
             Err(RootError::Disk(error))
                 if self.root_failures.fetch_add(1, Ordering::Relaxed) + 1 < ROOT_FAILURES_MAX =>
             {

@@ -19,6 +19,8 @@ pub(super) fn at_start(trees: &SqliteTrees) -> Status {
         queue_bytes: totals.waiting,
         ignored: 0,
         problems: Vec::new(),
+        not_synced: 0,
+        not_synced_told: Vec::new(),
         watch_degraded: false,
         two_versions: trees.count_copies(),
         pause: None,

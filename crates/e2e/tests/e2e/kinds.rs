@@ -135,7 +135,7 @@ fn a_file_that_is_mostly_a_hole_takes_no_more_room_on_the_other_side() {
 }
 
 #[test]
-fn what_is_neither_file_nor_directory_nor_link_disturbs_nothing() {
+fn what_is_neither_file_nor_directory_nor_link_is_told_and_disturbs_nothing() {
     let server = Server::start();
     let (laptop, desktop) = server.two_computers();
     let make_pipe = |name: &str| {
@@ -156,12 +156,30 @@ fn what_is_neither_file_nor_directory_nor_link_disturbs_nothing() {
     assert_eq!(desktop.read("d/file").unwrap(), b"beside them");
     assert_eq!(tree(&desktop.folder).len(), 2);
 
+    let told = || {
+        let status = laptop.status();
+        assert_eq!((&status["state"], status["problems"].as_array().unwrap().len()), (&"up_to_date".into(), 0));
+        let told = status["not_synced"].as_array().unwrap().iter().map(|told| {
+            assert_eq!(told["code"], "E-SPECIAL-FILE");
+            told["path"].as_str().unwrap().to_owned()
+        });
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(told(), ["d/pipe", "pipe", "socket"]);
+    let text = laptop.command(&["status"]).done();
+    assert!(text.contains("not synced: 3") && text.contains("d/pipe"), "{text}");
+    let path = laptop.command(&["status", "pipe", "--json"]).json();
+    assert_eq!(path["state"], "not synced", "{path}");
+    let listed = laptop.command(&["ls"]).done();
+    assert!(listed.lines().any(|line| line == "not synced socket"), "{listed}");
+
     for special in ["pipe", "d/pipe", "socket"] {
         fs::remove_file(laptop.path(special)).unwrap();
         laptop.write(special, "a file now");
     }
     settle(&laptop, &desktop);
     assert_eq!(desktop.read("d/pipe").unwrap(), b"a file now");
+    assert_eq!(told(), [""; 0]);
 }
 
 #[test]

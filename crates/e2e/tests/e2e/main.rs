@@ -21,6 +21,7 @@ mod ignoring;
 mod kinds;
 mod limiting;
 mod meeting;
+mod mounting;
 mod names;
 mod operations;
 mod places;

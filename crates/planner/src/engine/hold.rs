@@ -217,9 +217,9 @@ impl Holds {
     /// A pipe, socket, device or a directory of ours stands in its place.
     pub(super) fn special(&mut self, node: NodeId, own: Option<OwnDir>, now: Timestamp, at_ms: u64) {
         let special = Trouble {
-            code: "E-SPECIAL-FILE",
-            message: "is a pipe, a socket, a device or another file system here, which cannot be synced",
-            hint: "Remove it or give it another name; then it goes on by itself",
+            code: super::special::CODE,
+            message: super::special::WHAT,
+            hint: "Remove it, unmount it or give it another name; then it goes on by itself",
             needs_person: true,
         };
         let trouble = own.map_or(special, own_trouble);

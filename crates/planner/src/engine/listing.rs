@@ -16,13 +16,13 @@ use crate::trees::Trees;
 pub struct Listed {
     /// Its name.
     pub name: Name,
-    /// What it is.
-    pub kind: Kind,
+    /// What it is; `None`: nothing that can be synced.
+    pub kind: Option<Kind>,
     /// Bytes of a file; 0 of anything else.
     pub size: u64,
     /// When a file was last changed.
     pub mtime: Option<Timestamp>,
-    /// `synced`, `sending`, `receiving`, `waiting`, `problem` or `two versions`.
+    /// `synced`, `sending`, `receiving`, `waiting`, `problem`, `not synced` or `two versions`.
     pub state: &'static str,
     /// A sentence: why.
     pub reason: String,
@@ -41,6 +41,12 @@ impl Engine {
     /// At most `limit` entries of the directory at `path`, after a name; `None` if there is nothing at `path`. What was deleted
     /// here is not listed; what is still on its way here is.
     pub fn list(&self, trees: &dyn Trees, path: &[Name], after: Option<&Name>, limit: usize) -> Option<Listing> {
+        if let Some((name, above)) = path.split_last()
+            && let Some(dir) = follow(above, |parent, name| trees.local_child(parent, name))
+            && self.specials_in(trees, dir).contains(name)
+        {
+            return Some(Listing { entries: vec![self.listed_special(name)], more: false });
+        }
         let here = follow(path, |parent, name| trees.local_child(parent, name));
         let there = follow(path, |parent, name| trees.remote_child(parent, name));
         let dir = here.or(there.filter(|node| !is_deleted_here(trees, *node)))?;
@@ -50,9 +56,17 @@ impl Engine {
             return Some(Listing { entries: listed.into_iter().collect(), more: false });
         }
         let children = self.children(trees, dir);
-        let mut rest = children.iter().filter(|(name, _)| after.is_none_or(|after| *name > after));
+        let specials = self.specials_in(trees, dir);
+        let mut all: BTreeMap<&Name, Option<NodeId>> =
+            children.iter().map(|(name, node)| (name, Some(*node))).collect();
+        all.extend(specials.iter().map(|name| (name, None)));
+        let mut rest = all.into_iter().filter(|(name, _)| after.is_none_or(|after| *name > after));
         let page = rest.by_ref().take(limit);
-        let entries = page.filter_map(|(name, node)| self.listed(trees, &children, name, *node)).collect();
+        let listed = |(name, node): (&Name, Option<NodeId>)| match node {
+            Some(node) => self.listed(trees, &children, name, node),
+            None => Some(self.listed_special(name)),
+        };
+        let entries = page.filter_map(listed).collect();
         Some(Listing { entries, more: rest.next().is_some() })
     }
 
@@ -93,7 +107,7 @@ impl Engine {
             (state, reason) =
                 ("two versions", "It was changed here and elsewhere at the same time; both are kept.".into());
         }
-        Some(Listed { name: name.clone(), kind, size, mtime, state, reason })
+        Some(Listed { name: name.clone(), kind: Some(kind), size, mtime, state, reason })
     }
 }
 

@@ -47,6 +47,10 @@ pub struct Progress {
     pub ignored: u64,
     /// What cannot be done, and why; by path.
     pub problems: Vec<EngineProblem>,
+    /// How many things stand on this disk that are nothing to be synced: pipes, sockets, devices, other file systems.
+    pub not_synced: u64,
+    /// The first of them.
+    pub not_synced_told: Vec<EngineProblem>,
 }
 
 impl Engine {
@@ -60,6 +64,7 @@ impl Engine {
         problems.extend(self.damage_problems(trees));
         problems.extend(self.own_problems(trees));
         problems.sort_by(|a, b| a.path.cmp(&b.path));
+        let (not_synced, not_synced_told) = self.not_synced(trees);
         let waiters = self.waiters.values().map(BTreeSet::len).sum();
         let waiting = [self.touched.len(), self.blocked.len(), self.busy.len(), waiters];
         let queued =
@@ -73,6 +78,8 @@ impl Engine {
             queue_files: waiting.iter().chain(&queued).map(|nodes| *nodes as u64).sum(),
             ignored: self.observer.filters.count_ignored(),
             problems,
+            not_synced,
+            not_synced_told,
         }
     }
 
@@ -133,11 +140,14 @@ impl Engine {
         })
     }
 
-    /// Why the node at this path is as it is: a word (`synced`, `sending`, `receiving`, `waiting`, `problem`, `ignored`, `unknown`) and a
-    /// sentence.
+    /// Why the node at this path is as it is: a word (`synced`, `sending`, `receiving`, `waiting`, `problem`, `ignored`, `not synced`, `unknown`)
+    /// and a sentence.
     pub fn explain(&self, trees: &dyn Trees, path: &[Name]) -> (&'static str, String) {
         if let Some(reason) = self.explain_ignored(trees, path) {
             return ("ignored", reason);
+        }
+        if let Some(reason) = self.explain_special(trees, path) {
+            return ("not synced", reason);
         }
         let here = follow(path, |parent, name| trees.local_child(parent, name));
         let there = follow(path, |parent, name| trees.remote_child(parent, name));

@@ -76,14 +76,18 @@ impl Observer {
         if dirty.deep {
             self.filters.look_through(dir);
             self.wake_left_out(trees, dir, findings);
+            self.specials.look_through(dir, &sights);
         }
         let rules = self.filters.rules_for(trees, dir);
         for sight in sights {
             unseen.remove(&sight.name);
+            let is_special = sight.stat.is_some_and(|stat| stat.kind.is_none());
             if self.see_ignored(trees, dir, &sight, &rules, findings) {
+                self.specials.see(dir, &sight.name, false, self.now);
                 continue;
             }
             self.see_own(trees, dir, &sight, &own_before);
+            self.specials.see(dir, &sight.name, is_special && sight.own.is_none(), self.now);
             let hinted = dirty.names.get(&sight.name).copied();
             self.see(trees, ids, dir, sight, Glance { deep: dirty.deep, hinted }, findings);
         }
@@ -132,7 +136,7 @@ impl Observer {
                 findings.special.push((node, sight.own));
             } else if self.special.remove(&node) {
                 findings.plain.push(node);
-                if kind == Some(Kind::Directory) {
+                if trees.local(node).is_some_and(|local| local.kind() == Kind::Directory) {
                     // Nobody looked into it meanwhile.
                     self.look_anew(node);
                 }

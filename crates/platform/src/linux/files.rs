@@ -325,6 +325,10 @@ impl Files for LinuxFiles {
         fs::syncfs(any).map_err(file_error)
     }
 
+    fn mounts(&self) -> u64 {
+        super::mounts::beneath(&self.inner.root)
+    }
+
     fn free_bytes(&self) -> Result<u64, FileError> {
         let found = fs::statvfs(&self.inner.root).map_err(file_error)?;
         Ok(found.f_bavail.saturating_mul(found.f_frsize))

@@ -2,6 +2,7 @@
 
 mod errno;
 mod files;
+mod mounts;
 mod stat;
 mod watcher;
 

@@ -29,10 +29,11 @@ pub struct EntryAnswer {
 impl From<&Listed> for EntryAnswer {
     fn from(listed: &Listed) -> EntryAnswer {
         let kind = match listed.kind {
-            Kind::File => "file",
-            Kind::Directory => "directory",
-            Kind::Symlink => "symlink",
-            Kind::Mount => "mount",
+            Some(Kind::File) => "file",
+            Some(Kind::Directory) => "directory",
+            Some(Kind::Symlink) => "symlink",
+            Some(Kind::Mount) => "mount",
+            None => "special",
         };
         let state = if listed.state == "synced" { "here" } else { listed.state };
         EntryAnswer {

@@ -29,6 +29,8 @@ impl Control for Scripted {
                 watch_degraded: false,
                 two_versions: 0,
                 ignored: 0,
+                not_synced: 0,
+                not_synced_told: Vec::new(),
                 pause: None,
                 audit: Default::default(),
             }

@@ -45,6 +45,8 @@ fn status(state: State, problems: Vec<Problem>) -> Status {
         watch_degraded: false,
         two_versions: 0,
         ignored: 0,
+        not_synced: 0,
+        not_synced_told: Vec::new(),
         pause: None,
         audit: AuditState::default(),
     }
@@ -68,9 +70,9 @@ fn the_json_shape_is_what_scripts_rely_on() {
         r#""latency_ms":null,"confirmed_at":"2026-11-20T14:10:04Z"},"folders":[{"id":"fld_01","local":"/data/Skep","#,
         r#""remote":"/","mode":"two-way","state":"up_to_date","files":4182,"bytes":13529146982,"#,
         r#""online_only":{"files":0,"bytes":0},"queue":{"files":0,"bytes":0,"eta_s":null},"watch_degraded":false,"ignored":0,"#,
-        r#""audit":{"completed_at":null,"damaged":0,"last_damaged":null,"last_damaged_at":null}}],"#,
+        r#""not_synced":0,"audit":{"completed_at":null,"damaged":0,"last_damaged":null,"last_damaged_at":null}}],"#,
         r#""problems":[{"code":"E-TWO-VERSIONS","path":"Budget\n2026.xlsx","since":"2026-11-20T14:05:11Z","#,
-        r#""message":"Both you and Tom changed it.","hint":"skep conflicts show 1"}],"paused":null}"#
+        r#""message":"Both you and Tom changed it.","hint":"skep conflicts show 1"}],"not_synced":[],"paused":null}"#
     );
     assert_eq!(serde_json::to_string(&answer).unwrap(), expected);
     assert_eq!(serde_json::from_str::<StatusAnswer>(expected).unwrap(), answer);
@@ -93,6 +95,21 @@ fn people_read_what_is_well_and_what_is_not() {
          /data/Skep   4,182 files, 13.5 GB\n      waiting: 1 change, 999 B\n      \
          not everything can be watched: changes are found by scans\n"
     );
+}
+
+#[test]
+fn what_cannot_be_synced_is_named_and_needs_nobody() {
+    let mut status = status(State::UpToDate, Vec::new());
+    let pipe = Problem { code: "E-SPECIAL-FILE", path: Some("run/pipe".into()), ..two_versions() };
+    (status.not_synced, status.not_synced_told) = (1, vec![pipe]);
+    let answer = StatusAnswer::of(&status, &config());
+    assert_eq!(
+        answer.text(&now()),
+        "● Up to date   server confirmed 4 s ago   https://attic.example.org:443\n  /data/Skep   4,182 files, 13.5 GB\n      \
+         not synced: 1\n        run/pipe   E-SPECIAL-FILE\n        \
+         Pipes, sockets, devices and other file systems stay on this computer.\n"
+    );
+    assert_eq!(answer.check(), Exit::Done);
 }
 
 #[test]
