@@ -1,5 +1,6 @@
 //! Commands that ask: `status`, `sync wait`, `whoami`, `version`.
 
+use std::convert::Infallible;
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,6 +25,9 @@ use crate::{
 
 /// A daemon that was asked to wait answers a little after the time is up, if it is well.
 const WAIT_ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often a person who waits is told how far things are; what is done sooner needs no telling.
+const PROGRESS_EVERY: Duration = Duration::from_millis(300);
 
 /// A daemon that is just being started, as by a script one line before, answers within this time.
 const STARTING_WITHIN: Duration = Duration::from_secs(5);
@@ -114,7 +118,11 @@ async fn wait(global: &Global, at_most: Duration) -> Result<Exit, Complaint> {
     let timeout_ms = u64::try_from(at_most.as_millis()).unwrap_or(u64::MAX);
     let request = ControlRequest::Wait { timeout_ms };
     let asked = daemon.ask(&request);
-    let outcome = match timeout(at_most.saturating_add(WAIT_ANSWER_WITHIN), asked).await {
+    let answered = tokio::select! {
+        answered = timeout(at_most.saturating_add(WAIT_ANSWER_WITHIN), asked) => answered,
+        never = show_progress(&home), if !global.json && !global.quiet && terminal::shows_progress() => match never {},
+    };
+    let outcome = match answered {
         Err(_) => Waited::TimedOut,
         Ok(answer) => match answer? {
             ControlAnswer::Waited { outcome, .. } => outcome,
@@ -137,6 +145,18 @@ async fn wait(global: &Global, at_most: Duration) -> Result<Exit, Complaint> {
         WaitOutcome::TimedOut => ("E-TIMED-OUT", "Not equal yet; the time is up.", "skep status"),
     };
     Err(Complaint::new(exit, what.0, what.1).hint(format!("See:   {}", what.2)))
+}
+
+/// Tells at the terminal how much is still to be done, until the caller has seen enough.
+async fn show_progress(home: &Home) -> Infallible {
+    let mut line = terminal::Progress::default();
+    loop {
+        sleep(PROGRESS_EVERY).await;
+        let Some(mut daemon) = DaemonConnection::open(home).await else { continue };
+        if let Ok(ControlAnswer::Status(answer)) = daemon.ask(&ControlRequest::Status).await {
+            line.show(&answer.progress());
+        }
+    }
 }
 
 async fn starting_daemon(home: &Home, at_most: Duration) -> Option<DaemonConnection> {

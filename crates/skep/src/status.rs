@@ -292,6 +292,18 @@ impl StatusAnswer {
         text
     }
 
+    /// A short line for who waits: how much is still to be done.
+    pub fn progress(&self) -> String {
+        let files = self.folders.iter().map(|folder| folder.queue.files).sum();
+        let bytes = self.folders.iter().map(|folder| folder.queue.bytes).sum();
+        match self.state {
+            Word::Offline => "○ Offline: the server cannot be reached".into(),
+            Word::Paused => "‖ Paused".into(),
+            _ if files > 0 => format!("↻ {}, {} to go", counted(files, "change"), bytes_text(bytes)),
+            _ => "↻ Asking the server whether there is more".into(),
+        }
+    }
+
     fn headline(&self, now: &Zoned) -> String {
         let count = self.problems.len();
         match self.state {

@@ -19,6 +19,36 @@ pub fn has_person() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
+/// Whether a line that is written over again and again is seen as one.
+pub fn shows_progress() -> bool {
+    io::stderr().is_terminal()
+}
+
+/// A line that tells how far something is, and goes when that is done.
+#[derive(Debug, Default)]
+pub struct Progress {
+    is_shown: bool,
+}
+
+impl Progress {
+    /// Writes the line over the one before.
+    pub fn show(&mut self, text: &str) {
+        self.is_shown = true;
+        let _ = write!(io::stderr(), "\r{text}{CLEAR_TO_END}");
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.is_shown {
+            let _ = write!(io::stderr(), "\r{CLEAR_TO_END}");
+        }
+    }
+}
+
+/// Clears the line from here on.
+const CLEAR_TO_END: &str = "\x1b[K";
+
 /// Says something.
 pub fn say(text: &str) {
     // Nobody may be listening; the work is done all the same.

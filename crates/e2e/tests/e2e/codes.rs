@@ -1,9 +1,8 @@
 //! Join codes: from a new server to a file on the second computer, with nothing typed but codes.
 
 use std::fs;
-use std::process::Command;
 
-use crate::rig::{Answer, Computer, PASSWORD, Server, USER, run, settle, until};
+use crate::rig::{Answer, Computer, PASSWORD, Server, USER, at_terminal, run, settle, until};
 
 /// `skep join ADDRESS CODE` with more on its line.
 fn join(computer: &Computer, server: &Server, code: &str, more: &[&str], input: &str) -> Answer {
@@ -105,13 +104,7 @@ fn at_a_terminal_the_server_shows_a_code_and_the_first_user_is_asked() {
     let laptop = server.stranger("laptop");
     let folder = laptop.folder.to_str().unwrap();
     let client = laptop.client(&["join", &server.address(), &code, "--dir", folder, "--no-daemon"]);
-    let line: Vec<String> = std::iter::once(client.get_program())
-        .chain(client.get_args())
-        .map(|word| word.to_str().unwrap().to_owned())
-        .collect();
-    let mut terminal = Command::new("script");
-    terminal.args(["-qec", &line.join(" "), "/dev/null"]);
-    let joined = run(terminal, &format!("{USER}\n{PASSWORD}\n{PASSWORD}\n"));
+    let joined = run(at_terminal(&client), &format!("{USER}\n{PASSWORD}\n{PASSWORD}\n"));
     assert!(joined.out.contains("you are its first user"), "{joined:?}");
     assert!(joined.out.contains("Next device"), "{joined:?}");
     joined.done();

@@ -1,6 +1,6 @@
 //! `skep limit`: bytes go at a rate, and small changes ahead of big files.
 
-use crate::rig::{Server, noise, settle, until};
+use crate::rig::{Server, at_terminal, noise, run, settle, until};
 
 #[test]
 fn a_small_change_passes_a_big_file_that_is_limited_and_the_limit_outlives_a_restart() {
@@ -20,6 +20,10 @@ fn a_small_change_passes_a_big_file_that_is_limited_and_the_limit_outlives_a_res
     laptop.write("small.txt", "small");
     until("the small file arrives", || desktop.read("small.txt"));
     assert!(!desktop.path("big.bin").exists());
+    let waited = run(at_terminal(&laptop.client(&["sync", "wait", "--timeout", "2s"])), "");
+    assert!(waited.out.contains("↻ 1 change, ") && waited.out.contains(" to go"), "{waited:?}");
+    let waited = laptop.command(&["sync", "wait", "--timeout", "1s"]);
+    assert!(waited.code == 10 && !waited.err.contains("to go"), "nobody looks: {waited:?}");
     laptop.command(&["limit", "--up", "off"]).done();
     settle(&laptop, &desktop);
     assert_eq!(desktop.read("big.bin").unwrap().len(), 24 << 20);

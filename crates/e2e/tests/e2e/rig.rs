@@ -61,6 +61,15 @@ impl Answer {
     }
 }
 
+/// The same command at a terminal, as a person would run it.
+pub fn at_terminal(command: &Command) -> Command {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let line: Vec<&str> = words.map(|word| word.to_str().unwrap()).collect();
+    let mut terminal = Command::new("script");
+    terminal.args(["-qec", &line.join(" "), "/dev/null"]);
+    terminal
+}
+
 /// Runs a command to its end.
 pub fn run(mut command: Command, input: &str) -> Answer {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
