@@ -251,6 +251,12 @@ impl SqliteTrees {
         })
     }
 
+    /// What is kept once for the whole state under this key.
+    fn kept<T: for<'b> minicbor::Decode<'b, ()>>(&self, key: &str) -> Option<T> {
+        let bytes: Option<Vec<u8>> = self.note(schema::meta(&self.connection, key));
+        bytes.and_then(|bytes| self.note(from_cbor(&bytes).map(Some)))
+    }
+
     fn write(&self, sql: &str, values: impl Params) {
         self.note(self.connection.prepare_cached(sql).and_then(|mut statement| statement.execute(values)));
     }
@@ -555,8 +561,7 @@ impl Trees for SqliteTrees {
     }
 
     fn selection_changes(&self) -> u64 {
-        let bytes: Option<Vec<u8>> = self.note(schema::meta(&self.connection, "selection"));
-        bytes.and_then(|bytes| self.note(from_cbor(&bytes).map(Some))).unwrap_or_default()
+        self.kept("selection").unwrap_or_default()
     }
 
     fn set_selection_changes(&mut self, changes: u64) {
@@ -564,8 +569,7 @@ impl Trees for SqliteTrees {
     }
 
     fn taken_out_to(&self) -> Seq {
-        let bytes: Option<Vec<u8>> = self.note(schema::meta(&self.connection, TAKEN_OUT));
-        bytes.and_then(|bytes| self.note(from_cbor(&bytes).map(Some))).unwrap_or_default()
+        self.kept(TAKEN_OUT).unwrap_or_default()
     }
 
     fn set_taken_out_to(&mut self, seq: Seq) {
@@ -619,8 +623,7 @@ impl Trees for SqliteTrees {
     }
 
     fn last_step(&self) -> Option<Timestamp> {
-        let bytes: Option<Vec<u8>> = self.note(schema::meta(&self.connection, "last_step"));
-        bytes.and_then(|bytes| self.note(from_cbor(&bytes).map(Some)))
+        self.kept("last_step")
     }
 
     fn set_last_step(&mut self, now: Timestamp) {
@@ -628,8 +631,7 @@ impl Trees for SqliteTrees {
     }
 
     fn cursor(&self) -> Option<Cursor> {
-        let bytes: Option<Vec<u8>> = self.note(schema::meta(&self.connection, "cursor"));
-        bytes.and_then(|bytes| self.note(from_cbor(&bytes).map(Some)))
+        self.kept("cursor")
     }
 
     fn set_cursor(&mut self, cursor: Option<Cursor>) {

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skep_types::{Evidence, Kind, Limits, Name, NodeId, Timestamp};
+use skep_types::{Evidence, Kind, Limits, NodeId, Timestamp};
 
 use crate::trees::{CHAIN_MAX, Trees};
 
@@ -356,11 +356,6 @@ impl Absences {
         let mut names: Vec<String> = self.chain(trees, node).filter_map(name).collect();
         names.reverse();
         names.join("/")
-    }
-
-    /// The node that the server has at a path.
-    pub(crate) fn node_at(trees: &dyn Trees, path: &[Name]) -> Option<NodeId> {
-        path.iter().try_fold(NodeId::ROOT, |parent, name| trees.remote_child(parent, name))
     }
 }
 

@@ -277,7 +277,7 @@ impl Engine {
                 self.holds.try_again(self.at_ms, |_| true);
             }
             Event::HoldDecided { hold, under, decision } => {
-                let under = under.map(|path| Absences::node_at(trees, &path));
+                let under = under.map(|path| report::follow(&path, |parent, name| trees.remote_child(parent, name)));
                 if under != Some(None) {
                     self.touched.extend(self.absences.decide(trees, hold, under.flatten(), decision));
                 }

@@ -8,7 +8,6 @@
 mod damage;
 mod filters;
 mod moment;
-mod own;
 mod see;
 mod settle;
 mod special;
@@ -26,7 +25,7 @@ pub(crate) use filters::Filters;
 pub(crate) use moment::Displaced;
 use moment::Left;
 pub(crate) use see::is_same_file;
-pub(crate) use special::Specials;
+pub(crate) use special::{Special, Specials};
 use writing::Writing;
 
 /// Looks that are under way at once.
@@ -167,8 +166,6 @@ pub(crate) struct Observer {
     busy: BTreeMap<NodeId, Busy>,
     /// Nodes in whose place something stands that is not synced.
     special: BTreeSet<NodeId>,
-    /// Directories of ours in places where no node is, and since when.
-    own: BTreeMap<(NodeId, Name), (OwnDir, Timestamp)>,
     /// All things that are not synced, also where no node is.
     pub(crate) specials: Specials,
     /// Files of which no hints come and that were read within the tick of the clock in which they changed: to be read once more.
@@ -211,7 +208,6 @@ impl Observer {
             reading: BTreeSet::new(),
             busy: BTreeMap::new(),
             special: BTreeSet::new(),
-            own: BTreeMap::new(),
             specials: Specials::default(),
             racy: BTreeMap::new(),
             damages: BTreeMap::new(),
@@ -412,7 +408,7 @@ impl Observer {
                 break;
             }
             if self.is_covered(trees, dir) {
-                // It is looked at, with all beneath it, when it can be reached again.
+                // What is in it is not ours to see; it is looked at, with all beneath it, when it can be reached again.
                 self.dirty.remove(&dir);
                 continue;
             }
@@ -426,11 +422,6 @@ impl Observer {
                 self.forget_directory(dir);
                 continue;
             };
-            if self.is_beneath_special(trees, dir) {
-                // What is in it is not ours to see until it is a directory again; then all of it is looked at.
-                self.dirty.remove(&dir);
-                continue;
-            }
             if !self.filters.know_above(trees, dir) {
                 // Which of its entries count is told by what is still to be looked at.
                 continue;
@@ -523,7 +514,6 @@ impl Observer {
         self.seen.remove(&dir);
         self.unhinted.remove(&dir);
         self.failed.remove(&dir);
-        self.own.retain(|(above, _), _| *above != dir);
         self.filters.forget(dir);
         self.specials.forget(dir);
     }

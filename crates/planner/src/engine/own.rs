@@ -1,10 +1,11 @@
 //! What people are told of directories of Skep's own that lie in the folder.
 
-use skep_types::OwnDir;
+use skep_types::{Name, OwnDir};
 
 use super::hold::Trouble;
 use super::report::EngineProblem;
 use super::{Engine, ignored::display};
+use crate::observe::Special;
 use crate::shape::Shape;
 use crate::trees::Trees;
 
@@ -23,14 +24,16 @@ impl Engine {
     /// The problems of those that are no nodes.
     pub(super) fn own_problems(&self, trees: &dyn Trees) -> Vec<EngineProblem> {
         let shape = Shape::default();
-        let problem = |(dir, name, kind, since): (_, &skep_types::Name, OwnDir, _)| {
+        let problem = |(dir, name, special): (_, &Name, Special)| {
+            let kind = special.own.filter(|_| trees.local_child(dir, name).is_none())?;
             let mut path = shape.path(trees, dir)?;
             path.push(name.clone());
             let path = display(&path);
             let Trouble { code, message, hint, needs_person } = own_trouble(kind);
             let message = format!("`{path}` {message}");
+            let since = special.since;
             Some(EngineProblem { node: dir, path, code, message, hint: hint.into(), since, needs_person })
         };
-        self.observer.own_dirs().filter_map(problem).collect()
+        self.observer.specials.iter().filter_map(problem).collect()
     }
 }

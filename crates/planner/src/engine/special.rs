@@ -5,6 +5,7 @@ use skep_types::{Name, NodeId};
 use super::Engine;
 use super::report::{EngineProblem, follow};
 use crate::Listed;
+use crate::observe::Special;
 use crate::shape::Shape;
 use crate::trees::Trees;
 
@@ -21,8 +22,10 @@ impl Engine {
     pub(super) fn not_synced(&self, trees: &dyn Trees) -> (u64, Vec<EngineProblem>) {
         let shape = Shape::default();
         let specials = self.observer.specials.iter();
-        let mut specials = specials.filter(|(dir, name, _)| trees.local_child(*dir, name).is_none());
-        let told = specials.by_ref().take(TOLD_MAX).filter_map(|(dir, name, since)| {
+        let is_foreign = |special: Special| special.own.is_none();
+        let mut specials =
+            specials.filter(|(dir, name, special)| is_foreign(*special) && trees.local_child(*dir, name).is_none());
+        let told = specials.by_ref().take(TOLD_MAX).filter_map(|(dir, name, Special { since, .. })| {
             let path = shape.location(trees, dir, name)?.display();
             let message = format!("`{path}` {WHAT}");
             let hint = "Nothing needs to be done: everything else is synced".into();
@@ -38,7 +41,7 @@ impl Engine {
         (1..=path.len()).find_map(|len| {
             let (name, above) = path[..len].split_last()?;
             let dir = follow(above, |parent, name| trees.local_child(parent, name))?;
-            let is_it = self.observer.specials.has(dir, name) && trees.local_child(dir, name).is_none();
+            let is_it = self.observer.specials.is_foreign(dir, name) && trees.local_child(dir, name).is_none();
             let what =
                 if len == path.len() { "It".to_owned() } else { format!("`{}`, which holds it,", name.display()) };
             is_it.then(|| format!("{what} {WHAT} ({CODE})."))
@@ -53,7 +56,7 @@ impl Engine {
 
     /// Names of such entries in the directory that no node has.
     pub(super) fn specials_in(&self, trees: &dyn Trees, dir: NodeId) -> Vec<Name> {
-        let names = self.observer.specials.in_dir(dir);
+        let names = self.observer.specials.foreign_in(dir);
         names.filter(|name| trees.local_child(dir, name).is_none()).cloned().collect()
     }
 }

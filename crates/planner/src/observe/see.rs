@@ -71,7 +71,6 @@ impl Observer {
         };
         // What was seen here before is seen again, or no more.
         self.arrivals.retain(|(arrived, name), _| *arrived != dir || !dirty.covers(name));
-        let own_before = self.take_own(dir, &dirty);
         self.filters.read_rules(dir, dirty.deep, &sights, self.at_ms);
         if dirty.deep {
             self.filters.look_through(dir);
@@ -81,13 +80,11 @@ impl Observer {
         let rules = self.filters.rules_for(trees, dir);
         for sight in sights {
             unseen.remove(&sight.name);
-            let is_special = sight.stat.is_some_and(|stat| stat.kind.is_none());
-            if self.see_ignored(trees, dir, &sight, &rules, findings) {
-                self.specials.see(dir, &sight.name, false, self.now);
+            let is_ignored = self.see_ignored(trees, dir, &sight, &rules, findings);
+            self.specials.see(dir, &sight, !is_ignored, self.now);
+            if is_ignored {
                 continue;
             }
-            self.see_own(trees, dir, &sight, &own_before);
-            self.specials.see(dir, &sight.name, is_special && sight.own.is_none(), self.now);
             let hinted = dirty.names.get(&sight.name).copied();
             self.see(trees, ids, dir, sight, Glance { deep: dirty.deep, hinted }, findings);
         }
