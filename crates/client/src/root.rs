@@ -235,7 +235,7 @@ fn make_and_open<F: Files>(files: &F, dir: &F::Dir, name: &Name) -> Result<F::Di
     Ok(files.open_dir(dir, std::slice::from_ref(name))?)
 }
 
-fn remove_if_there<F: Files>(files: &F, dir: &F::Dir, name: &Name) -> Result<(), RootError> {
+pub(crate) fn remove_if_there<F: Files>(files: &F, dir: &F::Dir, name: &Name) -> Result<(), RootError> {
     match files.remove_file(dir, name) {
         Err(error) if error.kind != FileErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),

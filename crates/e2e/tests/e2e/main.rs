@@ -26,6 +26,7 @@ mod names;
 mod operations;
 mod places;
 mod programs;
+mod relinking;
 mod restoring;
 mod rig;
 mod rights;
