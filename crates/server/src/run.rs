@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use skep_platform::runtime::{RuntimeTasks, stop_signal};
 use skep_platform::service_manager::{Moment, keep_alive, tell};
@@ -14,6 +15,7 @@ use skep_types::{Limits, product};
 use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 
+use crate::acme::Renewal;
 use crate::admin::identity;
 use crate::config::{Settings, Tls};
 use crate::discovery::Announcement;
@@ -34,7 +36,15 @@ pub async fn run(settings: Settings) -> Result<(), Complaint> {
     let opened = open(&settings.site).await?;
     let Opened { service, tasks, .. } = &opened;
     let identity = identity(&settings)?;
-    let answers = Operated::new(&opened, &settings.site);
+    let renewal = match (&settings.tls, &identity.certificates) {
+        (Tls::Acme(acme), Some(shown)) => {
+            acme.check_roots()?;
+            let keys = settings.site.data_dir.join("keys");
+            Some(Renewal::new(acme.clone(), &keys, Arc::clone(shown)))
+        }
+        _ => None,
+    };
+    let answers = Operated::new(&opened, &settings.site, renewal.as_ref().map(Renewal::standings));
     let (listener, local) = bind(&settings.listen).await?;
     let operators = match &settings.metrics_listen {
         Some(listen) => Some(bind(listen).await?),
@@ -75,6 +85,9 @@ pub async fn run(settings: Settings) -> Result<(), Complaint> {
     let _ = writeln!(io::stderr(), "ready");
     tell_service_manager(Moment::Ready);
     tasks.spawn("watchdog", keep_alive());
+    if let Some(renewal) = renewal {
+        tasks.spawn("certificate", renewal.keep());
+    }
     let connections_max = connections_max(&settings);
     let door = Door {
         tls: if is_off { None } else { identity.tls },
@@ -82,6 +95,7 @@ pub async fn run(settings: Settings) -> Result<(), Complaint> {
         of_one_place_max: settings.connections_of_one_place_max,
         trusted_proxies: settings.trusted_proxies.into(),
         rooms: Rooms::Devices { metrics_allow: settings.metrics_allow.into() },
+        certificates: identity.certificates,
     };
     listen::serve(listener, door, answers, Limits::SHIPPED, tasks.clone(), stopping).await;
     if let Err(error) = service.flush_connections().await {

@@ -100,6 +100,12 @@ pub const TOOLS: &[Tool] = &[
         probe: Probe::Runs(&["openssl", "version"]),
     },
     Tool {
+        name: "pebble",
+        why: "gives certificates, in tests",
+        from: From::Debian(&["pebble"]),
+        probe: Probe::Runs(&["sh", "-c", "command -v pebble && command -v pebble-challtestsrv"]),
+    },
+    Tool {
         name: "windows target",
         why: "Rust's library for Windows",
         from: From::Target("x86_64-pc-windows-gnu"),

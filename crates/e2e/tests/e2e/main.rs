@@ -9,6 +9,7 @@ mod abuse;
 mod accounts;
 mod asking;
 mod attacker;
+mod certificates;
 mod codes;
 mod connecting;
 mod damage;

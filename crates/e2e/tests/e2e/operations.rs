@@ -53,11 +53,11 @@ fn ask(address: &str, method: &str, path: &str, headers: &str, body: &str) -> (u
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
-fn get(address: &str, path: &str) -> (u16, String) {
+pub fn get(address: &str, path: &str) -> (u16, String) {
     ask(address, "GET", path, "", "")
 }
 
-fn figure(text: &str, name: &str) -> u64 {
+pub fn figure(text: &str, name: &str) -> u64 {
     let line = text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
     line.unwrap_or_else(|| panic!("{name} is not in\n{text}")).rsplit(' ').next().unwrap().parse().unwrap()
 }
