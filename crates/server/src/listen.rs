@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::response::IntoResponse;
+use futures_util::future::join_all;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -101,9 +102,21 @@ impl Door {
     }
 }
 
-/// Serves until `stopping` is asked and what was in flight has ended.
+/// Serves at one address until `stopping` is asked and what was in flight has ended.
 pub async fn serve<A: Answers>(
     listener: TcpListener,
+    door: Door,
+    answers: A,
+    limits: Limits,
+    tasks: impl Tasks,
+    stopping: Stopping,
+) {
+    serve_all(vec![listener], door, answers, limits, tasks, stopping).await;
+}
+
+/// The same at several addresses, which have all bounds in common.
+pub async fn serve_all<A: Answers>(
+    listeners: Vec<TcpListener>,
     door: Door,
     answers: A,
     limits: Limits,
@@ -128,8 +141,10 @@ pub async fn serve<A: Answers>(
     };
     let server = Server { router, acceptor: tls.map(TlsAcceptor::from), http: http(), certificates };
     let entrance = Entrance { room: Arc::new(Semaphore::new(connections_max)), crowd, alive };
-    accept_all(&listener, server, entrance, &tasks, &stopping).await;
-    drop(listener);
+    let accepted =
+        listeners.iter().map(|listener| accept_all(listener, server.clone(), entrance.clone(), &tasks, &stopping));
+    join_all(accepted).await;
+    drop((listeners, server, entrance));
     if timeout(STOP_WITHIN, all_ended.recv()).await.is_err() {
         tracing::warn!("some calls were still running and are cut");
     }
@@ -144,6 +159,7 @@ struct Server {
 }
 
 /// What every connection takes a part of.
+#[derive(Clone)]
 struct Entrance {
     room: Arc<Semaphore>,
     crowd: Arc<Crowd>,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
@@ -94,6 +94,57 @@ fn a_service_manager_hears_when_a_client_is_ready_lives_and_stops() {
     manager.hears("WATCHDOG=1");
     assert_eq!(running.end(Signal::TERM), 0);
     manager.hears("STOPPING=1");
+}
+
+#[test]
+fn a_server_listens_where_the_service_manager_does_and_callers_wait_while_it_is_started_anew() {
+    let mut server = Server::start();
+    server.stop();
+    let sockets = [0, 1].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [first, second] = sockets.each_ref().map(|socket| socket.local_addr().unwrap().to_string());
+    let log = server.scratch("given.log");
+    let start = |server: &Server| {
+        let mut command = server.tool(&["run"]);
+        // Nobody can listen there.
+        command.args(["--listen", "192.0.2.1:1"]).env("SKEP_DISCOVERY", "false");
+        Running::start_listening(&command, [&sockets[0], &sockets[1]], &log)
+    };
+    // Both callers come before there is a server.
+    let ask_early = |address: &str| {
+        let address = address.to_owned();
+        std::thread::spawn(move || get(&address, "/healthz").0)
+    };
+    let early = [ask_early(&first), ask_early(&second)];
+    let running = start(&server);
+    assert_eq!(early.map(|answer| answer.join().unwrap()), [308, 308], "plain HTTP is led to HTTPS");
+    server.before_it = Some(format!("https://{second}"));
+    let laptop = server.computer("laptop");
+    server.before_it = Some(format!("https://{first}"));
+    let desktop = server.computer("desktop");
+    laptop.write("f.txt", "at either");
+    settle(&laptop, &desktop);
+    assert_eq!(running.end(Signal::TERM), 0);
+
+    let early = ask_early(&first);
+    let running = start(&server);
+    assert_eq!(early.join().unwrap(), 308);
+    laptop.write("g.txt", "as before");
+    settle(&laptop, &desktop);
+    assert_eq!(running.end(Signal::TERM), 0);
+    let said = fs::read_to_string(&log).unwrap();
+    assert!(said.contains(&first) && said.contains(&second) && !said.contains("192.0.2.1"), "{said}");
+}
+
+#[test]
+fn what_is_handed_over_and_is_no_socket_is_refused() {
+    let server = Server::start();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "exec 3</dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"", "sh"]);
+    let data = server.scratch("other");
+    shell.arg(server.program(&[]).get_program()).args(["run", "--data-dir"]).arg(&data);
+    let answer = run(shell, "");
+    assert_eq!(complaint(&answer), complained(1, "E-LISTEN"));
+    assert!(answer.err.contains("not for TCP"), "{answer:?}");
 }
 
 #[test]
