@@ -94,6 +94,12 @@ pub const TOOLS: &[Tool] = &[
         probe: Probe::Runs(&["nginx", "-v"]),
     },
     Tool {
+        name: "caddy",
+        why: "stands before a server, in tests",
+        from: From::Debian(&["caddy"]),
+        probe: Probe::Runs(&["caddy", "version"]),
+    },
+    Tool {
         name: "openssl",
         why: "tries weak TLS on a server, in tests",
         from: From::Debian(&["openssl"]),

@@ -27,6 +27,7 @@ mod names;
 mod operations;
 mod places;
 mod programs;
+mod proxies;
 mod restoring;
 mod rig;
 mod rights;
