@@ -166,7 +166,7 @@ async fn list_devices(json: bool, data: DataArgs) -> Result<(), Complaint> {
 /// The fingerprint, alone on a line.
 pub fn fingerprint(data: DataArgs) -> Result<(), Complaint> {
     let settings = config::of(&data)?;
-    if matches!(settings.tls, Tls::OwnKey | Tls::Off { certificate: None }) {
+    if matches!(settings.tls, Tls::OwnKey | Tls::Acme(_) | Tls::Off { certificate: None }) {
         // Its key was made at its first start. That of a certificate is told by the settings alone.
         require_data(&settings.site.data_dir)?;
     }
@@ -176,7 +176,9 @@ pub fn fingerprint(data: DataArgs) -> Result<(), Complaint> {
 /// By what devices know this server. Its own key is made if it is not there.
 pub fn identity(settings: &Settings) -> Result<keys::Identity, Complaint> {
     let identity = match &settings.tls {
-        Tls::OwnKey | Tls::Off { certificate: None } => keys::identity(&settings.site.data_dir.join("keys")),
+        Tls::OwnKey | Tls::Acme(_) | Tls::Off { certificate: None } => {
+            keys::identity(&settings.site.data_dir.join("keys"))
+        }
         Tls::Files { certificate, key } => keys::identity_of_files(certificate, key),
         Tls::Off { certificate: Some(certificate) } => keys::identity_of_proxy(certificate),
     };

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -109,6 +110,18 @@ impl Running {
         let file = File::options().create(true).append(true).open(log).unwrap();
         command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
         Running(command.spawn().unwrap())
+    }
+
+    /// The same with these sockets as its third and fourth file, at which it is to listen: what systemd would do.
+    pub fn start_listening(command: &Command, sockets: [&TcpListener; 2], log: &Path) -> Running {
+        let mut shell = Command::new("sh");
+        let hand_over = "exec 3<&0 4<&1 </dev/null >/dev/null; LISTEN_FDS=2 LISTEN_PID=$$ exec \"$@\"";
+        shell.args(["-c", hand_over, "sh"]).arg(command.get_program()).args(command.get_args());
+        shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let [third, fourth] = sockets.map(|socket| OwnedFd::from(socket.try_clone().unwrap()));
+        let file = File::options().create(true).append(true).open(log).unwrap();
+        shell.stdin(third).stdout(fourth).stderr(file);
+        Running(shell.spawn().unwrap())
     }
 
     /// The same with a file of its own for each stream; that of standard output is new.
