@@ -12,6 +12,7 @@ pub mod config;
 pub mod connection_log;
 pub mod export;
 pub mod fsck;
+mod knocks;
 pub mod reference;
 pub mod run;
 pub mod store;

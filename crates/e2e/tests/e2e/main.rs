@@ -20,6 +20,7 @@ mod history;
 mod holds;
 mod ignoring;
 mod kinds;
+mod knocking;
 mod limiting;
 mod meeting;
 mod mounting;

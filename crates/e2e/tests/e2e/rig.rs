@@ -125,10 +125,15 @@ impl Running {
     }
 
     /// The same with a file of its own for each stream; that of standard output is new.
-    fn start_apart(mut command: Command, log: &Path, out: &Path) -> Running {
+    pub fn start_apart(mut command: Command, log: &Path, out: &Path) -> Running {
         let file = File::options().create(true).append(true).open(log).unwrap();
         command.stdin(Stdio::null()).stdout(File::create(out).unwrap()).stderr(file);
         Running(command.spawn().unwrap())
+    }
+
+    /// Its exit code when it ends by itself; -1 if a signal ended it.
+    pub fn wait(mut self) -> i32 {
+        until("a program ends", || self.0.try_wait().unwrap()).code().unwrap_or(-1)
     }
 
     /// Its exit code; -1 if a signal ended it.
