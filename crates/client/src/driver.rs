@@ -6,8 +6,10 @@
 
 mod activity;
 mod audit;
+mod bookkeeping;
 mod connection;
 mod control;
+mod equality;
 mod folder;
 mod held;
 mod history;
@@ -115,6 +117,7 @@ pub struct Client {
     activities: Arc<activity::Activities>,
     throttle: Throttle,
     verifier: audit::Verifier,
+    comparer: equality::Comparer,
 }
 
 impl Client {
@@ -171,6 +174,7 @@ impl Client {
             activities: activities.clone(),
             lineage: Mutex::new(lineage),
             auditing: tokio::sync::Mutex::new(()),
+            comparing: tokio::sync::Mutex::new(()),
         });
         let engine = shared.new_engine();
         let control = control::Control::new(shared.clone(), engine, trees, progress, status);
@@ -182,8 +186,9 @@ impl Client {
         tasks.spawn("folder", shared.clone().guard_root());
         tasks.spawn("audit", shared.clone().audit());
         tasks.spawn("connection", connection::run(shared.clone(), feed));
-        let verifier = audit::Verifier::new(shared);
-        Ok(Client { signals, status: status_seen, activities, throttle, verifier })
+        tasks.spawn("equality", shared.clone().keep_comparing());
+        let (verifier, comparer) = (audit::Verifier::new(shared.clone()), equality::Comparer::new(shared));
+        Ok(Client { signals, status: status_seen, activities, throttle, verifier, comparer })
     }
 
     /// From now on, bytes go at these rates.
@@ -253,6 +258,7 @@ enum Signal {
     /// The watcher tells of an entry of `.skep`.
     Cookie(Name),
     Question(questions::Question),
+    Work(bookkeeping::Work),
     Resolve(Vec<Name>, Keep, oneshot::Sender<Result<(), ResolveError>>),
     /// How far an audit has come.
     Audit(AuditState),
@@ -313,6 +319,8 @@ struct Driver<M: World> {
     lineage: Mutex<Option<Lineage>>,
     /// One audit at a time.
     auditing: tokio::sync::Mutex<()>,
+    /// One comparison at a time.
+    comparing: tokio::sync::Mutex<()>,
 }
 
 impl<M: World> Driver<M> {

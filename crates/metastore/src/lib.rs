@@ -10,12 +10,14 @@ pub mod conformance;
 mod past;
 mod removal;
 mod sqlite;
+mod sums;
 mod upkeep;
 
 pub use codes::{JoinCodeRow, ReadCodes, WriteCodes};
 pub use past::ReadPast;
 pub use removal::WriteRemoval;
 pub use sqlite::Sqlite;
+pub use sums::{ReadSums, WriteSums};
 pub use upkeep::{ChunkRow, ManifestRow, ReadUpkeep, Thinned, WriteUpkeep};
 
 use skep_blobstore::RecordPlace;
@@ -145,7 +147,7 @@ pub struct Connection {
 }
 
 /// A consistent reading of the store.
-pub trait Read: ReadUpkeep + ReadCodes + ReadPast {
+pub trait Read: ReadUpkeep + ReadCodes + ReadPast + ReadSums {
     /// A value of the server's own, such as its format or generation.
     fn setting(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
     /// All accounts, by name.
@@ -195,7 +197,7 @@ pub trait Read: ReadUpkeep + ReadCodes + ReadPast {
 }
 
 /// A transaction: what it read stays true until it ends, what it wrote is there wholly or not at all.
-pub trait Write: Read + WriteUpkeep + WriteCodes + WriteRemoval {
+pub trait Write: Read + WriteUpkeep + WriteCodes + WriteRemoval + WriteSums {
     /// Sets a value of the server's own.
     fn put_setting(&mut self, key: &str, value: &[u8]) -> Result<(), StoreError>;
     /// Makes or replaces an account. [`StoreError::Exists`] if another one has its name.
