@@ -1,13 +1,16 @@
 //! Calls to the server: one request, one reply, bodies of frames in both directions.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use skep_content::{Block, Manifest};
 use skep_protocol::{
-    BodyError, ByteStream, DriveSummary, Entries, ErrorReply, FeedRequest, Frame, FrameKind, FrameStream, Joined,
-    Lineage, ManifestFrame, Needs, Reply, Request, SnapshotRows,
+    BodyError, ByteStream, DriveSummary, DriveSums, Entries, ErrorReply, FeedRequest, Frame, FrameKind, FrameStream,
+    IdRange, Joined, Lineage, ManifestFrame, Needs, Reply, Request, SUMS_FEATURE, SnapshotRows,
 };
-use skep_types::{ChunkId, Cursor, DriveId, Limits, ListId, NodeId, Version};
+use skep_types::{ChunkId, Cursor, DriveId, Entry, Limits, ListId, NodeId, Version};
 
 use crate::throttle::{Throttle, Way};
 use crate::{Link, LinkError};
@@ -90,11 +93,13 @@ pub(crate) struct Server<L> {
     limits: Limits,
     /// At which rates; `None`: as fast as it goes.
     throttle: Option<Throttle>,
+    /// The server said that it answers questions about sums.
+    knows_sums: Arc<AtomicBool>,
 }
 
 impl<L: Link> Server<L> {
     pub(crate) fn new(link: L, token: String, drive: DriveId, client_version: String, limits: Limits) -> Server<L> {
-        Server { link, token, drive, client_version, limits, throttle: None }
+        Server { link, token, drive, client_version, limits, throttle: None, knows_sums: Arc::default() }
     }
 
     /// The same, with bodies at the throttle's rates.
@@ -107,12 +112,33 @@ impl<L: Link> Server<L> {
         let features = FEATURES.iter().map(|feature| (*feature).to_owned()).collect();
         let request = Request::Hello { features, client_version: self.client_version.clone() };
         match self.ask(&request).await? {
-            (Reply::Hello { drives, .. }, _) => {
+            (Reply::Hello { drives, features, .. }, _) => {
+                self.knows_sums.store(features.iter().any(|feature| feature == SUMS_FEATURE), Ordering::Relaxed);
                 drives.into_iter().find(|summary| summary.drive == self.drive).ok_or_else(|| {
                     let message = "This account has no such drive any more";
                     CallError::Refused(ErrorReply::new(skep_protocol::Code::NotFound, message))
                 })
             }
+            (other, _) => Err(unexpected(&other)),
+        }
+    }
+
+    /// The sum of the drive, and of these parts of it; `None`: this server does not know of sums.
+    pub(crate) async fn sums(&self, ranges: Vec<IdRange>) -> Result<Option<DriveSums>, CallError> {
+        if !self.knows_sums.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let count = ranges.len();
+        match self.ask(&Request::Sums { drive: self.drive, ranges }).await? {
+            (Reply::Sums(sums), _) if sums.ranges.len() == count => Ok(Some(sums)),
+            (other, _) => Err(unexpected(&other)),
+        }
+    }
+
+    /// The last that the journal says of a node; `None`: it says nothing of it.
+    pub(crate) async fn newest_entry(&self, node: NodeId) -> Result<Option<Entry>, CallError> {
+        match self.ask(&Request::History { drive: self.drive, node, before: None }).await? {
+            (Reply::History(history), _) => Ok(history.entries.into_iter().next()),
             (other, _) => Err(unexpected(&other)),
         }
     }

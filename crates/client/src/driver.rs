@@ -7,8 +7,10 @@
 mod activity;
 mod agreed;
 mod audit;
+mod bookkeeping;
 mod connection;
 mod control;
+mod equality;
 mod folder;
 mod held;
 mod history;
@@ -116,6 +118,7 @@ pub struct Client {
     activities: Arc<activity::Activities>,
     throttle: Throttle,
     verifier: audit::Verifier,
+    comparer: equality::Comparer,
 }
 
 impl Client {
@@ -174,6 +177,7 @@ impl Client {
             agreed: watch::channel(None).0,
             written: watch::channel(None).0,
             auditing: tokio::sync::Mutex::new(()),
+            comparing: tokio::sync::Mutex::new(()),
         });
         let engine = shared.new_engine();
         let control = control::Control::new(shared.clone(), engine, trees, progress, status);
@@ -186,8 +190,9 @@ impl Client {
         tasks.spawn("remember", shared.clone().remember());
         tasks.spawn("audit", shared.clone().audit());
         tasks.spawn("connection", connection::run(shared.clone(), feed));
-        let verifier = audit::Verifier::new(shared);
-        Ok(Client { signals, status: status_seen, activities, throttle, verifier })
+        tasks.spawn("equality", shared.clone().keep_comparing());
+        let (verifier, comparer) = (audit::Verifier::new(shared.clone()), equality::Comparer::new(shared));
+        Ok(Client { signals, status: status_seen, activities, throttle, verifier, comparer })
     }
 
     /// From now on, bytes go at these rates.
@@ -257,6 +262,7 @@ enum Signal {
     /// The watcher tells of an entry of `.skep`.
     Cookie(Name),
     Question(questions::Question),
+    Work(bookkeeping::Work),
     Resolve(Vec<Name>, Keep, oneshot::Sender<Result<(), ResolveError>>),
     /// How far an audit has come.
     Audit(AuditState),
@@ -320,6 +326,8 @@ struct Driver<M: World> {
     written: watch::Sender<Option<Version>>,
     /// One audit at a time.
     auditing: tokio::sync::Mutex<()>,
+    /// One comparison at a time.
+    comparing: tokio::sync::Mutex<()>,
 }
 
 impl<M: World> Driver<M> {

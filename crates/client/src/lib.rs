@@ -4,6 +4,7 @@ mod bounded;
 mod call;
 mod conflicts;
 mod driver;
+mod equality;
 mod executor;
 mod link;
 mod own_dir;
@@ -18,6 +19,7 @@ mod world;
 pub use call::{CallError, join};
 pub use conflicts::{Keep, ResolveError};
 pub use driver::{Account, Activity, ActivityKind, Client, Ended, Feed, Start, StartError, Verified};
+pub use equality::{Checked, Compared, Difference, Differing, VerifiedEqual, Whose};
 pub use executor::Executor;
 pub use link::{Link, LinkError};
 pub use past::{

@@ -11,6 +11,7 @@ mod find;
 mod known;
 mod row;
 mod schema;
+mod sums;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -22,8 +23,12 @@ use skep_protocol::Lineage;
 use skep_types::{ContentId, Cursor, ListId, Name, NodeId, NodeState, Seq, Timestamp};
 
 pub use audit::AuditState;
+pub(crate) use sums::{Recount, Standing};
+
+use crate::equality::Checked;
 use known::{Known, KnownNodes};
 use row::{from_cbor, from_inode, kept_name, kept_node, local_to_bytes, synced_to_bytes, to_cbor};
+use sums::Counting;
 
 /// The state cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,6 +74,7 @@ pub struct SqliteTrees {
     totals: Totals,
     /// Nodes of Local with names of conflict copies.
     copies: BTreeSet<NodeId>,
+    counting: Counting,
     failure: RefCell<Option<StateError>>,
     after_commit: Option<CommitHook>,
 }
@@ -152,6 +158,7 @@ impl SqliteTrees {
     /// Ends a step: what it set is stored. If anything failed since [`SqliteTrees::begin`], the step is undone and the failure returned.
     pub fn commit(&mut self) -> Result<(), StateError> {
         if self.failure.borrow().is_none() {
+            self.settle_sums();
             let totals = self.totals;
             self.note(schema::put_totals(&self.connection, totals));
         }
@@ -177,7 +184,7 @@ impl SqliteTrees {
         self.known.forget_all();
         self.totals = schema::totals(&self.connection)?;
         self.copies = find::conflict_copies(&self.connection)?;
-        Ok(())
+        self.reload_sums()
     }
 
     /// The first failure since the step began, if any; the step must then be undone.
@@ -211,11 +218,14 @@ impl SqliteTrees {
         self.with_step(|state| {
             let tables = "DELETE FROM synced; DELETE FROM local_diff; DELETE FROM remote_diff; DELETE FROM offered; \
                           DELETE FROM applying; DELETE FROM lists; DELETE FROM shadow; DELETE FROM past; DELETE FROM absent; DELETE FROM damaged; \
+                          DELETE FROM uncounted; \
                           DELETE FROM meta WHERE key IN ('cursor', 'lineage', 'taken out to', 'beginning')";
             state.note(state.connection.execute_batch(tables));
             state.known.forget_all();
             state.totals = Totals::default();
             state.copies.clear();
+            state.forget_sums();
+            state.set_checked(Checked::default());
         })
     }
 
@@ -234,11 +244,13 @@ impl SqliteTrees {
     fn around(connection: Connection) -> Result<SqliteTrees, StateError> {
         let totals = schema::totals(&connection)?;
         let copies = find::conflict_copies(&connection)?;
+        let counting = Counting::load(&connection)?;
         Ok(SqliteTrees {
             connection,
             known: KnownNodes::default(),
             totals,
             copies,
+            counting,
             failure: RefCell::new(None),
             after_commit: None,
         })
@@ -300,6 +312,9 @@ impl SqliteTrees {
         if self.of(node, |known| known.remote == row) {
             return;
         }
+        if resting != AWAKE || self.rests(node) {
+            self.counting.forget_resting();
+        }
         let sql = "INSERT OR REPLACE INTO remote_diff (node, parent, name, trashed, resting, state) \
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         let nothing = None::<&[u8]>;
@@ -316,6 +331,7 @@ impl SqliteTrees {
 
     fn set_resting(&self, node: NodeId, resting: u8) {
         if self.of(node, |known| known.remote.as_ref().is_some_and(|(_, known)| *known != resting)) {
+            self.counting.forget_resting();
             self.write("UPDATE remote_diff SET resting = ?2 WHERE node = ?1", params![node.as_bytes(), resting]);
             self.know(node, |known| known.remote.iter_mut().for_each(|(_, known)| *known = resting));
         }
@@ -478,10 +494,12 @@ impl Trees for SqliteTrees {
             self.rest(node, false);
         }
         self.note_copy(node, local.as_ref());
+        self.count_local(node, local.as_ref());
         self.changing(node, |trees| trees.put_local(node, local, base.as_ref()));
     }
 
     fn set_remote(&mut self, node: NodeId, state: Option<NodeState>) {
+        self.note_remote(node);
         let base = self.synced(node);
         self.changing(node, |trees| trees.put_remote(node, state, base.as_ref(), AWAKE));
     }

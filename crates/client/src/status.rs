@@ -7,6 +7,7 @@ use skep_types::{Name, NodeId, Timestamp};
 
 use crate::throttle::Rates;
 
+use crate::equality::Checked;
 use crate::state::AuditState;
 
 /// The one word for how things stand.
@@ -112,6 +113,10 @@ pub struct Status {
     pub pause: Option<Pause>,
     /// How far the audit is, and what it has found.
     pub audit: AuditState,
+    /// Whether both sides were found to be equal, and when.
+    pub checked: Checked,
+    /// How much has changed since then, on either side; `None`: it is not known, or never was compared.
+    pub changes_since: Option<u64>,
 }
 
 /// Why one path is as it is.

@@ -1,5 +1,6 @@
 //! The loop as a state machine: observe, reconcile, plan, execute, observe.
 
+mod corrected;
 mod hold;
 mod ignored;
 mod judge;
@@ -25,6 +26,7 @@ use crate::shadow::{begin, is_purged};
 use crate::trees::{CHAIN_MAX, LocalContent, Synced, Trees};
 use crate::{ApplyKind, ApplyOperation, BatchId, Effect, Event, Input};
 
+pub use corrected::Correction;
 pub use ignored::{IgnoreCheck, Ignored};
 pub use listing::{Listed, Listing, path_here};
 pub use report::{EngineProblem, Progress};
@@ -296,6 +298,7 @@ impl Engine {
                     trees.clear_past();
                 }
             }
+            Event::Corrected { at, corrections } => self.corrected(trees, at, corrections),
             Event::ShadowRows { rows } => rows.into_iter().for_each(|row| trees.set_shadow(row)),
             Event::Head(head) => {
                 self.head = self.head.max(head);
@@ -388,12 +391,17 @@ impl Engine {
     }
 
     fn take_entry(&mut self, trees: &mut dyn Trees, entry: Entry) {
-        let node = entry.state.node;
         self.settle_own(trees, &entry);
+        self.take_state(trees, entry.state);
+    }
+
+    /// The server says this of a node from now on.
+    fn take_state(&mut self, trees: &mut dyn Trees, state: NodeState) {
+        let node = state.node;
         let before = trees.remote(node).filter(|before| before.kind() == Kind::Directory);
-        let is_elsewhere = before.as_ref().is_some_and(|before| before.place != entry.state.place);
+        let is_elsewhere = before.as_ref().is_some_and(|before| before.place != state.place);
         let rested = (is_elsewhere && trees.rests(node)) || (before.is_some() && !is_live_remotely(trees, node));
-        trees.set_remote(node, Some(entry.state));
+        trees.set_remote(node, Some(state));
         self.touched.insert(node);
         self.holds.try_again(self.at_ms, |held| held == node);
         if rested {

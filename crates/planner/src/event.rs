@@ -6,7 +6,7 @@ use skep_types::{
     Change, CommitId, CommitReply, ContentId, Cursor, Entry, Name, NodeId, NodeState, OwnDir, Seq, Stat, Timestamp,
 };
 
-use crate::{BatchId, HoldDecision, HoldId, LookId};
+use crate::{BatchId, Correction, HoldDecision, HoldId, LookId};
 
 /// An event and when it came.
 #[derive(Debug, Clone)]
@@ -220,6 +220,13 @@ pub enum Event {
     PastRows {
         /// Nodes.
         rows: Vec<NodeState>,
+    },
+    /// A comparison with the server has found that Remote is not what the server says: this is what it says.
+    Corrected {
+        /// At this position; counts only there.
+        at: Cursor,
+        /// Of these nodes.
+        corrections: Vec<Correction>,
     },
     /// A snapshot is begun beside Remote: what was taken of an earlier one is forgotten.
     ShadowBegun,

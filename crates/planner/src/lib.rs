@@ -28,7 +28,7 @@ pub mod trees;
 pub use absence::{Absence, DeletionHold, Found, HoldDecision, HoldId, Stage};
 pub use effect::{ApplyKind, ApplyOperation, BatchId, Effect, Location, LookId, ReadRequest, Source};
 pub use engine::{
-    Engine, EngineProblem, Identity, IgnoreCheck, Ignored, Listed, Listing, Progress, Selectable, path_here,
+    Correction, Engine, EngineProblem, Identity, IgnoreCheck, Ignored, Listed, Listing, Progress, Selectable, path_here,
 };
 pub use event::{ApplyError, ApplyResult, CommitFailure, Event, Input, LookError, ReadError, ReadResult, Sight};
 pub use ignore::{IGNORE_BYTES_MAX, IgnoreFault, IgnoreReason, IgnoreRules, is_ignore_file, is_path_ignored};

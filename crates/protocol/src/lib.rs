@@ -18,6 +18,7 @@ mod on_network;
 mod over_http;
 mod past;
 mod proof;
+mod sums;
 
 pub use body::{BodyError, ByteStream, FrameStream, body_of, empty_body};
 pub use classic_id::{ClassicId, ParseClassicIdError};
@@ -38,3 +39,4 @@ pub use on_network::{DISCOVERY_NAME, DISCOVERY_TYPE};
 pub use over_http::{CALL_PATH, FEED_PATH, FRAMES_TYPE, JOIN_PATH};
 pub use past::{Author, FoundNode, History, Past, Pasts, Trash, TrashItem, TrashPlace};
 pub use proof::{Exchange, PROOF_SEED_LEN, Proof, Proofs, WrongMessage};
+pub use sums::{DriveSums, IdRange, InRange, PartSum, SUM_NODES_MAX, SUM_RANGES_MAX, SUMS_FEATURE};

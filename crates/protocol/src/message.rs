@@ -7,6 +7,7 @@ use skep_types::{
 };
 
 use crate::past::{FoundNode, History, Pasts, Trash, TrashPlace};
+use crate::sums::{DriveSums, IdRange};
 use crate::{
     AnswerId, AnswerState, ClassicId, JoinCode, KnockAnswer, KnockId, KnockState, KnockSummary, Knocked, Locator,
     OpenKnock, Proof,
@@ -405,6 +406,16 @@ pub enum Request {
         #[n(0)]
         answer: AnswerId,
     },
+    /// What is the sum of the drive, and of these parts of it? Only of a server that names [`crate::SUMS_FEATURE`]. → [`Reply::Sums`].
+    #[n(40)]
+    Sums {
+        /// Which drive.
+        #[n(0)]
+        drive: DriveId,
+        /// At most [`crate::SUM_RANGES_MAX`].
+        #[n(1)]
+        ranges: Vec<IdRange>,
+    },
 }
 
 /// The room that contents take.
@@ -641,6 +652,9 @@ pub enum Reply {
     /// To [`Request::Pasts`].
     #[n(9)]
     Pasts(#[n(0)] Pasts),
+    /// To [`Request::Sums`].
+    #[n(30)]
+    Sums(#[n(0)] DriveSums),
     /// To [`Request::StartCode`].
     #[n(40)]
     CodeStarted {

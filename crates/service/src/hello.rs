@@ -5,7 +5,7 @@ use std::sync::Arc;
 use skep_blobstore::BlobStore;
 use skep_metastore::MetaStore;
 use skep_platform::{Clock, Entropy, Tasks};
-use skep_protocol::{ErrorReply, FrameStream, Reply};
+use skep_protocol::{ErrorReply, FrameStream, Reply, SUMS_FEATURE};
 
 use crate::Service;
 use crate::answer::{Frames, no_more, reply};
@@ -38,7 +38,7 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
             account_name: account.name,
             device_name: device.name,
             drives,
-            features: Vec::new(),
+            features: vec![SUMS_FEATURE.to_owned()],
             server_version: self.inner.parts.server_version.clone(),
             time: Some(self.inner.parts.clock.now()),
         }))

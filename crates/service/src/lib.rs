@@ -44,6 +44,7 @@ mod pins;
 mod room;
 mod session;
 mod stranger;
+mod sums;
 
 pub use accounts::misleads;
 pub use codes::Invited;

@@ -229,6 +229,7 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
             Request::Compare { drive, versions } => {
                 self.compare(self.drive_of(session, drive).await?, versions, body).await
             }
+            Request::Sums { drive, ranges } => self.sums(self.drive_of(session, drive).await?, ranges, body).await,
             Request::Departed { drive, seen, held } => {
                 self.departed(self.drive_of(session, drive).await?, seen, held, body).await
             }
@@ -408,5 +409,6 @@ fn name_of(request: &Request) -> (&'static str, WorthALine) {
         Request::Pasts { .. } => ("pasts", WorthALine::WhenItFails),
         Request::Compare { .. } => ("compare", WorthALine::WhenItFails),
         Request::Departed { .. } => ("departed", WorthALine::Always),
+        Request::Sums { .. } => ("sums", WorthALine::WhenItFails),
     }
 }

@@ -170,17 +170,17 @@ async fn play(world: &Arc<World>) -> Result<(), String> {
     world.select_everything();
     world.calm_down();
     settle(world).await?;
-    check(world)?;
+    check(world).await?;
     if world.options.is_emptied {
         world.empty_a_folder().await?;
         settle(world).await?;
-        check(world)?;
+        check(world).await?;
     }
     if world.options.rotten_files > 0 {
         let rotten = world.rot().await?;
         world.verify_all().await;
         settle(world).await?;
-        check(world)?;
+        check(world).await?;
         world.check_rot(&rotten)?;
     }
     if world.options.keeps_files_open() {
@@ -219,7 +219,7 @@ async fn restart(world: &Arc<World>) -> Result<(), String> {
     (0..world.options.machines).for_each(|machine| world.end_client(machine, End::Kill));
     world.start_all();
     settle(world).await?;
-    check(world)
+    check(world).await
 }
 
 /// A person does this and that, then stops.
@@ -257,11 +257,12 @@ async fn settle(world: &Arc<World>) -> Result<(), String> {
     Err(format!("the clients do not settle: {outcomes:?}; {}", statuses.join("; ")))
 }
 
-fn check(world: &World) -> Result<(), String> {
+async fn check(world: &Arc<World>) -> Result<(), String> {
     world.check_server()?;
     world.check_equal()?;
     if world.options.has_rules || world.options.has_selection {
         world.check_trash()?;
     }
-    world.check_no_needless_copy()
+    world.check_no_needless_copy()?;
+    world.check_sums().await
 }

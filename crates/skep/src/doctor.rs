@@ -17,7 +17,7 @@ use crate::home::{Config, Home};
 use crate::link::HttpLink;
 use crate::names::printable;
 use crate::status::{SCHEMA, StatusAnswer, bytes_text, counted};
-use crate::{clock, daemon, engine, remote, terminal};
+use crate::{clock, daemon, engine, equality, remote, terminal};
 
 /// With less room than this, a folder soon cannot take what comes.
 const FREE_BYTES_MIN: u64 = 1_000_000_000;
@@ -73,6 +73,7 @@ pub async fn doctor(global: &Global, verify: bool) -> Result<Exit, Complaint> {
             if let Some(status) = status(&home).await {
                 checks.push(Check::of("watching", watching(&status)));
                 checks.push(Check::of("files", files(&status)));
+                checks.push(Check::of("equality", equality::check(&home).await));
             }
             if verify {
                 checks.push(Check::of("content", content(&home).await));

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use skep_client::{
-    Account, Client, Conflict, Feed, HoldId, Machine, Marker, PathReport, Problem, RootError, RootId, SafeEntry,
-    SafeOfRoot, SqliteTrees, Start, StartError, State, Status, Verified, WaitOutcome, Wishes,
+    Account, Client, Compared, Conflict, Feed, HoldId, Machine, Marker, PathReport, Problem, RootError, RootId,
+    SafeEntry, SafeOfRoot, SqliteTrees, Start, StartError, State, Status, Verified, WaitOutcome, Wishes,
 };
 use skep_platform::runtime::{RuntimeClock, RuntimeTasks, SystemEntropy};
 use skep_platform::talk::{Complaint, Exit};
@@ -444,6 +444,11 @@ impl Control for Running {
     fn verify(&self) -> BoxFuture<'static, Result<Verified, String>> {
         let client = self.client.clone();
         Box::pin(async move { client.verify().await.map_err(|ended| ended.to_string()) })
+    }
+
+    fn compare(&self) -> BoxFuture<'static, Compared> {
+        let client = self.client.clone();
+        Box::pin(async move { client.compare().await })
     }
 
     fn pause(&self, pause: Option<PauseConfig>) -> BoxFuture<'static, Result<(), String>> {

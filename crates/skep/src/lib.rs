@@ -16,6 +16,7 @@ pub mod devices;
 mod discovery;
 pub mod doctor;
 pub mod engine;
+pub mod equality;
 pub mod get;
 pub mod history;
 pub mod holds;

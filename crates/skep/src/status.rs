@@ -10,6 +10,7 @@ use skep_platform::talk::{Exit, utc_text};
 pub use skep_types::bytes_text;
 
 use crate::clock;
+use crate::equality::EqualityAnswer;
 use crate::home::{Config, LastWords, PauseConfig};
 use crate::names::printable;
 use jiff::Zoned;
@@ -105,6 +106,9 @@ pub struct FolderAnswer {
     /// All files are read again now and then, and compared with what they should hold.
     #[serde(default)]
     pub audit: AuditAnswer,
+    /// Whether both sides were found to be equal.
+    #[serde(flatten)]
+    pub equality: EqualityAnswer,
 }
 
 /// How far the audit of a folder is.
@@ -194,6 +198,7 @@ impl StatusAnswer {
             ignored: status.ignored,
             audit: AuditAnswer::from(&status.audit),
             not_synced: status.not_synced,
+            equality: EqualityAnswer::of(&status.checked, status.changes_since),
         };
         let server = ServerAnswer {
             url: config.server.url.to_string(),
@@ -264,6 +269,9 @@ impl StatusAnswer {
         for folder in &self.folders {
             let counts = format!("{}, {}", counted(folder.files, "file"), bytes_text(folder.bytes));
             line(&mut text, &format!("  {}   {counts}", home_relative(Path::new(&folder.local))));
+            for told in folder.equality.lines(now) {
+                line(&mut text, &format!("      {told}"));
+            }
             if folder.queue.files > 0 {
                 let waiting = bytes_text(folder.queue.bytes);
                 line(&mut text, &format!("      waiting: {}, {waiting}", counted(folder.queue.files, "change")));

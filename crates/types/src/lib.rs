@@ -14,6 +14,8 @@ mod node;
 mod own_dir;
 mod size;
 mod stat;
+mod sum;
+mod tally;
 mod time;
 
 pub use commit::{Commit, CommitReply, Evidence, Group, GroupResult, Operation, Reject};
@@ -25,6 +27,8 @@ pub use node::{Content, Entry, FieldGroups, FileContent, Kind, Mode, NodeState, 
 pub use own_dir::OwnDir;
 pub use size::bytes_text;
 pub use stat::{Change, Stat};
+pub use sum::Sum;
+pub use tally::{Counted, SumChange, Tally, live_directories};
 pub use time::{COARSEST_CLOCK_NS, Civil, Timestamp};
 
 /// The product's names and numbers; every default path, port and environment prefix derives from these.

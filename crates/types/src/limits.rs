@@ -81,6 +81,10 @@ pub struct Limits {
     pub audit_every_ms: u64,
     /// An audit reads at most so many bytes a second.
     pub audit_bytes_per_s: u64,
+    /// Sums are compared with the server's when everything has settled, but not sooner than this after the last time,
+    pub compare_after_ms: u64,
+    /// and at rest this often.
+    pub compare_every_ms: u64,
     /// Whether the folder is in its place is looked at this often; if it is not, it is opened anew as soon as it is back.
     pub root_check_ms: u64,
     /// Deepest directory.
@@ -134,6 +138,8 @@ impl Limits {
         hold_percent: 20,
         audit_every_ms: 30 * 24 * 3_600_000,
         audit_bytes_per_s: 16 << 20,
+        compare_after_ms: 10_000,
+        compare_every_ms: 600_000,
         root_check_ms: 5_000,
         depth_max: 512,
         symlink_bytes_max: 4095,

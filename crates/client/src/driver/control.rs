@@ -10,11 +10,13 @@ use skep_types::{Cursor, Name, Timestamp};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::activity::Ledger;
+use super::bookkeeping::Work;
 use super::held::Decided;
 use super::history::Renewal;
 use super::questions::Question;
 use super::{Answers, Driver, STOP_WAIT_MS, Signal, report, wait};
 use crate::call::CallError;
+use crate::equality::Checked;
 use crate::state::{AuditState, Totals};
 use crate::status::{Problem, Status};
 use crate::world::World;
@@ -80,6 +82,7 @@ struct Turn {
     progress: Progress,
     totals: Totals,
     two_versions: usize,
+    checked: Checked,
 }
 
 impl<M: World> Control<M> {
@@ -224,7 +227,7 @@ impl<M: World> Control<M> {
                 if let Some(mind) = &mut self.mind {
                     mind.ledger.publish(&self.driver.activities);
                 }
-                let Turn { effects, progress, totals, two_versions } = turn;
+                let Turn { effects, progress, totals, two_versions, checked } = turn;
                 let is_fresh = report::is_equal(&progress) && progress.connected;
                 if is_fresh && (heartbeat || self.confirmed.is_none() || !effects.is_empty() || self.was_behind()) {
                     self.confirmed = Some(now);
@@ -233,7 +236,7 @@ impl<M: World> Control<M> {
                     self.driver.reconnect.notify_one();
                 }
                 let cursor = progress.cursor;
-                self.publish(progress, totals, two_versions);
+                self.publish(progress, totals, two_versions, checked);
                 for effect in effects {
                     self.dispatch(effect, cursor);
                 }
@@ -267,10 +270,10 @@ impl<M: World> Control<M> {
         });
     }
 
-    fn publish(&mut self, progress: Progress, totals: Totals, two_versions: usize) {
+    fn publish(&mut self, progress: Progress, totals: Totals, two_versions: usize, checked: Checked) {
         let stopped_by = self.halted.iter().chain(&self.rootless).chain(&self.standstill);
         let is_stopped = stopped_by.clone().next().is_some();
-        let problems = stopped_by.chain(&self.state_failed).cloned();
+        let problems = stopped_by.chain(&self.state_failed).cloned().chain(report::unequal(&checked));
         // That a folder which is not in its place cannot be listed is no second problem.
         let is_told = |problem: &&EngineProblem| self.rootless.is_none() || !problem.path.is_empty();
         let of_nodes = progress.problems.iter().filter(is_told).cloned().map(report::problem_of);
@@ -289,6 +292,8 @@ impl<M: World> Control<M> {
             two_versions,
             pause: self.driver.pause_now(),
             audit: self.status.borrow().audit.clone(),
+            changes_since: report::changes_since(&checked, &progress),
+            checked,
         };
         if progress.is_whole {
             let at = progress.cursor.and_then(|cursor| cursor.stands_at());
@@ -399,6 +404,7 @@ impl<M: World> Control<M> {
                 }
             }
             Signal::Question(question) => self.question(question).await?,
+            Signal::Work(work) => self.work(work).await?,
             Signal::Resolve(path, keep, answer) => {
                 let driver = self.driver.clone();
                 let resolving = async move { driver.resolve(path, keep, answer).await };
@@ -504,6 +510,30 @@ impl<M: World> Control<M> {
         Ok(())
     }
 
+    /// Does what is no event for the engine, in a step of its own; then tells how things stand.
+    async fn work(&mut self, work: Work) -> Result<(), skep_platform::Gone> {
+        if self.state_failed.is_some() {
+            // Whoever asked hears that nothing was done.
+            return Ok(());
+        }
+        let mut mind = self.mind.take().ok_or(skep_platform::Gone)?;
+        let working = offload(self.driver.world.tasks(), Lane::Database, move || {
+            let Mind { engine, trees, .. } = &mut mind;
+            let done = trees.with_step(|trees| work.carry_out(engine, trees));
+            (mind, done)
+        });
+        let (mind, done) = working.await?;
+        self.mind = Some(mind);
+        match done {
+            Ok(done) => {
+                self.tell_anew().await?;
+                done.tell();
+            }
+            Err(error) => tracing::warn!(%error, "what was found of the state was not kept"),
+        }
+        Ok(())
+    }
+
     async fn question(&mut self, question: Question) -> Result<(), skep_platform::Gone> {
         let mind = self.mind.take().ok_or(skep_platform::Gone)?;
         let answered = offload(self.driver.world.tasks(), Lane::Database, move || {
@@ -578,10 +608,10 @@ impl Mind {
         }
         let progress = engine.progress(trees);
         ledger.follow(&effects, &progress, trees, now);
-        let (totals, two_versions) = (trees.counted(), trees.count_copies());
+        let (totals, two_versions, checked) = (trees.counted(), trees.count_copies(), trees.checked().clone());
         match trees.take_failure() {
             Some(error) => Err(error),
-            None => Ok(Turn { effects, progress, totals, two_versions }),
+            None => Ok(Turn { effects, progress, totals, two_versions, checked }),
         }
     }
 }

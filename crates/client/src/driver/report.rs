@@ -3,6 +3,7 @@
 use skep_planner::{EngineProblem, Progress};
 use skep_types::Timestamp;
 
+use crate::equality::{Checked, Difference, Whose};
 use crate::root::RootError;
 use crate::status::{Pause, Problem, State, Status};
 use crate::{CallError, SqliteTrees, StateError};
@@ -25,12 +26,46 @@ pub(super) fn at_start(trees: &SqliteTrees) -> Status {
         two_versions: trees.count_copies(),
         pause: None,
         audit: trees.audit_state(),
+        // Nothing is known yet of what came since.
+        changes_since: None,
+        checked: trees.checked().clone(),
     }
 }
 
 /// Whether everything that the server is known to have is here, and everything here is there.
 pub(super) fn is_equal(progress: &Progress) -> bool {
     progress.settled && progress.cursor.is_some_and(|cursor| cursor.seq >= progress.head)
+}
+
+/// How much has changed since both sides were found to be equal; `None`: that cannot be counted.
+pub(super) fn changes_since(checked: &Checked, progress: &Progress) -> Option<u64> {
+    let (verified, cursor) = (checked.verified?, progress.cursor?);
+    if cursor.generation != verified.cursor.generation {
+        return None;
+    }
+    let of_server = progress.head.max(cursor.seq).0.checked_sub(verified.cursor.seq.0)?;
+    Some(if progress.settled { of_server } else { of_server.saturating_add(progress.queue_files.max(1)) })
+}
+
+/// The problem of two sides that were found to differ.
+pub(super) fn unequal(checked: &Checked) -> Option<Problem> {
+    let Difference { at, whose, nodes, told, .. } = checked.difference.as_ref().filter(|found| !found.is_mended)?;
+    let (message, hint) = match whose {
+        Whose::Servers => (
+            "The server's list of files is not what it counted as they changed: its database has a fault.".to_owned(),
+            "Nothing was taken from it. On the server, run: skep-server fsck",
+        ),
+        Whose::Ours => {
+            let first = told.iter().take(3).map(|one| format!("`{}` ({})", one.path, one.how)).collect::<Vec<_>>();
+            let more = nodes.saturating_sub(first.len() as u64);
+            let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+            (
+                format!("This device's state was not what the server says: {}{more}.", first.join(", ")),
+                "It is being put right. Nothing is deleted for it: a file that has to give way goes to `.skep/trash`.",
+            )
+        }
+    };
+    Some(everything("E-UNEQUAL", message, hint.into(), *at))
 }
 
 /// The one word for `progress`.

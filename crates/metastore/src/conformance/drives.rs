@@ -9,6 +9,7 @@ use skep_types::{
     Operation, Place, Seq,
 };
 
+use super::sums::expect_counted;
 use super::{commit, commit_id, directory, moved, node_id, read, seconds, some_drive};
 use crate::{ChunkPlace, MetaStore, StoreError};
 
@@ -205,4 +206,5 @@ fn compare(store: &impl MetaStore, drive: DriveId, plain: &MemoryDrive, device: 
     assert_eq!(read(store, |read| Ok(below(&*read.view(drive)?))), below(plain));
     let children = read(store, |read| read.children(drive, NodeId::ROOT));
     assert!(children.iter().eq(plain.children(NodeId::ROOT)));
+    expect_counted(store, drive);
 }

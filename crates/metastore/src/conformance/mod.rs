@@ -7,6 +7,7 @@ mod codes;
 mod drives;
 mod past;
 mod people;
+mod sums;
 mod upkeep;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,6 +27,7 @@ pub use past::{
     the_trash_comes_the_last_deleted_first, versions_come_newest_first, what_is_kept_counts_against_the_quota,
 };
 pub use people::{accounts, classic_ids, connections, devices, drives, settings};
+pub use sums::a_sum_follows_the_trash;
 pub use upkeep::{
     a_damaged_chunk_counts_as_lacking_until_it_is_sent_again, chunks_are_found_by_their_place, connections_go_by_age,
     lists_are_paged_and_kept_by_lease, purged_nodes_are_gone, thinned_entries_lose_groups_and_raise_the_floor,
@@ -51,6 +53,7 @@ pub fn run<S: MetaStore>(make: impl Fn() -> S) {
     a_name_taken_twice_undoes_all(&make());
     chunks_and_manifests_are_per_drive(&make());
     agrees_with_the_plain_meaning(&make());
+    a_sum_follows_the_trash(&make());
     a_damaged_chunk_counts_as_lacking_until_it_is_sent_again(&make());
     chunks_are_found_by_their_place(&make());
     lists_are_paged_and_kept_by_lease(&make());

@@ -8,6 +8,7 @@ mod removal;
 mod row;
 mod session;
 mod sql;
+mod sums;
 mod upkeep;
 mod view;
 mod write;
@@ -25,7 +26,7 @@ use session::Session;
 /// From 3.7.0 to 3.51.2 a checkpoint beside a commit could damage the database.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// Prepared statements that a connection keeps: more than there are in `sql`.
-const STATEMENTS_MAX: usize = 112;
+const STATEMENTS_MAX: usize = 144;
 
 /// Metadata in one SQLite database, in a file or in memory.
 ///
@@ -120,6 +121,7 @@ impl MetaStore for Sqlite {
         let mut session = Session::new(&transaction);
         let done = work(&mut session);
         let done = session.outcome(done).and_then(|done| session.settle_names().map(|()| done));
+        let done = done.and_then(|done| session.settle_sums().map(|()| done));
         drop(session);
         let done = done?;
         transaction.commit().map_err(row::failed)?;
@@ -150,6 +152,7 @@ fn prepare_writer(connection: Connection) -> Result<Connection, StoreError> {
     connection.execute_batch(sql::PRAGMAS).map_err(row::failed)?;
     migrate(&connection, sql::MIGRATIONS)?;
     connection.execute_batch(sql::WRITER_PRAGMAS).map_err(row::failed)?;
+    sums::fill(&connection)?;
     Ok(connection)
 }
 

@@ -5,7 +5,7 @@ use rusqlite::{ErrorCode, Row};
 use skep_blobstore::{PackId, RecordPlace};
 use skep_types::{
     AccountId, ChunkId, CommitId, DeviceId, DriveId, FieldGroups, Generation, ListId, Mode, Name, NodeId, NodeState,
-    Place, Seq, Timestamp, Version,
+    Place, Seq, Sum, Timestamp, Version,
 };
 
 use crate::{Account, ChunkPlace, ChunkRow, Connection, Device, Drive, ManifestRow, StoreError};
@@ -100,6 +100,13 @@ pub(super) fn optional<T>(
 
 pub(super) fn time(row: &Row<'_>, index: usize) -> Result<Timestamp, StoreError> {
     column::<i64>(row, index).map(|nanoseconds| Timestamp::from_nanoseconds(i128::from(nanoseconds)))
+}
+
+/// The sum of a drive.
+pub(super) fn sum(row: &Row<'_>, index: usize) -> Result<Sum, StoreError> {
+    let bytes = row.get_ref(index).map_err(failed)?;
+    let sum = bytes.as_bytes().ok().and_then(Sum::from_slice);
+    sum.ok_or_else(|| StoreError::Damaged("a sum".to_owned()))
 }
 
 fn version(row: &Row<'_>, index: usize) -> Result<Version, StoreError> {

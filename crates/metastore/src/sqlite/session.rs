@@ -1,12 +1,12 @@
 //! One transaction: its reading half.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, Params, Row};
 use skep_content::Manifest;
 use skep_drive::View;
-use skep_types::{AccountId, DeviceId, DriveId, Entry, ListId, NodeId, NodeState, Seq};
+use skep_types::{AccountId, DeviceId, DriveId, Entry, ListId, NodeId, NodeState, Seq, Tally};
 
 use super::view::DriveView;
 use super::{row, sql};
@@ -22,13 +22,21 @@ pub(super) struct Session<'c> {
     pub(super) view_failure: RefCell<Option<StoreError>>,
     /// Live nodes whose name another one has, until the end of the transaction.
     pub(super) waiting: BTreeSet<(DriveNumber, NodeId)>,
+    /// The nodes that were changed, by drive, with what they were.
+    pub(super) tallies: BTreeMap<DriveNumber, Tally>,
     last_drive: Cell<Option<(DriveId, DriveNumber)>>,
 }
 
 impl<'c> Session<'c> {
     /// On a connection with an open transaction.
     pub(super) fn new(connection: &'c Connection) -> Session<'c> {
-        Session { connection, view_failure: RefCell::default(), waiting: BTreeSet::new(), last_drive: Cell::default() }
+        Session {
+            connection,
+            view_failure: RefCell::default(),
+            waiting: BTreeSet::new(),
+            tallies: BTreeMap::new(),
+            last_drive: Cell::default(),
+        }
     }
 
     /// What the session comes to if `done` is what was made of it.

@@ -129,6 +129,30 @@ fn a_database_of_format_1_is_brought_to_the_newest_one() {
 }
 
 #[test]
+fn a_database_without_sums_is_counted_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("skep.db");
+    migrate(&Connection::open(&path).unwrap(), &sql::MIGRATIONS[..6]).unwrap();
+    // A directory in the trash, something beneath it, and something that lives.
+    let made = "INSERT INTO drive (id, owner, name, generation, head)
+            VALUES (x'01010101010101010101010101010101', x'01010101010101010101010101010101', 'home', x'01010101010101010101010101010101', 3);
+        INSERT INTO node VALUES (1, x'02020202020202020202020202020202', zeroblob(16), x'61', 1, x'820080', 0, 1, zeroblob(16), 1, zeroblob(16), 1, zeroblob(16));
+        INSERT INTO node VALUES (1, x'03030303030303030303030303030303', x'02020202020202020202020202020202', x'62', 0, x'820080', 0, 2, zeroblob(16), 2, zeroblob(16), 2, zeroblob(16));
+        INSERT INTO node VALUES (1, x'04040404040404040404040404040404', zeroblob(16), x'63', 0, x'820080', 0, 3, zeroblob(16), 3, zeroblob(16), 3, zeroblob(16));";
+    Connection::open(&path).unwrap().execute_batch(made).unwrap();
+    let store = Sqlite::open(&path).unwrap();
+    let nodes = store.read(|read| read.nodes(drive().id, None, 10)).unwrap();
+    let sum = |store: &Sqlite| store.read(|read| read.sum(drive().id)).unwrap();
+    assert_eq!((nodes.len(), sum(&store)), (3, Some(skep_types::Sum::of(&nodes[2]))));
+    let uncounted = store.read(|read| read.uncounted(drive().id, None, 10)).unwrap();
+    assert_eq!(uncounted, [NodeId::from_bytes([3; 16])]);
+    drop(store);
+    // It is a book of its own from then on: opening does not count again.
+    Connection::open(&path).unwrap().execute_batch("UPDATE node SET name = x'64' WHERE parent = zeroblob(16)").unwrap();
+    assert_eq!(sum(&Sqlite::open(&path).unwrap()), Some(skep_types::Sum::of(&nodes[2])));
+}
+
+#[test]
 fn a_migration_that_fails_leaves_the_format_before_it() {
     let connection = Connection::open_in_memory().unwrap();
     let failed = migrate(&connection, &["CREATE TABLE a (b)", "CREATE TABLE c (d); CREATE TABLE a (b)"]);

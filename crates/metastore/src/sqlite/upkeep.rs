@@ -154,6 +154,7 @@ impl WriteUpkeep for Session<'_> {
         if last >= head {
             return Err(StoreError::Failed(format!("the journal ends with node {node}")));
         }
+        self.note(number, node)?;
         self.change(sql::DROP_NODE, (number, node.as_bytes()))?;
         self.change(sql::DROP_ENTRIES_OF, (number, node.as_bytes()))?;
         self.change(sql::RAISE_FLOOR, (number, row::integer(last + 1)?)).map(drop)

@@ -134,6 +134,7 @@ impl Write for Session<'_> {
         let changed = row::changed_bits(*changed);
         let params = (number, seq_number, state.node.as_bytes(), commit.as_bytes(), changed, row::encode(entry));
         self.change(sql::PUT_ENTRY, params)?;
+        self.note(number, state.node)?;
         self.put_node(number, state)
     }
 

@@ -11,6 +11,7 @@ mod mishap;
 mod rot;
 mod selection;
 mod server;
+mod sums;
 mod swarm;
 mod trouble;
 

@@ -14,10 +14,11 @@ pub use server::{ControlServer, serve};
 
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use skep_client::{PathReport, Status, Verified, WaitOutcome};
+use skep_client::{Compared, PathReport, Status, Verified, WaitOutcome};
 use skep_types::Kind;
 
 use crate::activity::ActivityLine;
+use crate::equality::ComparedAnswer;
 use crate::home::{PauseConfig, SyncConfig};
 use crate::names::{NameText, PathNames};
 use crate::status::{PathAnswer, StatusAnswer};
@@ -60,6 +61,8 @@ pub trait Control: Send + Sync + 'static {
     fn decide_hold(&self, id: String, under: Option<PathNames>, decision: DecisionWord) -> BoxFuture<'static, bool>;
     /// Reads every file again and compares it; says why not if that cannot be done.
     fn verify(&self) -> BoxFuture<'static, Result<Verified, String>>;
+    /// Compares what this computer and the server hold.
+    fn compare(&self) -> BoxFuture<'static, Compared>;
     /// Pauses syncing, or resumes it, also for later starts; says why not if that cannot be kept.
     fn pause(&self, pause: Option<PauseConfig>) -> BoxFuture<'static, Result<(), String>>;
     /// What happened after the line of this number, as soon as something did.
@@ -138,6 +141,8 @@ pub enum ControlRequest {
     },
     /// Read every file again, and compare it with what it should hold.
     Verify,
+    /// Compare what this computer and the server hold, now.
+    Compare,
     /// Pause syncing, or resume it.
     Pause {
         /// How long; null: not at all.
@@ -267,6 +272,13 @@ pub enum ControlAnswer {
         damaged: Vec<String>,
         /// Those that could not be read.
         unreadable: Vec<String>,
+    },
+    /// To [`ControlRequest::Compare`].
+    Compared {
+        /// [`crate::status::SCHEMA`].
+        schema: u32,
+        /// What it came to.
+        result: ComparedAnswer,
     },
     /// To [`ControlRequest::Pause`].
     Paused {

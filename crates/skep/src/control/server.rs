@@ -151,6 +151,7 @@ async fn answer(
             }
             Err(message) => ControlAnswer::Error { schema: SCHEMA, message },
         },
+        ControlRequest::Compare => ControlAnswer::Compared { schema: SCHEMA, result: control.compare().await.into() },
         ControlRequest::Pause { pause } => match control.pause(pause.clone()).await {
             Ok(()) => ControlAnswer::Paused { schema: SCHEMA, pause },
             Err(message) => ControlAnswer::Error { schema: SCHEMA, message },

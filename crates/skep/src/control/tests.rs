@@ -33,6 +33,8 @@ impl Control for Scripted {
                 not_synced_told: Vec::new(),
                 pause: None,
                 audit: Default::default(),
+                checked: skep_client::Checked::default(),
+                changes_since: None,
             }
         })
     }
@@ -106,6 +108,10 @@ impl Control for Scripted {
         Box::pin(async { Ok(Verified { files: 1, bytes: 2, damaged: vec!["a".into()], unreadable: Vec::new() }) })
     }
 
+    fn compare(&self) -> BoxFuture<'static, Compared> {
+        Box::pin(async { Compared::Unknown("Why.".into()) })
+    }
+
     fn pause(&self, pause: Option<PauseConfig>) -> BoxFuture<'static, Result<(), String>> {
         Box::pin(async move { if pause.is_some() { Ok(()) } else { Err("no".into()) } })
     }
@@ -173,6 +179,9 @@ async fn commands_get_their_answers_and_nonsense_gets_an_error() {
     let answer = daemon.ask(&ControlRequest::Verify).await.unwrap();
     let (damaged, unreadable) = (vec!["a".to_owned()], Vec::new());
     assert_eq!(answer, ControlAnswer::Verified { schema: 1, files: 1, bytes: 2, damaged, unreadable });
+    let answer = daemon.ask(&ControlRequest::Compare).await.unwrap();
+    let result = ComparedAnswer::Unknown { why: "Why.".into() };
+    assert_eq!(answer, ControlAnswer::Compared { schema: 1, result });
     for (id, done) in [("7", true), ("8", false)] {
         let decision = DecisionWord::BringBack;
         let request = ControlRequest::DecideHold { id: id.into(), under: None, decision };

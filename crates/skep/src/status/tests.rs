@@ -49,6 +49,8 @@ fn status(state: State, problems: Vec<Problem>) -> Status {
         not_synced_told: Vec::new(),
         pause: None,
         audit: AuditState::default(),
+        checked: skep_client::Checked::default(),
+        changes_since: None,
     }
 }
 

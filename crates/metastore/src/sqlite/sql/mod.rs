@@ -9,6 +9,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("0005_past.sql"),
     include_str!("0006_quota.sql"),
     include_str!("0007_knock.sql"),
+    include_str!("0008_sum.sql"),
 ];
 
 /// For every connection. `mmap_size` stays 0: a disk error under a mapping is a signal.
@@ -76,7 +77,8 @@ pub(super) const PUT_KNOCK: &str = "
 pub(super) const REMOVE_KNOCK: &str = "DELETE FROM knock WHERE locator = ?1";
 
 /// Each removes up to `?2` rows of drive `?1`.
-pub(super) const REMOVE_ROWS_OF_DRIVE: [&str; 4] = [
+pub(super) const REMOVE_ROWS_OF_DRIVE: [&str; 5] = [
+    "DELETE FROM uncounted WHERE drive = ?1 AND node IN (SELECT node FROM uncounted WHERE drive = ?1 LIMIT ?2)",
     "DELETE FROM node WHERE drive = ?1 AND id IN (SELECT id FROM node WHERE drive = ?1 LIMIT ?2)",
     "DELETE FROM journal WHERE drive = ?1 AND seq IN (SELECT seq FROM journal WHERE drive = ?1 LIMIT ?2)",
     "DELETE FROM manifest WHERE drive = ?1 AND list IN (SELECT list FROM manifest WHERE drive = ?1 LIMIT ?2)",
@@ -116,7 +118,7 @@ pub(super) const DRIVE: &str = "SELECT id, owner, name, generation, head FROM dr
 pub(super) const DRIVES: &str =
     "SELECT id, owner, name, generation, head FROM drive WHERE owner = ?1 ORDER BY name <> 'home', name, number";
 pub(super) const PUT_DRIVE: &str = "
-    INSERT INTO drive (id, owner, name, generation, head) VALUES (?1, ?2, ?3, ?4, 0)
+    INSERT INTO drive (id, owner, name, generation, head, sum) VALUES (?1, ?2, ?3, ?4, 0, zeroblob(40))
     ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, name = excluded.name, generation = excluded.generation";
 pub(super) const HEAD: &str = "SELECT head FROM drive WHERE number = ?1";
 /// Changes no row if the entry is not the next one.
@@ -266,6 +268,24 @@ pub(super) const ENTRIES_BEFORE: &str =
     "SELECT entry FROM journal WHERE drive = ?1 AND seq < ?2 ORDER BY seq DESC LIMIT ?3";
 pub(super) const CHANGED_SINCE: &str = "
     SELECT DISTINCT node FROM journal WHERE drive = ?1 AND seq > ?2 AND node > ?3 ORDER BY node LIMIT ?4";
+
+pub(super) const SUM: &str = "SELECT sum FROM drive WHERE number = ?1";
+pub(super) const PUT_SUM: &str = "UPDATE drive SET sum = ?2 WHERE number = ?1";
+pub(super) const FORGET_SUM: &str = "UPDATE drive SET sum = NULL WHERE number = ?1 AND sum IS NOT NULL";
+pub(super) const DRIVES_WITHOUT_SUM: &str = "SELECT number FROM drive WHERE sum IS NULL ORDER BY number";
+pub(super) const DRIVE_WITHOUT_SUM: &str = "SELECT number FROM drive WHERE sum IS NULL LIMIT 1";
+pub(super) const IS_UNCOUNTED: &str = "SELECT 1 FROM uncounted WHERE drive = ?1 AND node = ?2";
+pub(super) const PUT_UNCOUNTED: &str = "INSERT INTO uncounted (drive, node) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+pub(super) const DROP_UNCOUNTED: &str = "DELETE FROM uncounted WHERE drive = ?1 AND node = ?2";
+pub(super) const COUNT_ALL: &str = "DELETE FROM uncounted WHERE drive = ?1";
+pub(super) const UNCOUNTED_AFTER: &str = "
+    SELECT node FROM uncounted WHERE drive = ?1 AND node > ?2 ORDER BY node LIMIT ?3";
+pub(super) const LIVE_NODES: &str = "
+    SELECT id, parent, name, standing, content, executable,
+        place_seq, place_commit, content_seq, content_commit, mode_seq, mode_commit
+    FROM node WHERE drive = ?1 AND id >= ?2 AND id <= ?3 AND standing <> 1
+        AND NOT EXISTS (SELECT 1 FROM uncounted WHERE uncounted.drive = node.drive AND uncounted.node = node.id)
+    ORDER BY id LIMIT ?4";
 
 pub(super) const CONDEMNED_PACKS: &str = "SELECT pack, since_ns FROM condemned_pack ORDER BY pack";
 pub(super) const CONDEMN_PACK: &str =
