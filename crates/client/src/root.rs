@@ -158,6 +158,7 @@ pub fn open_root<F: Files>(files: &F, expected: RootId) -> Result<Root<F>, RootE
     if !files.lock(&own, &name("lock"))? {
         return Err(RootError::InUse);
     }
+    files.learn_names(&own)?;
     let staging = make_and_open(files, &own, &name("staging"))?;
     let safe = make_and_open(files, &own, &name("trash"))?;
     let root = Root { files: files.clone(), dir, own, staging, safe, marker };
