@@ -105,6 +105,10 @@ pub struct Status {
     pub not_synced: u64,
     /// The first of them.
     pub not_synced_told: Vec<Problem>,
+    /// How many things the disk shows by another name, because it cannot hold theirs.
+    pub shown_otherwise: u64,
+    /// The first of them.
+    pub shown_otherwise_told: Vec<Problem>,
     /// Directories are not all watched: changes are found by scans.
     pub watch_degraded: bool,
     /// Files in the folder that are second versions of others: somebody has to choose.

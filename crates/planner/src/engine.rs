@@ -10,6 +10,7 @@ mod report;
 mod results;
 mod selection;
 mod special;
+mod spelled;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -33,6 +33,8 @@ pub struct Sight {
     pub text: Option<Vec<u8>>,
     /// Why it is no part of the folder, if it is a directory of ours; the stat is then without a kind.
     pub own: Option<OwnDir>,
+    /// How the disk shows it, if not by its name.
+    pub spelled: Option<Name>,
 }
 
 /// A look failed. The directory counts as unknown, never as empty.

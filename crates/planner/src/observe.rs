@@ -11,6 +11,7 @@ mod moment;
 mod see;
 mod settle;
 mod special;
+mod spelled;
 mod writing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,7 @@ pub(crate) use moment::Displaced;
 use moment::Left;
 pub(crate) use see::is_same_file;
 pub(crate) use special::{Special, Specials};
+use spelled::Spellings;
 use writing::Writing;
 
 /// Looks that are under way at once.
@@ -168,6 +170,8 @@ pub(crate) struct Observer {
     special: BTreeSet<NodeId>,
     /// All things that are not synced, also where no node is.
     pub(crate) specials: Specials,
+    /// All that the disk shows by another name.
+    pub(crate) spellings: Spellings,
     /// Files of which no hints come and that were read within the tick of the clock in which they changed: to be read once more.
     racy: BTreeMap<NodeId, u64>,
     /// Files that hold something else than they should, though nobody changed them; and what.
@@ -209,6 +213,7 @@ impl Observer {
             busy: BTreeMap::new(),
             special: BTreeSet::new(),
             specials: Specials::default(),
+            spellings: Spellings::default(),
             racy: BTreeMap::new(),
             damages: BTreeMap::new(),
             writing: BTreeMap::new(),
@@ -295,6 +300,7 @@ impl Observer {
         self.filters.renamed(old, new);
         // The look that follows finds them again.
         self.specials.forget(old);
+        self.spellings.forget(old);
         self.look_anew(new);
     }
 
@@ -516,6 +522,7 @@ impl Observer {
         self.failed.remove(&dir);
         self.filters.forget(dir);
         self.specials.forget(dir);
+        self.spellings.forget(dir);
     }
 }
 

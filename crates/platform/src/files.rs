@@ -168,6 +168,10 @@ pub trait Files: Clone + Send + Sync + 'static {
         let _ = dir;
         Ok(())
     }
+    /// As [`Files::list`], and how the disk shows each entry that it does not show by its name.
+    fn list_spelled(&self, dir: &Self::Dir) -> Result<Vec<(Name, Stat, Option<Name>)>, FileError> {
+        Ok(self.list(dir)?.into_iter().map(|(name, stat)| (name, stat, None)).collect())
+    }
     /// How the disk shows the entry `name`, if not by this name.
     fn shown_otherwise(&self, dir: &Self::Dir, name: &Name) -> Result<Option<Name>, FileError> {
         let _ = (dir, name);

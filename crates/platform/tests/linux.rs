@@ -9,15 +9,33 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use skep_platform::conformance::{Abilities, UserAction, check_files, check_watcher};
-use skep_platform::{FileErrorKind, Files, Hint, LinuxFiles, LinuxWatcher, Watcher};
+use skep_platform::{FileErrorKind, Files, Hint, LinuxFiles, LinuxWatcher, MappedFiles, Watcher};
 use skep_types::{Name, NodeId};
 
 fn name(text: &str) -> Name {
     Name::try_from(text).unwrap()
 }
 
+/// Tells that the temporary directory is on a disk that is known not to do everything, such as exFAT.
+const LIMITED_DISK: &str = "SKEP_TEST_LIMITED_DISK";
+
+/// What the disk can do once it was made to hold every name.
+fn abilities() -> Abilities {
+    match std::env::var_os(LIMITED_DISK) {
+        None => Abilities::ALL,
+        Some(_) => Abilities {
+            exchange: false,
+            symlinks: false,
+            executable: false,
+            link_mtime: false,
+            early_times: false,
+            ..Abilities::ALL
+        },
+    }
+}
+
 /// Runs the checks with files that `open` makes of a path, each on a directory of its own.
-fn check(open: impl Fn(&Path) -> LinuxFiles) {
+fn check<F: Files>(abilities: Abilities, open: impl Fn(&Path) -> F) {
     let roots = RefCell::new(Vec::new());
     let fresh = || {
         let root = tempfile::tempdir().unwrap();
@@ -25,18 +43,29 @@ fn check(open: impl Fn(&Path) -> LinuxFiles) {
         roots.borrow_mut().push(root);
         files
     };
-    let another = |_: &LinuxFiles| open(roots.borrow().last().unwrap().path());
-    check_files(Abilities::ALL, fresh, another);
+    let another = |_: &F| open(roots.borrow().last().unwrap().path());
+    check_files(abilities, fresh, another);
 }
 
 #[test]
 fn linux_files_conform() {
-    check(|root| LinuxFiles::open(root).unwrap());
+    check(Abilities::ALL, |root| LinuxFiles::open(root).unwrap());
+}
+
+#[test]
+fn linux_files_made_to_hold_every_name_conform() {
+    check(abilities(), |root| {
+        let files = MappedFiles::new(LinuxFiles::open(root).unwrap());
+        files.learn_names(&files.root().unwrap()).unwrap();
+        let is_limited = std::env::var_os(LIMITED_DISK).is_some();
+        assert_eq!(files.name_rules().unwrap().hold_all(), !is_limited);
+        files
+    });
 }
 
 #[test]
 fn linux_files_conform_where_the_kernel_resolves_no_paths_beneath() {
-    check(|root| LinuxFiles::open_by_component(root).unwrap());
+    check(Abilities::ALL, |root| LinuxFiles::open_by_component(root).unwrap());
 }
 
 fn act(root: &Path, open: &RefCell<Option<File>>, action: UserAction<'_>) {

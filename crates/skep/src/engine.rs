@@ -11,7 +11,8 @@ use skep_client::{
 use skep_platform::runtime::{RuntimeClock, RuntimeTasks, SystemEntropy};
 use skep_platform::talk::{Complaint, Exit};
 use skep_platform::{
-    Entropy, FileError, FileErrorKind, Files, Lane, NativeFiles, NativeWatcher, Tasks, offload, own_files,
+    Entropy, FileError, FileErrorKind, Files, Lane, MappedFiles, MappedWatcher, NativeFiles, NativeWatcher, Tasks,
+    offload, own_files,
 };
 use skep_types::{DriveId, Kind, Limits, Mode, Name, Timestamp};
 
@@ -24,6 +25,9 @@ use crate::home::{Config, Home, NotHere, PauseConfig, SelectionConfig, SyncConfi
 use crate::link::HttpLink;
 use crate::names::{self, NameText, PathNames};
 use crate::{place, remote};
+
+/// The files of a synced folder.
+pub type RootFiles = MappedFiles<NativeFiles>;
 
 /// Entries of a directory that one answer holds.
 const PAGE_ENTRIES: usize = 5_000;
@@ -66,14 +70,14 @@ pub fn free_bytes(config: &Config) -> Result<u64, Complaint> {
 }
 
 /// The safe of the folder.
-pub fn safe(config: &Config) -> Result<SafeOfRoot<NativeFiles>, Complaint> {
+pub fn safe(config: &Config) -> Result<SafeOfRoot<RootFiles>, Complaint> {
     let root = &config.folder.local;
     let files = NativeFiles::open(root).map_err(|error| root_complaint(root, RootError::Missing(error.message)))?;
-    SafeOfRoot::open(&files, config.folder.root).map_err(|error| root_complaint(root, error))
+    SafeOfRoot::open(&MappedFiles::new(files), config.folder.root).map_err(|error| root_complaint(root, error))
 }
 
 /// What lies in a safe, the last first.
-pub fn safe_entries(safe: &SafeOfRoot<NativeFiles>) -> Result<Vec<SafeEntry>, Complaint> {
+pub fn safe_entries(safe: &SafeOfRoot<RootFiles>) -> Result<Vec<SafeEntry>, Complaint> {
     safe.entries().map_err(|error| {
         Complaint::new(Exit::Failed, "E-DISK", format!("Cannot read the safe of this computer: {error}."))
     })
@@ -156,6 +160,8 @@ pub async fn start_client(
     let watcher = NativeWatcher::new()
         .map_err(|error| Complaint::new(Exit::Failed, "E-WATCH", format!("Cannot watch the folder: {error}.")))?;
     let path = home.state();
+    let files = RootFiles::new(files);
+    let watcher = MappedWatcher::new(watcher, &files);
     let trees = offload(&tasks, Lane::Database, move || SqliteTrees::open(&path)).await;
     let trees = trees.map_err(|error| error.to_string()).and_then(|opened| opened.map_err(|error| error.to_string()));
     let trees = trees.map_err(|words| {

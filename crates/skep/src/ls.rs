@@ -102,10 +102,14 @@ fn nothing_there(path: &PathNames) -> Complaint {
 
 fn json_entry(above: &[NameText], entry: &EntryAnswer) -> serde_json::Value {
     let path: PathNames = above.iter().chain([&entry.name]).cloned().collect();
-    json!({
+    let mut json = json!({
         "path": names::display(&path), "name": entry.name, "kind": entry.kind, "state": entry.state,
         "reason": entry.reason, "size": entry.size, "changed": entry.changed,
-    })
+    });
+    if let Some(shown) = &entry.shown {
+        json["shown"] = json!(shown);
+    }
+    json
 }
 
 fn text(start: &PathNames, dir: &[NameText], entries: &[EntryAnswer], args: &LsArgs, now: &Zoned) -> String {
@@ -114,7 +118,8 @@ fn text(start: &PathNames, dir: &[NameText], entries: &[EntryAnswer], args: &LsA
     let prefix = if inner.is_empty() { String::new() } else { format!("{}/", names::display(inner)) };
     for entry in entries {
         let slash = if entry.kind == "directory" { "/" } else { "" };
-        let name = format!("{prefix}{}{slash}", entry.name.display());
+        let shown = entry.shown.as_ref().map_or(String::new(), |shown| format!("   (here: {})", shown.display()));
+        let name = format!("{prefix}{}{slash}{shown}", entry.name.display());
         let state = if entry.state == "two versions" { "2 versions" } else { &entry.state };
         let changed = entry.changed.as_deref().and_then(clock::parse_utc);
         let changed = changed.map_or(String::new(), |time| clock::text(time, now));

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::engine::RootFiles;
 use jiff::Zoned;
 use skep_client::{BringBackError, CallError, ContentError, Past, SafeEntry, SafeOfRoot};
-use skep_platform::NativeFiles;
 use skep_platform::talk::{Complaint, Exit};
 use skep_protocol::{Author, FoundNode};
 use skep_types::{Content, DeviceId, Entry, Limits, Name, NodeState, Seq, Timestamp};
@@ -95,7 +95,7 @@ impl Talk {
     }
 
     /// The safe of the synced folder.
-    pub fn safe(&self) -> Result<SafeOfRoot<NativeFiles>, Complaint> {
+    pub fn safe(&self) -> Result<SafeOfRoot<RootFiles>, Complaint> {
         engine::safe(&self.config)
     }
 

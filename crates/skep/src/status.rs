@@ -57,6 +57,9 @@ pub struct StatusAnswer {
     /// What is nothing to be synced; the first ones, if there are very many.
     #[serde(default)]
     pub not_synced: Vec<ProblemAnswer>,
+    /// What the disk shows by another name, because it cannot hold its own; the first ones, if there are very many.
+    #[serde(default)]
+    pub shown_otherwise: Vec<ProblemAnswer>,
     /// Until when syncing pauses: a time, or `resumed`; null if it does not.
     pub paused: Option<String>,
 }
@@ -103,6 +106,9 @@ pub struct FolderAnswer {
     /// What stands in it and is nothing to be synced: pipes, sockets, devices, other file systems.
     #[serde(default)]
     pub not_synced: u64,
+    /// What the disk shows by another name, because it cannot hold its own.
+    #[serde(default)]
+    pub shown_otherwise: u64,
     /// All files are read again now and then, and compared with what they should hold.
     #[serde(default)]
     pub audit: AuditAnswer,
@@ -199,6 +205,7 @@ impl StatusAnswer {
             audit: AuditAnswer::from(&status.audit),
             not_synced: status.not_synced,
             equality: EqualityAnswer::of(&status.checked, status.changes_since),
+            shown_otherwise: status.shown_otherwise,
         };
         let server = ServerAnswer {
             url: config.server.url.to_string(),
@@ -214,6 +221,7 @@ impl StatusAnswer {
             folders: vec![folder],
             problems: status.problems.iter().map(ProblemAnswer::of).collect(),
             not_synced: status.not_synced_told.iter().map(ProblemAnswer::of).collect(),
+            shown_otherwise: status.shown_otherwise_told.iter().map(ProblemAnswer::of).collect(),
             paused: status.pause.map(|pause| PauseConfig::from(pause).until.unwrap_or_else(|| RESUMED.into())),
         }
     }
@@ -243,6 +251,7 @@ impl StatusAnswer {
             folders: Vec::new(),
             problems: [problem].into_iter().chain(why).collect(),
             not_synced: Vec::new(),
+            shown_otherwise: Vec::new(),
             paused: None,
         }
     }
@@ -292,6 +301,13 @@ impl StatusAnswer {
                     line(&mut text, &format!("        {}   {}", printable(path), special.code));
                 }
                 line(&mut text, "        Pipes, sockets, devices and other file systems stay on this computer.");
+            }
+            if folder.shown_otherwise > 0 {
+                line(&mut text, &format!("      shown by other names: {}", folder.shown_otherwise));
+                for shown in &self.shown_otherwise {
+                    line(&mut text, &format!("        {}   {}", printable(&shown.message), shown.code));
+                }
+                line(&mut text, "        This disk cannot hold their names; everywhere else they have them.");
             }
             if folder.watch_degraded {
                 line(&mut text, "      not everything can be watched: changes are found by scans");

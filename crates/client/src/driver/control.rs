@@ -288,6 +288,8 @@ impl<M: World> Control<M> {
             problems: problems.chain(of_nodes).collect(),
             not_synced: progress.not_synced,
             not_synced_told: progress.not_synced_told.iter().cloned().map(report::problem_of).collect(),
+            shown_otherwise: progress.shown_otherwise,
+            shown_otherwise_told: progress.shown_otherwise_told.iter().cloned().map(report::problem_of).collect(),
             watch_degraded: self.driver.executor().watch_degraded(),
             two_versions,
             pause: self.driver.pause_now(),

@@ -57,6 +57,7 @@ impl Client {
     /// Why the node at `path` (names from the root down) is as it is.
     pub async fn report(&self, path: Vec<Name>) -> Result<PathReport, Ended> {
         self.question(move |engine, trees| {
+            let path = engine.meant(trees, &path);
             let (state, reason) = engine.explain(trees, &path);
             let names: Vec<_> = path.iter().map(|name| name.display()).collect();
             PathReport { path: names.join("/"), state, reason }
@@ -66,7 +67,7 @@ impl Client {
 
     /// At most `limit` entries of the directory at `path`, after a name; `None` if there is nothing at `path`.
     pub async fn list(&self, path: Vec<Name>, after: Option<Name>, limit: usize) -> Result<Option<Listing>, Ended> {
-        self.question(move |engine, trees| engine.list(trees, &path, after.as_ref(), limit)).await
+        self.question(move |engine, trees| engine.list(trees, &engine.meant(trees, &path), after.as_ref(), limit)).await
     }
 
     /// What is ignored in the folder, by path; the first ones, if there are very many.
@@ -76,7 +77,7 @@ impl Client {
 
     /// The rule that decides whether the entry at `path` is ignored; `None`: none does. What is not there counts as `kind`.
     pub async fn check_ignored(&self, path: Vec<Name>, kind: Kind) -> Result<Option<IgnoreCheck>, Ended> {
-        self.question(move |engine, trees| engine.check_ignored(trees, &path, kind)).await
+        self.question(move |engine, trees| engine.check_ignored(trees, &engine.meant(trees, &path), kind)).await
     }
 
     /// The directories that are not to be on this computer, by path.
@@ -86,7 +87,7 @@ impl Client {
 
     /// The directory of the server at `path`; `None` if it has none there.
     pub async fn selectable(&self, path: Vec<Name>) -> Result<Option<Selectable>, Ended> {
-        self.question(move |engine, trees| engine.selectable(trees, &path)).await
+        self.question(move |engine, trees| engine.selectable(trees, &engine.meant(trees, &path))).await
     }
 
     /// Changes which directories are on this computer. The caller has kept it already, so that it outlives this client.

@@ -22,6 +22,8 @@ pub(super) fn at_start(trees: &SqliteTrees) -> Status {
         problems: Vec::new(),
         not_synced: 0,
         not_synced_told: Vec::new(),
+        shown_otherwise: 0,
+        shown_otherwise_told: Vec::new(),
         watch_degraded: false,
         two_versions: trees.count_copies(),
         pause: None,

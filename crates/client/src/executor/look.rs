@@ -85,9 +85,9 @@ impl<M: World> Shared<M> {
 }
 
 fn list<F: Files>(root: &Root<F>, dir: &F::Dir, is_root: bool) -> Result<Vec<Sight>, FileError> {
-    let entries = root.files.list(dir)?.into_iter();
-    let entries = entries.filter(|(name, _)| !(is_root && *name == own_dir()));
-    entries.map(|(name, stat)| with_target(root, dir, name, Some(stat))).collect()
+    let entries = root.files.list_spelled(dir)?.into_iter();
+    let entries = entries.filter(|(name, ..)| !(is_root && *name == own_dir()));
+    entries.map(|(name, stat, spelled)| with_target(root, dir, Seen { name, spelled }, Some(stat))).collect()
 }
 
 /// What stands under these names. Where nothing does, and the disk takes the name for another one, that is meant as well; and what had to
@@ -110,30 +110,41 @@ fn look_at<F: Files>(root: &Root<F>, dir: &F::Dir, is_root: bool, names: Vec<Nam
 
 fn sight<F: Files>(root: &Root<F>, dir: &F::Dir, name: Name) -> Result<Sight, FileError> {
     let stat = root.files.stat(dir, &name)?;
-    with_target(root, dir, name, stat)
+    let spelled = match stat {
+        Some(_) => root.files.shown_otherwise(dir, &name)?,
+        None => None,
+    };
+    with_target(root, dir, Seen { name, spelled }, stat)
 }
 
-fn with_target<F: Files>(root: &Root<F>, dir: &F::Dir, name: Name, stat: Option<Stat>) -> Result<Sight, FileError> {
+/// The name of an entry, and how the disk shows it if not by this.
+struct Seen {
+    name: Name,
+    spelled: Option<Name>,
+}
+
+fn with_target<F: Files>(root: &Root<F>, dir: &F::Dir, seen: Seen, stat: Option<Stat>) -> Result<Sight, FileError> {
+    let Seen { name, spelled } = seen;
     let kind = stat.and_then(|stat| stat.kind);
     if kind == Some(Kind::Directory)
         && let Some(own) = own_kind(&root.files, dir, std::slice::from_ref(&name))?
     {
         // Nothing that could be synced, as if another file system were mounted there.
         let stat = stat.map(|stat| Stat { kind: None, ..stat });
-        return Ok(Sight { name, stat, target: None, text: None, own: Some(own) });
+        return Ok(Sight { name, stat, target: None, text: None, own: Some(own), spelled: None });
     }
     if kind != Some(Kind::Symlink) {
         let text = is_ignore_file(&name).then(|| rules_text(root, dir, &name, stat.as_ref())).flatten();
-        return Ok(Sight { name, stat, target: None, text, own: None });
+        return Ok(Sight { name, stat, target: None, text, own: None, spelled });
     }
     match root.files.read_link(dir, &name) {
-        Ok(target) => Ok(Sight { name, stat, target: Some(target), text: None, own: None }),
+        Ok(target) => Ok(Sight { name, stat, target: Some(target), text: None, own: None, spelled }),
         // It was replaced in this moment.
         Err(error) if matches!(error.kind, FileErrorKind::NotFound | FileErrorKind::WrongKind) => {
             let stat = root.files.stat(dir, &name)?;
             match stat.and_then(|stat| stat.kind) {
                 Some(Kind::Symlink) => Err(error),
-                _ => Ok(Sight { name, stat, target: None, text: None, own: None }),
+                _ => Ok(Sight { name, stat, target: None, text: None, own: None, spelled }),
             }
         }
         Err(error) => Err(error),

@@ -45,7 +45,9 @@ impl<F: Files> SafeOfRoot<F> {
             None => return Err(RootError::Missing("it has no marker".into())),
         }
         let folder = files.root()?;
-        let safe = files.open_dir(&folder, &[own_dir(), name("trash")])?;
+        let own = files.open_dir(&folder, &[own_dir()])?;
+        files.learn_names(&own)?;
+        let safe = files.open_dir(&own, &[name("trash")])?;
         Ok(SafeOfRoot { files: files.clone(), folder, safe })
     }
 

@@ -132,12 +132,12 @@ fn the_status_has_the_fields_of_the_contract_and_explains_a_path() {
         let keys = value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
         keys.join(" ")
     };
-    assert_eq!(keys(&status), "folders not_synced paused problems schema server state");
+    assert_eq!(keys(&status), "folders not_synced paused problems schema server shown_otherwise state");
     assert_eq!(keys(&status["server"]), "confirmed_at latency_ms reachable url");
     let folder = &status["folders"][0];
     assert_eq!(
         keys(folder),
-        "audit bytes files id ignored local mode not_synced online_only queue remote state watch_degraded"
+        "audit bytes files id ignored local mode not_synced online_only queue remote shown_otherwise state watch_degraded"
     );
     assert_eq!((&status["schema"], &status["state"]), (&1.into(), &"up_to_date".into()));
     assert_eq!((&folder["files"], &folder["bytes"], &folder["queue"]["files"]), (&1.into(), &3.into(), &0.into()));

@@ -16,6 +16,8 @@ use crate::trees::Trees;
 pub struct Listed {
     /// Its name.
     pub name: Name,
+    /// How this disk shows it, if not by its name.
+    pub shown: Option<Name>,
     /// What it is; `None`: nothing that can be synced.
     pub kind: Option<Kind>,
     /// Bytes of a file; 0 of anything else.
@@ -107,7 +109,8 @@ impl Engine {
             (state, reason) =
                 ("two versions", "It was changed here and elsewhere at the same time; both are kept.".into());
         }
-        Some(Listed { name: name.clone(), kind: Some(kind), size, mtime, state, reason })
+        let shown = here.and_then(|local| self.observer.spellings.of(local.parent, name).cloned());
+        Some(Listed { name: name.clone(), shown, kind: Some(kind), size, mtime, state, reason })
     }
 }
 

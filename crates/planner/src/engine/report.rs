@@ -53,6 +53,10 @@ pub struct Progress {
     pub not_synced: u64,
     /// The first of them.
     pub not_synced_told: Vec<EngineProblem>,
+    /// How many things this disk shows by another name than theirs.
+    pub shown_otherwise: u64,
+    /// The first of them.
+    pub shown_otherwise_told: Vec<EngineProblem>,
 }
 
 impl Engine {
@@ -67,6 +71,7 @@ impl Engine {
         problems.extend(self.own_problems(trees));
         problems.sort_by(|a, b| a.path.cmp(&b.path));
         let (not_synced, not_synced_told) = self.not_synced(trees);
+        let (shown_otherwise, shown_otherwise_told) = self.shown_otherwise(trees);
         let waiters = self.waiters.values().map(BTreeSet::len).sum();
         let waiting = [self.touched.len(), self.blocked.len(), self.busy.len(), waiters];
         let queued =
@@ -84,6 +89,8 @@ impl Engine {
             problems,
             not_synced,
             not_synced_told,
+            shown_otherwise,
+            shown_otherwise_told,
         }
     }
 

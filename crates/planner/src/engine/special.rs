@@ -51,7 +51,7 @@ impl Engine {
     /// Such an entry of a directory.
     pub(super) fn listed_special(&self, name: &Name) -> Listed {
         let reason = format!("It {WHAT} ({CODE}).");
-        Listed { name: name.clone(), kind: None, size: 0, mtime: None, state: "not synced", reason }
+        Listed { name: name.clone(), shown: None, kind: None, size: 0, mtime: None, state: "not synced", reason }
     }
 
     /// Names of such entries in the directory that no node has.

@@ -77,12 +77,14 @@ impl Observer {
             self.filters.look_through(dir);
             self.wake_left_out(trees, dir, findings);
             self.specials.look_through(dir, &sights);
+            self.spellings.look_through(dir, &sights);
         }
         let rules = self.filters.rules_for(trees, dir);
         for sight in sights {
             unseen.remove(&sight.name);
             let is_ignored = self.see_ignored(trees, dir, &sight, &rules, findings);
             self.specials.see(dir, &sight, !is_ignored, self.now);
+            self.spellings.see(dir, &sight);
             if is_ignored {
                 continue;
             }

@@ -152,7 +152,9 @@ impl Plan<'_> {
         let name = Filters::file_name();
         let is_coming = |node: NodeId| {
             let is_file = self.trees.remote(node).is_some_and(|state| state.kind() == Kind::File);
-            let is_here = self.trees.local(node).is_some() || self.trees.synced(node).is_some();
+            // What was here and is gone may wait for a person who decides on that: nothing else waits with it.
+            let was_here = self.trees.synced(node).is_some() || self.trees.offered(node);
+            let is_here = self.trees.local(node).is_some() || was_here;
             is_file && !is_here && !self.trees.rests(node) && !(self.scene.held)(node)
         };
         let lacking = observer.filters.is_changing(dir)

@@ -192,7 +192,7 @@ impl Disk {
                 Body::File(content) => Some(rules_text(content).into()),
                 _ => None,
             });
-            Sight { stat: inode.map(|inode| self.stat(*inode)), name, target, text, own: None }
+            Sight { stat: inode.map(|inode| self.stat(*inode)), name, target, text, own: None, spelled: None }
         };
         Ok((self.stat(dir), names.into_iter().map(sight).collect()))
     }

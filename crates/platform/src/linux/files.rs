@@ -11,7 +11,7 @@ use rustix::fs::{
     self, AtFlags, FlockOperation, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, Timespec, Timestamps,
 };
 use rustix::io::Errno;
-use skep_types::{Kind, Name, Timestamp};
+use skep_types::{COARSEST_CLOCK_NS, Kind, Name, NameError, Timestamp};
 
 use super::errno::{file_error, with_kind};
 use super::stat::{self, Device};
@@ -23,6 +23,8 @@ const SINGLE_SYNCS_MAX: usize = 8;
 const LIST_BUFFER_BYTES: usize = 32 << 10;
 /// So many zeros in one piece, or more, are left out as a hole.
 const HOLE_BYTES_MIN: usize = 64 << 10;
+/// Characters that are shown of a name that is too long to be synced.
+const LONG_NAME_CHARACTERS: usize = 50;
 /// Longest path that is given to the kernel in one piece.
 const PATH_BYTES_MAX: usize = 4000;
 /// A lock file that is replaced while it is locked is tried again so often.
@@ -186,9 +188,16 @@ impl Files for LinuxFiles {
             if bytes == b"." || bytes == b".." {
                 continue;
             }
-            let name = Name::new(bytes).map_err(|error| FileError::new(FileErrorKind::BadName, error.to_string()))?;
-            match stat::of_entry(dir.as_fd(), bytes) {
-                Ok(found) => listed.push((name, stat::entry_stat(&found, dir.device))),
+            let found = stat::of_entry(dir.as_fd(), bytes).map(|found| stat::entry_stat(&found, dir.device));
+            let (name, is_cut) = match Name::new(bytes) {
+                Ok(name) => (name, false),
+                Err(NameError::TooLong(_)) => (cut_name(bytes), true),
+                Err(error) => return Err(FileError::new(FileErrorKind::BadName, error.to_string())),
+            };
+            match found {
+                // No node has such a name: it stands here as something that is not synced.
+                Ok(stat) if is_cut => listed.push((name, Stat { kind: None, ..stat })),
+                Ok(stat) => listed.push((name, stat)),
                 Err(Errno::NOENT) => {}
                 Err(errno) => return Err(file_error(errno)),
             }
@@ -205,6 +214,29 @@ impl Files for LinuxFiles {
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(file_error(errno)),
         }
+    }
+
+    /// Reads the directory without looking at each entry.
+    fn spelled(&self, dir: &LinuxDir, name: &Name) -> Result<Option<Name>, FileError> {
+        let Some(found) = self.stat(dir, name)? else { return Ok(None) };
+        let fd = fs::openat(dir, c".", open_dir_flags(), Mode::empty()).map_err(file_error)?;
+        let mut buffer = vec![MaybeUninit::uninit(); LIST_BUFFER_BYTES];
+        let mut entries = RawDir::new(fd, &mut buffer);
+        let mut same = None;
+        while let Some(entry) = entries.next() {
+            let entry = entry.map_err(file_error)?;
+            let bytes = entry.file_name().to_bytes();
+            if bytes == name.as_bytes() {
+                return Ok(Some(name.clone()));
+            }
+            // Of several links to one file, the one that looks most like it.
+            let spelled = String::from_utf8_lossy(bytes);
+            let is_alike = spelled.to_lowercase() == name.display().to_lowercase();
+            if is_alike || (same.is_none() && entry.ino() == found.inode && !matches!(bytes, b"." | b"..")) {
+                same = Name::new(bytes).ok();
+            }
+        }
+        Ok(same)
     }
 
     fn read(&self, dir: &LinuxDir, name: &Name) -> Result<(LinuxReader, Stat), FileError> {
@@ -259,11 +291,20 @@ impl Files for LinuxFiles {
     }
 
     fn set_mtime(&self, dir: &LinuxDir, name: &Name, mtime: Timestamp) -> Result<(), FileError> {
-        let times = Timestamps {
-            last_access: Timespec { tv_sec: 0, tv_nsec: fs::UTIME_OMIT },
-            last_modification: Timespec { tv_sec: mtime.seconds, tv_nsec: i64::from(mtime.nanoseconds) },
+        let last_modification = Timespec { tv_sec: mtime.seconds, tv_nsec: i64::from(mtime.nanoseconds) };
+        let set = |access_nsec| {
+            let last_access = Timespec { tv_sec: 0, tv_nsec: access_nsec };
+            let times = Timestamps { last_access, last_modification };
+            fs::utimensat(dir, name.as_bytes(), &times, AtFlags::SYMLINK_NOFOLLOW).map_err(file_error)
         };
-        fs::utimensat(dir, name.as_bytes(), &times, AtFlags::SYMLINK_NOFOLLOW).map_err(file_error)
+        set(fs::UTIME_OMIT)?;
+        // File systems in programs may do nothing, without a word, unless both times are set.
+        match self.stat(dir, name)? {
+            Some(stat) if stat.mtime.as_nanoseconds().abs_diff(mtime.as_nanoseconds()) >= COARSEST_CLOCK_NS => {
+                set(fs::UTIME_NOW)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn set_executable(&self, dir: &LinuxDir, name: &Name, executable: bool) -> Result<(), FileError> {
@@ -404,6 +445,14 @@ fn rename_in_steps(from: &LinuxDir, name: &Name, to: &LinuxDir, new_name: &Name)
         Errno::INVAL if source.kind == Some(Kind::Directory) => with_kind(FileErrorKind::Other, errno),
         _ => file_error(errno),
     })
+}
+
+/// A name for an entry whose name is longer than that of any node.
+fn cut_name(bytes: &[u8]) -> Name {
+    let text = String::from_utf8_lossy(bytes);
+    let mut cut: String = text.chars().take(LONG_NAME_CHARACTERS).collect();
+    cut.push('\u{2026}');
+    Name::new(cut).expect("some characters of a name are a name")
 }
 
 /// How far single syncs led.

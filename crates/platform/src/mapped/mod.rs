@@ -17,6 +17,7 @@ use skep_types::{Marked, Name, NameRules, Stat, Timestamp};
 
 use crate::{FileError, FileErrorKind, Files, RenameMode};
 use book::Book;
+use probe::Probed;
 
 pub use watcher::MappedWatcher;
 
@@ -24,9 +25,15 @@ pub use watcher::MappedWatcher;
 struct Learned<F: Files> {
     rules: NameRules,
     book: Book<F>,
+    keeps_executable: bool,
 }
 
 impl<F: Files> Learned<F> {
+    /// What `stat` shows, without a bit that means nothing.
+    fn shown(&self, stat: Stat) -> Stat {
+        Stat { executable: stat.executable && self.keeps_executable, ..stat }
+    }
+
     fn meaning(&self, stored: &Name) -> Name {
         self.rules.meaning(stored, |key| self.book.name(key))
     }
@@ -55,10 +62,14 @@ impl<F: Files> MappedFiles<F> {
         &self.raw
     }
 
-    /// What is known of the disk, if it does not hold every name as it is.
+    /// What is known of the disk, if it does not hold everything as it is.
     fn limits(&self) -> Option<Arc<Learned<F>>> {
         let learned = self.learned.read().unwrap_or_else(PoisonError::into_inner);
-        learned.as_ref().filter(|learned| !learned.rules.hold_all()).cloned()
+        learned.as_ref().filter(|learned| !learned.rules.hold_all() || !learned.keeps_executable).cloned()
+    }
+
+    fn shown(&self, stat: Stat) -> Stat {
+        self.limits().map_or(stat, |learned| learned.shown(stat))
     }
 
     /// How the entry of that name is spelled on the disk; `None` if there is none.
@@ -66,7 +77,11 @@ impl<F: Files> MappedFiles<F> {
         let rules = &learned.rules;
         let (plain, marked) = (rules.plain(name), rules.marked(name).stored);
         if !rules.folds {
-            return Ok(Some(plain.unwrap_or(marked)));
+            let given = plain.unwrap_or(marked);
+            // What looks like an escape and is none, a person has made: it stands for itself.
+            let may_be_itself = given != *name && learned.meaning(name) == *name;
+            let is_itself = may_be_itself && !self.stands(rules, dir, &given)? && self.stands(rules, dir, name)?;
+            return Ok(Some(if is_itself { name.clone() } else { given }));
         }
         // An entry may get its plain name back in between: so that is looked for once more behind the other.
         for given in plain.iter().chain([&marked]).chain(plain.iter()) {
@@ -86,7 +101,10 @@ impl<F: Files> MappedFiles<F> {
 
     /// Whether an entry stands there that is spelled like this, and not one that the disk only takes for the same.
     fn stands(&self, rules: &NameRules, dir: &F::Dir, given: &Name) -> Result<bool, FileError> {
-        Ok(self.raw.spelled(dir, given)?.is_some_and(|stored| rules.is_same(given, &stored)))
+        match self.raw.spelled(dir, given) {
+            Err(error) if error.kind == FileErrorKind::BadName => Ok(false),
+            spelled => Ok(spelled?.is_some_and(|stored| rules.is_same(given, &stored))),
+        }
     }
 
     /// The same of an entry that must be there.
@@ -127,7 +145,7 @@ impl<F: Files> MappedFiles<F> {
     }
 
     /// Names of a listing; of two entries that stand for one name, the marked one stands for what it is called.
-    fn meanings(learned: &Learned<F>, entries: Vec<(Name, Stat)>) -> Vec<(Name, Stat)> {
+    fn meanings(learned: &Learned<F>, entries: Vec<(Name, Stat)>) -> Vec<(Name, Stat, Option<Name>)> {
         let spelled: BTreeSet<Name> = entries.iter().map(|(stored, _)| stored.clone()).collect();
         let name = |stored: Name| {
             let meant = learned.meaning(&stored);
@@ -136,7 +154,12 @@ impl<F: Files> MappedFiles<F> {
             let is_double = plain.is_some_and(|plain| spelled.iter().any(|other| learned.rules.is_same(&plain, other)));
             if is_double { stored } else { meant }
         };
-        let mut listed: Vec<(Name, Stat)> = entries.into_iter().map(|(stored, stat)| (name(stored), stat)).collect();
+        let listed = entries.into_iter().map(|(stored, stat)| {
+            let name = name(stored.clone());
+            let is_shown = learned.rules.is_same(&name, &stored);
+            (name, learned.shown(stat), Some(stored).filter(|_| !is_shown))
+        });
+        let mut listed: Vec<(Name, Stat, Option<Name>)> = listed.collect();
         listed.sort_unstable_by(|one, other| one.0.cmp(&other.0));
         listed.dedup_by(|one, other| one.0 == other.0);
         listed
@@ -171,27 +194,32 @@ impl<F: Files> Files for MappedFiles<F> {
     }
 
     fn list(&self, dir: &F::Dir) -> Result<Vec<(Name, Stat)>, FileError> {
-        let entries = self.raw.list(dir)?;
-        Ok(match self.limits() {
-            None => entries,
-            Some(learned) => Self::meanings(&learned, entries),
-        })
+        if self.limits().is_none() {
+            return self.raw.list(dir);
+        }
+        Ok(self.list_spelled(dir)?.into_iter().map(|(name, stat, _)| (name, stat)).collect())
+    }
+
+    fn list_spelled(&self, dir: &F::Dir) -> Result<Vec<(Name, Stat, Option<Name>)>, FileError> {
+        let Some(learned) = self.limits() else { return self.raw.list_spelled(dir) };
+        Ok(Self::meanings(&learned, self.raw.list(dir)?))
     }
 
     fn stat(&self, dir: &F::Dir, name: &Name) -> Result<Option<Stat>, FileError> {
         let Some(learned) = self.limits() else { return self.raw.stat(dir, name) };
         match self.find(&learned, dir, name)? {
-            Some(stored) => self.raw.stat(dir, &stored),
+            Some(stored) => Ok(self.raw.stat(dir, &stored)?.map(|stat| learned.shown(stat))),
             None => Ok(None),
         }
     }
 
     fn read(&self, dir: &F::Dir, name: &Name) -> Result<(F::Reader, Stat), FileError> {
-        self.raw.read(dir, &self.get(dir, name)?)
+        let (reader, stat) = self.raw.read(dir, &self.get(dir, name)?)?;
+        Ok((reader, self.shown(stat)))
     }
 
     fn stat_reader(&self, file: &F::Reader) -> Result<Stat, FileError> {
-        self.raw.stat_reader(file)
+        Ok(self.shown(self.raw.stat_reader(file)?))
     }
 
     fn read_range(&self, dir: &F::Dir, name: &Name, offset: u64, len: usize) -> Result<Vec<u8>, FileError> {
@@ -219,7 +247,12 @@ impl<F: Files> Files for MappedFiles<F> {
     }
 
     fn set_executable(&self, dir: &F::Dir, name: &Name, executable: bool) -> Result<(), FileError> {
-        self.raw.set_executable(dir, &self.get(dir, name)?, executable)
+        let stored = self.get(dir, name)?;
+        match self.limits() {
+            // It must be a file all the same.
+            Some(learned) if !learned.keeps_executable => self.raw.read(dir, &stored).map(drop),
+            _ => self.raw.set_executable(dir, &stored, executable),
+        }
     }
 
     fn rename(
@@ -291,12 +324,12 @@ impl<F: Files> Files for MappedFiles<F> {
     }
 
     fn learn_names(&self, scratch: &F::Dir) -> Result<(), FileError> {
-        let rules = match self.raw.name_rules() {
-            Some(rules) => rules,
-            None => probe::name_rules(&self.raw, scratch)?,
+        let Probed { rules, keeps_executable } = match self.raw.name_rules() {
+            Some(rules) => Probed { rules, keeps_executable: true },
+            None => probe::try_out(&self.raw, scratch)?,
         };
         let book = if rules.hold_all() { Book::empty(scratch) } else { Book::open(&self.raw, scratch)? };
-        let learned = Some(Arc::new(Learned { rules, book }));
+        let learned = Some(Arc::new(Learned { rules, book, keeps_executable }));
         *self.learned.write().unwrap_or_else(PoisonError::into_inner) = learned;
         Ok(())
     }

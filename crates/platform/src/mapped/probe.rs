@@ -11,15 +11,37 @@ const NOT_FOR_WINDOWS: [&[u8]; 4] = [b"a:b", b"a?b", b"a\\b", b"a."];
 /// Longest names that some disks hold.
 const LENGTHS: [usize; 3] = [Name::BYTES_MAX, 200, 143];
 
+/// What came out.
+pub(super) struct Probed {
+    pub(super) rules: NameRules,
+    pub(super) keeps_executable: bool,
+}
+
 /// Tries names out in a directory of our own in `scratch`, which is gone afterwards.
-pub(super) fn name_rules<F: Files>(raw: &F, scratch: &F::Dir) -> Result<NameRules, FileError> {
+pub(super) fn try_out<F: Files>(raw: &F, scratch: &F::Dir) -> Result<Probed, FileError> {
     let probe = Name::try_from(PROBE).expect("a word is a name");
     clear(raw, scratch, &probe)?;
     raw.make_dir(scratch, &probe)?;
     let dir = raw.open_dir(scratch, std::slice::from_ref(&probe))?;
+    let keeps_executable = try_executable(raw, &dir)?;
     let rules = try_names(raw, &dir)?;
     clear(raw, scratch, &probe)?;
-    Ok(rules)
+    Ok(Probed { rules, keeps_executable })
+}
+
+/// Whether a file becomes executable, and is not so by itself.
+fn try_executable<F: Files>(raw: &F, dir: &F::Dir) -> Result<bool, FileError> {
+    let file = name(b"mode");
+    drop(raw.create(dir, &file)?);
+    let is_executable = || Ok::<bool, FileError>(raw.stat(dir, &file)?.is_some_and(|stat| stat.executable));
+    if is_executable()? {
+        return Ok(false);
+    }
+    match raw.set_executable(dir, &file, true) {
+        Err(error) if matches!(error.kind, FileErrorKind::Denied | FileErrorKind::Unsupported) => Ok(false),
+        Err(error) => Err(error),
+        Ok(()) => is_executable(),
+    }
 }
 
 fn try_names<F: Files>(raw: &F, dir: &F::Dir) -> Result<NameRules, FileError> {
@@ -27,7 +49,10 @@ fn try_names<F: Files>(raw: &F, dir: &F::Dir) -> Result<NameRules, FileError> {
     let holds =
         |bytes: &[u8]| Ok::<bool, FileError>(spelling(raw, dir, bytes)?.is_some_and(|name| name.as_bytes() == bytes));
     let is_there = |bytes: &[u8]| Ok::<bool, FileError>(raw.stat(dir, &name(bytes))?.is_some());
-    holds(b"case")?;
+    if !holds(b"Case")? {
+        let words = "This disk changes the case of names: mount it without the option that does so";
+        return Err(FileError::new(FileErrorKind::Unsupported, words));
+    }
     let folds_case = is_there(b"CASE")?;
     let stored = spelling(raw, dir, composed.as_bytes())?;
     let normalises = stored.is_some_and(|stored| stored.as_bytes() == decomposed.as_bytes());
@@ -54,7 +79,12 @@ fn spelling<F: Files>(raw: &F, dir: &F::Dir, bytes: &[u8]) -> Result<Option<Name
     let before: Vec<Name> = raw.list(dir)?.into_iter().map(|(name, _)| name).collect();
     match raw.create(dir, &name(bytes)) {
         Ok(writer) => drop(writer),
-        Err(error) if matches!(error.kind, FileErrorKind::BadName | FileErrorKind::Unsupported) => return Ok(None),
+        // Some file systems have other words for it.
+        Err(error)
+            if matches!(error.kind, FileErrorKind::BadName | FileErrorKind::Unsupported | FileErrorKind::NotFound) =>
+        {
+            return Ok(None);
+        }
         // As one that the disk took for the same: then it stands as that.
         Err(error) if error.kind == FileErrorKind::Exists => return Ok(None),
         Err(error) => return Err(error),

@@ -14,6 +14,9 @@ use crate::names::{NameText, PathNames};
 pub struct EntryAnswer {
     /// Its name.
     pub name: NameText,
+    /// How this disk shows it, if it cannot hold that name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<NameText>,
     /// `file`, `directory`, `symlink` or `mount`.
     pub kind: String,
     /// `here`, `sending`, `receiving`, `waiting`, `problem` or `two versions`.
@@ -38,6 +41,7 @@ impl From<&Listed> for EntryAnswer {
         let state = if listed.state == "synced" { "here" } else { listed.state };
         EntryAnswer {
             name: (&listed.name).into(),
+            shown: listed.shown.as_ref().map(NameText::from),
             kind: kind.into(),
             state: state.into(),
             reason: listed.reason.clone(),

@@ -31,6 +31,8 @@ impl Control for Scripted {
                 ignored: 0,
                 not_synced: 0,
                 not_synced_told: Vec::new(),
+                shown_otherwise: 0,
+                shown_otherwise_told: Vec::new(),
                 pause: None,
                 audit: Default::default(),
                 checked: skep_client::Checked::default(),

@@ -47,6 +47,8 @@ fn status(state: State, problems: Vec<Problem>) -> Status {
         ignored: 0,
         not_synced: 0,
         not_synced_told: Vec::new(),
+        shown_otherwise: 0,
+        shown_otherwise_told: Vec::new(),
         pause: None,
         audit: AuditState::default(),
         checked: skep_client::Checked::default(),
@@ -72,9 +74,9 @@ fn the_json_shape_is_what_scripts_rely_on() {
         r#""latency_ms":null,"confirmed_at":"2026-11-20T14:10:04Z"},"folders":[{"id":"fld_01","local":"/data/Skep","#,
         r#""remote":"/","mode":"two-way","state":"up_to_date","files":4182,"bytes":13529146982,"#,
         r#""online_only":{"files":0,"bytes":0},"queue":{"files":0,"bytes":0,"eta_s":null},"watch_degraded":false,"ignored":0,"#,
-        r#""not_synced":0,"audit":{"completed_at":null,"damaged":0,"last_damaged":null,"last_damaged_at":null}}],"#,
+        r#""not_synced":0,"shown_otherwise":0,"audit":{"completed_at":null,"damaged":0,"last_damaged":null,"last_damaged_at":null}}],"#,
         r#""problems":[{"code":"E-TWO-VERSIONS","path":"Budget\n2026.xlsx","since":"2026-11-20T14:05:11Z","#,
-        r#""message":"Both you and Tom changed it.","hint":"skep conflicts show 1"}],"not_synced":[],"paused":null}"#
+        r#""message":"Both you and Tom changed it.","hint":"skep conflicts show 1"}],"not_synced":[],"shown_otherwise":[],"paused":null}"#
     );
     assert_eq!(serde_json::to_string(&answer).unwrap(), expected);
     assert_eq!(serde_json::from_str::<StatusAnswer>(expected).unwrap(), answer);
@@ -110,6 +112,23 @@ fn what_cannot_be_synced_is_named_and_needs_nobody() {
         "● Up to date   server confirmed 4 s ago   https://attic.example.org:443\n  /data/Skep   4,182 files, 13.5 GB\n      \
          not synced: 1\n        run/pipe   E-SPECIAL-FILE\n        \
          Pipes, sockets, devices and other file systems stay on this computer.\n"
+    );
+    assert_eq!(answer.check(), Exit::Done);
+}
+
+#[test]
+fn what_the_disk_shows_by_another_name_is_told_and_needs_nobody() {
+    let mut status = status(State::UpToDate, Vec::new());
+    let message = "`A.txt` is called `A~0b8f2a11.txt` on this disk, which cannot hold its name here".into();
+    let shown = Problem { code: "W-NAME-MAPPED", path: Some("A.txt".into()), message, ..two_versions() };
+    (status.shown_otherwise, status.shown_otherwise_told) = (1, vec![shown]);
+    let answer = StatusAnswer::of(&status, &config());
+    assert_eq!(
+        answer.text(&now()),
+        "● Up to date   server confirmed 4 s ago   https://attic.example.org:443\n  /data/Skep   4,182 files, 13.5 GB\n      \
+         shown by other names: 1\n        \
+         `A.txt` is called `A~0b8f2a11.txt` on this disk, which cannot hold its name here   W-NAME-MAPPED\n        \
+         This disk cannot hold their names; everywhere else they have them.\n"
     );
     assert_eq!(answer.check(), Exit::Done);
 }
