@@ -30,20 +30,24 @@ pub struct Program {
     pub name: &'static str,
     /// In one line.
     pub summary: &'static str,
-    /// Its unit in `packaging/systemd`, and where packages put it.
-    pub unit: (&'static str, &'static str),
+    /// Its units in `packaging/systemd`,
+    pub units: &'static [&'static str],
+    /// and where packages put them.
+    pub unit_directory: &'static str,
 }
 
 const PROGRAMS: [Program; 2] = [
     Program {
         name: "skep-server",
         summary: "server of Skep: keeps your files and tells your devices what changed",
-        unit: ("skep-server.service", "usr/lib/systemd/system"),
+        units: &["skep-server.service", "skep-server.socket"],
+        unit_directory: "usr/lib/systemd/system",
     },
     Program {
         name: "skep",
         summary: "client of Skep: keeps a folder the same on all of your computers",
-        unit: ("skep.service", "usr/lib/systemd/user"),
+        units: &["skep.service"],
+        unit_directory: "usr/lib/systemd/user",
     },
 ];
 
@@ -141,7 +145,8 @@ fn archive(dist: &Path, program: &Program, file: &Path, texts: &Texts) -> Result
         let last = if last == program.name { format!("{}.bash", program.name).into() } else { last.to_owned() };
         fs::write(dir.join(last), text)?;
     }
-    for source in [format!("packaging/systemd/{}", program.unit.0), "LICENSE-MIT".into(), "LICENSE-APACHE".into()] {
+    let units = program.units.iter().map(|unit| format!("packaging/systemd/{unit}"));
+    for source in units.chain(["LICENSE-MIT".into(), "LICENSE-APACHE".into()]) {
         let last = Path::new(&source).file_name().context("a file has a name")?.to_owned();
         fs::copy(cargo::root().join(&source), dir.join(last))?;
     }

@@ -5,6 +5,7 @@
 //! stored before anything that rests on it is done.
 
 mod activity;
+mod agreed;
 mod audit;
 mod bookkeeping;
 mod connection;
@@ -24,7 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use skep_planner::{Engine, Event, Identity, Progress};
 use skep_platform::{Clock, Entropy, Files, Gone, Hint, Lane, Tasks, WatchError, Watcher, offload};
 use skep_protocol::Lineage;
-use skep_types::{Change, DeviceId, DriveId, Limits, Name, NodeId};
+use skep_types::{Change, DeviceId, DriveId, Limits, Name, NodeId, Version};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::call::Server;
@@ -173,6 +174,8 @@ impl Client {
             selection: watch::channel(wishes.selection).0,
             activities: activities.clone(),
             lineage: Mutex::new(lineage),
+            agreed: watch::channel(None).0,
+            written: watch::channel(None).0,
             auditing: tokio::sync::Mutex::new(()),
             comparing: tokio::sync::Mutex::new(()),
         });
@@ -184,6 +187,7 @@ impl Client {
         tasks.spawn("wake", shared.clone().wake());
         tasks.spawn("scan", shared.clone().scan());
         tasks.spawn("folder", shared.clone().guard_root());
+        tasks.spawn("remember", shared.clone().remember());
         tasks.spawn("audit", shared.clone().audit());
         tasks.spawn("connection", connection::run(shared.clone(), feed));
         tasks.spawn("equality", shared.clone().keep_comparing());
@@ -317,6 +321,9 @@ struct Driver<M: World> {
     activities: Arc<activity::Activities>,
     /// The history that the server was last seen to have.
     lineage: Mutex<Option<Lineage>>,
+    /// The last entry that was taken when folder and server were equal; and what of that the folder remembers.
+    agreed: watch::Sender<Option<Version>>,
+    written: watch::Sender<Option<Version>>,
     /// One audit at a time.
     auditing: tokio::sync::Mutex<()>,
     /// One comparison at a time.

@@ -158,6 +158,7 @@ pub fn open_root<F: Files>(files: &F, expected: RootId) -> Result<Root<F>, RootE
     if !files.lock(&own, &name("lock"))? {
         return Err(RootError::InUse);
     }
+    files.learn_names(&own)?;
     let staging = make_and_open(files, &own, &name("staging"))?;
     let safe = make_and_open(files, &own, &name("trash"))?;
     let root = Root { files: files.clone(), dir, own, staging, safe, marker };
@@ -235,7 +236,7 @@ fn make_and_open<F: Files>(files: &F, dir: &F::Dir, name: &Name) -> Result<F::Di
     Ok(files.open_dir(dir, std::slice::from_ref(name))?)
 }
 
-fn remove_if_there<F: Files>(files: &F, dir: &F::Dir, name: &Name) -> Result<(), RootError> {
+pub(crate) fn remove_if_there<F: Files>(files: &F, dir: &F::Dir, name: &Name) -> Result<(), RootError> {
     match files.remove_file(dir, name) {
         Err(error) if error.kind != FileErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),

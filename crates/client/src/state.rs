@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
-use skep_planner::{Absence, Local, Synced, Trees};
+use skep_planner::{Absence, Beginning, Local, Synced, Trees};
 use skep_protocol::Lineage;
 use skep_types::{ContentId, Cursor, ListId, Name, NodeId, NodeState, Seq, Timestamp};
 
@@ -62,6 +62,7 @@ impl From<rusqlite::Error> for StateError {
 const LINEAGE: &str = "lineage";
 /// Under which [`Trees::taken_out_to`] is kept.
 const TAKEN_OUT: &str = "taken out to";
+const BEGINNING: &str = "beginning";
 
 /// Called after each commit, when what it wrote is in the database.
 type CommitHook = Box<dyn FnMut(&mut SqliteTrees) + Send>;
@@ -216,9 +217,9 @@ impl SqliteTrees {
     pub fn forget_all(&mut self) -> Result<(), StateError> {
         self.with_step(|state| {
             let tables = "DELETE FROM synced; DELETE FROM local_diff; DELETE FROM remote_diff; DELETE FROM offered; \
-                          DELETE FROM applying; DELETE FROM lists; DELETE FROM shadow; DELETE FROM absent; DELETE FROM damaged; \
+                          DELETE FROM applying; DELETE FROM lists; DELETE FROM shadow; DELETE FROM past; DELETE FROM absent; DELETE FROM damaged; \
                           DELETE FROM uncounted; \
-                          DELETE FROM meta WHERE key IN ('cursor', 'lineage', 'taken out to')";
+                          DELETE FROM meta WHERE key IN ('cursor', 'lineage', 'taken out to', 'beginning')";
             state.note(state.connection.execute_batch(tables));
             state.known.forget_all();
             state.totals = Totals::default();
@@ -622,6 +623,42 @@ impl Trees for SqliteTrees {
 
     fn clear_shadow(&mut self) {
         self.write("DELETE FROM shadow", []);
+    }
+
+    fn beginning(&self) -> Option<Beginning> {
+        let since: Option<Seq> = self.kept(BEGINNING)?;
+        Some(since.map_or(Beginning::Join, |since| Beginning::Relink { since }))
+    }
+
+    fn set_beginning(&mut self, beginning: Option<Beginning>) {
+        let since = beginning.map(|beginning| match beginning {
+            Beginning::Join => None,
+            Beginning::Relink { since } => Some(since),
+        });
+        match since {
+            Some(since) => self.note(schema::put_meta(&self.connection, BEGINNING, &to_cbor(&since))),
+            None => self.write("DELETE FROM meta WHERE key = ?1", params![BEGINNING]),
+        }
+    }
+
+    fn past(&self, node: NodeId) -> Option<NodeState> {
+        self.one("SELECT state FROM past WHERE node = ?1", params![node.as_bytes()], |row| {
+            from_cbor(row.get_ref(0)?.as_blob()?)
+        })
+    }
+
+    fn past_nodes(&self, after: Option<NodeId>, limit: usize) -> Vec<NodeId> {
+        let sql = "SELECT node FROM past WHERE node > ?1 ORDER BY node LIMIT ?2";
+        self.nodes(sql, params![after_bytes(&after), limit_of(limit)])
+    }
+
+    fn set_past(&mut self, state: NodeState) {
+        let sql = "INSERT OR REPLACE INTO past (node, state) VALUES (?1, ?2)";
+        self.write(sql, params![state.node.as_bytes(), to_cbor(&state)]);
+    }
+
+    fn clear_past(&mut self) {
+        self.write("DELETE FROM past", []);
     }
 
     fn absences(&self) -> Vec<(NodeId, Absence)> {

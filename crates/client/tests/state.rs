@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use skep_client::SqliteTrees;
-use skep_planner::{Absence, Found, Local, LocalContent, Stage, Synced, Trees};
+use skep_planner::{Absence, Beginning, Found, Local, LocalContent, Stage, Synced, Trees};
 use skep_types::*;
 
 /// The three trees, kept whole.
@@ -21,6 +21,8 @@ struct Model {
     selection_changes: u64,
     taken_out_to: Seq,
     shadow: BTreeMap<NodeId, NodeState>,
+    beginning: Option<Beginning>,
+    past: BTreeMap<NodeId, NodeState>,
     absences: BTreeMap<NodeId, Absence>,
     damages: BTreeMap<NodeId, ContentId>,
     last_step: Option<Timestamp>,
@@ -165,6 +167,24 @@ impl Trees for Model {
     fn clear_shadow(&mut self) {
         self.shadow.clear();
     }
+    fn beginning(&self) -> Option<Beginning> {
+        self.beginning
+    }
+    fn set_beginning(&mut self, beginning: Option<Beginning>) {
+        self.beginning = beginning;
+    }
+    fn past(&self, node: NodeId) -> Option<NodeState> {
+        self.past.get(&node).cloned()
+    }
+    fn past_nodes(&self, after: Option<NodeId>, limit: usize) -> Vec<NodeId> {
+        self.past.keys().filter(|node| Some(**node) > after).take(limit).copied().collect()
+    }
+    fn set_past(&mut self, state: NodeState) {
+        self.past.insert(state.node, state);
+    }
+    fn clear_past(&mut self) {
+        self.past.clear();
+    }
     fn absences(&self) -> Vec<(NodeId, Absence)> {
         self.absences.iter().map(|(node, absence)| (*node, *absence)).collect()
     }
@@ -242,6 +262,9 @@ enum Set {
     Applying(NodeId, Option<NodeState>),
     Shadow(NodeState),
     ClearShadow,
+    Beginning(Option<Beginning>),
+    Past(NodeState),
+    ClearPast,
     Absence(NodeId, Option<Absence>),
     Damage(NodeId, bool),
     LastStep(u32),
@@ -325,6 +348,14 @@ fn any_set() -> impl Strategy<Value = Set> {
             .prop_map(|(node, state)| Set::Applying(node, state)),
         any_node().prop_flat_map(any_state).prop_map(Set::Shadow),
         Just(Set::ClearShadow),
+        prop_oneof![
+            Just(None),
+            Just(Some(Beginning::Join)),
+            (0..3u64).prop_map(|since| Some(Beginning::Relink { since: Seq(since) })),
+        ]
+        .prop_map(Set::Beginning),
+        any_node().prop_flat_map(any_state).prop_map(Set::Past),
+        Just(Set::ClearPast),
         (any_node(), proptest::option::of((0..4usize, any::<bool>())))
             .prop_map(|(node, absence)| Set::Absence(node, absence.map(|(stage, late)| any_absence(stage, late)))),
         (any_node(), any::<bool>()).prop_map(|(node, damaged)| Set::Damage(node, damaged)),
@@ -356,6 +387,9 @@ fn carry_out(trees: &mut dyn Trees, set: &Set) {
         Set::TakenOutTo(seq) => trees.set_taken_out_to(seq),
         Set::Shadow(state) => trees.set_shadow(state),
         Set::ClearShadow => trees.clear_shadow(),
+        Set::Beginning(beginning) => trees.set_beginning(beginning),
+        Set::Past(state) => trees.set_past(state),
+        Set::ClearPast => trees.clear_past(),
         Set::Absence(node, absence) => trees.set_absence(node, absence),
         Set::Damage(node, damaged) => {
             trees.set_damage(node, damaged.then_some(ContentId::Chunk(ChunkId::from_bytes([4; 32]))));
@@ -378,6 +412,7 @@ fn assert_same(state: &SqliteTrees, model: &Model) {
         assert_eq!(state.offered(at), model.offered(at));
         assert_eq!(state.applying(at), model.applying(at));
         assert_eq!(state.shadow(at), model.shadow(at));
+        assert_eq!(state.past(at), model.past(at));
         assert_eq!(state.local_children(at), model.local_children(at));
         assert_eq!(state.remote_children(at), model.remote_children(at));
         for name_index in 0..2 {
@@ -391,9 +426,11 @@ fn assert_same(state: &SqliteTrees, model: &Model) {
             assert_eq!(state.differing_remotely(after, 100), model.differing_remotely(after, 100));
             assert_eq!(state.known(after, 2), model.known(after, 2));
             assert_eq!(state.shadow_nodes(after, 2), model.shadow_nodes(after, 2));
+            assert_eq!(state.past_nodes(after, 2), model.past_nodes(after, 2));
         }
         assert_eq!(state.local_by_inode(stat(index).inode), model.local_by_inode(stat(index).inode));
     }
+    assert_eq!(state.beginning(), model.beginning());
     (0..5).for_each(|index| assert_eq!(state.rests(node(index)), model.rests(node(index))));
     assert_eq!(state.left_out(), model.left_out());
     assert_eq!(state.applying_nodes(), model.applying_nodes());

@@ -7,6 +7,7 @@
 
 mod codes;
 pub mod conformance;
+mod knocks;
 mod past;
 mod removal;
 mod sqlite;
@@ -14,6 +15,7 @@ mod sums;
 mod upkeep;
 
 pub use codes::{JoinCodeRow, ReadCodes, WriteCodes};
+pub use knocks::{KnockAnswerRow, KnockEnd, KnockRow, KnockStanding, ReadKnocks, WriteKnocks};
 pub use past::ReadPast;
 pub use removal::WriteRemoval;
 pub use sqlite::Sqlite;
@@ -147,7 +149,7 @@ pub struct Connection {
 }
 
 /// A consistent reading of the store.
-pub trait Read: ReadUpkeep + ReadCodes + ReadPast + ReadSums {
+pub trait Read: ReadUpkeep + ReadCodes + ReadKnocks + ReadPast + ReadSums {
     /// A value of the server's own, such as its format or generation.
     fn setting(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
     /// All accounts, by name.
@@ -197,7 +199,7 @@ pub trait Read: ReadUpkeep + ReadCodes + ReadPast + ReadSums {
 }
 
 /// A transaction: what it read stays true until it ends, what it wrote is there wholly or not at all.
-pub trait Write: Read + WriteUpkeep + WriteCodes + WriteRemoval + WriteSums {
+pub trait Write: Read + WriteUpkeep + WriteCodes + WriteKnocks + WriteRemoval + WriteSums {
     /// Sets a value of the server's own.
     fn put_setting(&mut self, key: &str, value: &[u8]) -> Result<(), StoreError>;
     /// Makes or replaces an account. [`StoreError::Exists`] if another one has its name.

@@ -120,6 +120,8 @@ pub(crate) struct Absences {
     above: BTreeMap<NodeId, Stage>,
     /// The last absence was found at this time.
     found_at_ms: u64,
+    /// The files that the folder held when the first of them was found gone: what came since is no part of what they are a part of.
+    held_then: u64,
     /// Some stage changed since the places were counted.
     is_stale: bool,
     hold: Option<DeletionHold>,
@@ -128,7 +130,7 @@ pub(crate) struct Absences {
 impl Absences {
     /// Takes what the trees keep: after a start.
     pub(crate) fn load(&mut self, trees: &dyn Trees, at_ms: u64) {
-        *self = Absences { found_at_ms: at_ms, ..Absences::default() };
+        *self = Absences { found_at_ms: at_ms, held_then: trees.totals().0, ..Absences::default() };
         for (node, absence) in trees.absences() {
             self.keep(trees, node, absence);
         }
@@ -143,6 +145,9 @@ impl Absences {
 
     /// These nodes were found gone. What was never agreed on with the server is no deletion.
     pub(crate) fn found(&mut self, trees: &mut dyn Trees, nodes: Vec<NodeId>, absence: Absence, at_ms: u64) {
+        if self.nodes.is_empty() && absence.found == Found::InScan {
+            self.held_then = trees.totals().0;
+        }
         for node in nodes {
             if is_deletion(trees, node) {
                 trees.set_absence(node, Some(absence));
@@ -202,7 +207,7 @@ impl Absences {
         let nodes: Vec<NodeId> = self.nodes.keys().copied().collect();
         self.review(trees, &nodes);
         let waits = |known: &&Known| matches!(known.absence.stage, Stage::Open | Stage::Held);
-        let (files, folder_files) = count_files(trees, self.nodes.values().filter(waits));
+        let (files, folder_files) = self.count_files(trees, self.nodes.values().filter(waits));
         let is_part = files.saturating_mul(100) > folder_files.saturating_mul(limits.hold_percent);
         let stage = if files > limits.hold_files && is_part { Stage::Held } else { Stage::Cleared };
         let is_open = |known: &Known| known.absence.stage == Stage::Open;
@@ -325,7 +330,7 @@ impl Absences {
             .collect();
         let since = held.values().map(|known| known.absence.since).min()?;
         let found = held.values().map(|known| known.absence.found).min()?;
-        let (files, folder_files) = count_files(trees, held.values());
+        let (files, folder_files) = self.count_files(trees, held.values());
         let mut places: BTreeMap<NodeId, u64> = BTreeMap::new();
         for (node, known) in &held {
             let mut place = if known.is_directory() { *node } else { known.parent };
@@ -351,23 +356,23 @@ impl Absences {
         })
     }
 
+    /// Files and symlinks among these, and those that the folder should hold, these among them: the trees count regular files only.
+    fn count_files<'a>(&self, trees: &dyn Trees, known: impl Iterator<Item = &'a Known>) -> (u64, u64) {
+        let (mut files, mut regular) = (0, 0);
+        for known in known {
+            files += u64::from(!known.is_directory());
+            regular += u64::from(known.kind == Kind::File);
+        }
+        // One that was never agreed on is not counted in the totals.
+        (files, trees.totals().0.min(self.held_then).max(regular) + files - regular)
+    }
+
     fn path(&self, trees: &dyn Trees, node: NodeId) -> String {
         let name = |node: NodeId| trees.remote(node).map(|state| state.place.name.display().into_owned());
         let mut names: Vec<String> = self.chain(trees, node).filter_map(name).collect();
         names.reverse();
         names.join("/")
     }
-}
-
-/// Files and symlinks among these, and those that the folder should hold, these among them: the trees count regular files only.
-fn count_files<'a>(trees: &dyn Trees, known: impl Iterator<Item = &'a Known>) -> (u64, u64) {
-    let (mut files, mut regular) = (0, 0);
-    for known in known {
-        files += u64::from(!known.is_directory());
-        regular += u64::from(known.kind == Kind::File);
-    }
-    // One that was never agreed on is not counted in the totals.
-    (files, trees.totals().0.max(regular) + files - regular)
 }
 
 /// Whether something of its kind stands where the node was.

@@ -21,8 +21,8 @@ use skep_types::{
 use crate::absence::{Absence, Absences, Found};
 use crate::ids::IdSource;
 use crate::observe::{Findings, Observer};
-use crate::plan::{Applying, Outcome, Plan, Purpose, Room, Scene, Sending, Traffic, read_effects};
-use crate::shadow::is_purged;
+use crate::plan::{Applying, Begun, Outcome, Plan, Purpose, Room, Scene, Sending, Traffic, new_parent, read_effects};
+use crate::shadow::{begin, is_purged};
 use crate::trees::{CHAIN_MAX, LocalContent, Synced, Trees};
 use crate::{ApplyKind, ApplyOperation, BatchId, Effect, Event, Input};
 
@@ -101,9 +101,13 @@ pub struct Engine {
     batches: BTreeMap<BatchId, BatchUnderWay>,
     traffic: Traffic,
     batches_begun: u64,
+    /// Where commits put nodes that are busy since: the journal is still to tell of it.
+    put: BTreeMap<NodeId, NodeId>,
     /// Nodes that stay busy until the journal was taken up to a position.
     releases: BTreeMap<Seq, BTreeSet<NodeId>>,
     connected: bool,
+    /// Folder and server have not agreed yet since they came together.
+    begun: Option<Begun>,
     head: Seq,
     /// Nothing is sent before the journal was taken up to where it ended when the connection was made.
     send_from: Seq,
@@ -138,8 +142,10 @@ impl Engine {
             batches: BTreeMap::new(),
             traffic: Traffic::default(),
             batches_begun: 0,
+            put: BTreeMap::new(),
             releases: BTreeMap::new(),
             connected: false,
+            begun: None,
             head: Seq::START,
             send_from: Seq::START,
             send_after_ms: 0,
@@ -183,6 +189,7 @@ impl Engine {
         if trees.cursor().is_some() {
             self.absences.review(trees, &self.touched);
             effects.extend(self.plan(trees));
+            self.end_beginning(trees);
         }
         effects.extend(self.observer.looks(trees));
         let verdict = self.judge_absences(trees);
@@ -198,6 +205,15 @@ impl Engine {
         effects
     }
 
+    /// Once folder and server agree, what each of them does is a change against that.
+    fn end_beginning(&mut self, trees: &mut dyn Trees) {
+        if self.begun.is_some() && self.is_settled(trees) {
+            self.begun = None;
+            trees.set_beginning(None);
+            trees.clear_past();
+        }
+    }
+
     /// Whether nothing is under way whose end would bring an event.
     fn is_idle(&self) -> bool {
         self.commits.is_empty()
@@ -210,6 +226,7 @@ impl Engine {
         let mut findings = Findings::default();
         match event {
             Event::Started => {
+                self.begun = Begun::load(trees);
                 self.observer.start(trees);
                 self.absences.load(trees, self.at_ms);
                 self.observer.load_damages(trees);
@@ -262,14 +279,26 @@ impl Engine {
                     }
                 }
             }
-            Event::SnapshotDone { cursor } => {
+            Event::PastRows { rows } => {
+                if trees.cursor().is_none() {
+                    rows.into_iter().for_each(|row| trees.set_past(row));
+                }
+            }
+            Event::SnapshotDone { cursor, since } => {
                 if trees.cursor().is_none() {
                     trees.set_cursor(Some(cursor));
                     self.head = self.head.max(cursor.seq);
+                    begin(trees, since);
+                    self.begun = Begun::load(trees);
+                }
+            }
+            Event::ShadowBegun => {
+                trees.clear_shadow();
+                if trees.cursor().is_none() {
+                    trees.clear_past();
                 }
             }
             Event::Corrected { at, corrections } => self.corrected(trees, at, corrections),
-            Event::ShadowBegun => trees.clear_shadow(),
             Event::ShadowRows { rows } => rows.into_iter().for_each(|row| trees.set_shadow(row)),
             Event::Head(head) => {
                 self.head = self.head.max(head);
@@ -462,6 +491,7 @@ impl Engine {
     fn free(&mut self, nodes: impl IntoIterator<Item = NodeId>) {
         for node in nodes {
             self.busy.remove(&node);
+            self.put.remove(&node);
             self.touched.insert(node);
         }
     }
@@ -484,7 +514,9 @@ impl Engine {
             who: &self.identity,
             limits: &self.limits,
             seen: trees.cursor().map_or(Seq::START, |cursor| cursor.seq),
+            begun: self.begun.as_ref(),
             busy: &self.busy,
+            put: &self.put,
             traffic: &self.traffic,
             held: &held,
             observer: &mut self.observer,
@@ -564,6 +596,8 @@ impl Engine {
         let groups: Vec<BTreeSet<NodeId>> =
             sending.groups.iter().map(|group| group.0.iter().map(|operation| operation.node()).collect()).collect();
         self.busy.extend(groups.iter().flatten().copied());
+        let operations = sending.groups.iter().flat_map(|group| &group.0);
+        self.put.extend(operations.filter_map(|operation| Some((operation.node(), new_parent(operation)?))));
         let brings = |group: &&BTreeSet<NodeId>| group.iter().any(|node| sending.sources.contains_key(node));
         let bringing = groups.iter().filter(brings).flatten().copied().collect();
         self.commits.insert(id, CommitUnderWay { groups, bringing, big });

@@ -211,6 +211,15 @@ pub enum Event {
     SnapshotDone {
         /// From where the journal follows.
         cursor: Cursor,
+        /// Where the journal ended when folder and server were equal last, if the folder remembers that; how the nodes that changed since were
+        /// then was told before ([`Event::PastRows`]).
+        since: Option<Seq>,
+    },
+    /// How nodes were when folder and server were equal last; of those that changed since and were not in the trash. Taken only while there
+    /// is no cursor.
+    PastRows {
+        /// Nodes.
+        rows: Vec<NodeState>,
     },
     /// A comparison with the server has found that Remote is not what the server says: this is what it says.
     Corrected {

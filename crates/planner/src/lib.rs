@@ -36,4 +36,4 @@ pub use ignore::{IGNORE_BYTES_MAX, IgnoreFault, IgnoreReason, IgnoreRules, is_ig
 pub use memory::MemoryTrees;
 pub use names::{TwoVersions, conflict_name};
 pub use shadow::{Meeting, take_shadow};
-pub use trees::{CHAIN_MAX, Local, LocalContent, Synced, Trees};
+pub use trees::{Beginning, CHAIN_MAX, Local, LocalContent, Synced, Trees};

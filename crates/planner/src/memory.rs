@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use skep_types::{ContentId, Cursor, Name, NodeId, NodeState, Seq, Timestamp};
 
 use crate::absence::Absence;
-use crate::trees::{Local, Synced, Trees};
+use crate::trees::{Beginning, Local, Synced, Trees};
 
 /// [`Trees`] without a disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct MemoryTrees {
     selection_changes: u64,
     taken_out_to: Seq,
     shadow: BTreeMap<NodeId, NodeState>,
+    beginning: Option<Beginning>,
+    past: BTreeMap<NodeId, NodeState>,
     absences: BTreeMap<NodeId, Absence>,
     damages: BTreeMap<NodeId, ContentId>,
     last_step: Option<Timestamp>,
@@ -234,6 +236,31 @@ impl Trees for MemoryTrees {
 
     fn clear_shadow(&mut self) {
         self.shadow.clear();
+    }
+
+    fn beginning(&self) -> Option<Beginning> {
+        self.beginning
+    }
+
+    fn set_beginning(&mut self, beginning: Option<Beginning>) {
+        self.beginning = beginning;
+    }
+
+    fn past(&self, node: NodeId) -> Option<NodeState> {
+        self.past.get(&node).cloned()
+    }
+
+    fn past_nodes(&self, after: Option<NodeId>, limit: usize) -> Vec<NodeId> {
+        let nodes = self.past.keys().filter(|node| after.is_none_or(|after| **node > after));
+        nodes.take(limit).copied().collect()
+    }
+
+    fn set_past(&mut self, state: NodeState) {
+        self.past.insert(state.node, state);
+    }
+
+    fn clear_past(&mut self) {
+        self.past.clear();
     }
 
     fn absences(&self) -> Vec<(NodeId, Absence)> {

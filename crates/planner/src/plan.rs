@@ -7,6 +7,7 @@ mod apply;
 mod identity;
 mod leave;
 mod meet;
+mod relink;
 mod send;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +25,9 @@ use crate::shadow::is_purged;
 use crate::shape::Shape;
 use crate::trees::{CHAIN_MAX, LIMBO, Local, LocalContent, Synced, Trees};
 use crate::{ApplyKind, ApplyOperation, Effect, Location, ReadRequest, Source};
+
+pub(crate) use relink::Begun;
+pub(crate) use send::new_parent;
 
 /// Files in one read effect, bytes in it, and bytes asked for in one pass.
 const READ_FILES_MAX: usize = 128;
@@ -125,8 +129,12 @@ pub(crate) struct Scene<'a> {
     pub(crate) who: &'a Identity,
     pub(crate) limits: &'a Limits,
     pub(crate) seen: Seq,
+    /// How folder and server came together, if they have not agreed yet.
+    pub(crate) begun: Option<&'a Begun>,
     /// Nodes for which something is under way.
     pub(crate) busy: &'a BTreeSet<NodeId>,
+    /// Where commits put nodes of which the journal is still to tell.
+    pub(crate) put: &'a BTreeMap<NodeId, NodeId>,
     /// What batches that are under way do to directories.
     pub(crate) traffic: &'a Traffic,
     /// Nodes with a problem that is not to be tried again yet.
@@ -173,6 +181,8 @@ pub(crate) struct Plan<'a> {
     /// Directories that stay on this disk for what is ignored in them.
     residues: BTreeSet<NodeId>,
     kept: Option<BTreeSet<NodeId>>,
+    /// Directories in which commits that are under way put something, or beneath which.
+    filling: Option<BTreeSet<NodeId>>,
 }
 
 impl<'a> Plan<'a> {
@@ -202,6 +212,7 @@ impl<'a> Plan<'a> {
             lacking: BTreeMap::new(),
             residues: BTreeSet::new(),
             kept: None,
+            filling: None,
         }
     }
 
@@ -285,6 +296,11 @@ impl<'a> Plan<'a> {
         let local = self.trees.local(node);
         let remote = self.trees.remote(node);
         let standing = self.standing(node);
+        if let (Some(here), None) = (&local, &remote)
+            && let Some(outcome) = self.relink(node, here)
+        {
+            return outcome;
+        }
         if local.as_ref().is_some_and(|local| local.content == LocalContent::Unread) {
             return self.ask_to_read(node);
         }
@@ -338,6 +354,12 @@ impl<'a> Plan<'a> {
     fn absent_here(&mut self, node: NodeId, synced: Option<Synced>, remote: NodeState) -> Outcome {
         if self.was_deleted_here(node, synced.as_ref(), &remote) {
             self.send_trash(node, &remote)
+        } else if self.may_stand_as_agreed(node) {
+            match self.trees.local(node) {
+                None => Outcome::Waits,
+                // What stands where it was then is it.
+                Some(_) => self.decide(node),
+            }
         } else {
             self.create_here(node, remote)
         }
@@ -393,6 +415,7 @@ impl<'a> Plan<'a> {
     /// On both sides: field group by field group.
     fn on_both_sides(&mut self, node: NodeId, synced: Option<Synced>, local: Local, remote: NodeState) -> Outcome {
         let merged = self.merge(node, synced.as_ref(), &local, &remote);
+        let is_met = synced.is_none();
         let all = [merged.place, merged.content, merged.mode];
         if merged.place != Verdict::Send && self.is_outside(node) {
             return self.take_out(node, synced, &local, remote, &merged);
@@ -411,7 +434,11 @@ impl<'a> Plan<'a> {
             self.settle_partly(node, synced, &merged, &local, &remote);
         }
         if merged.content == Verdict::KeepBoth {
-            return self.keep_both(node, &local, &remote);
+            let is_newer = is_met && merged.place == Verdict::Same && self.is_newer_at_join(&local, &remote);
+            return match is_newer {
+                true => self.send_newer(node, &local, &remote, &merged),
+                false => self.keep_both(node, &local, &remote),
+            };
         }
         if merged.place != Verdict::Apply && all.contains(&Verdict::Send) {
             return self.send_changes(node, &local, &remote, &merged);

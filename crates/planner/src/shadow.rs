@@ -10,7 +10,7 @@
 
 use skep_types::{CommitId, Cursor, NodeId, NodeState, Seq, Stat, Version};
 
-use crate::trees::{Local, Synced, Trees};
+use crate::trees::{Beginning, Local, Synced, Trees};
 
 /// The place version of a node that the server knows no more. It comes before every other one, and is nobody's.
 const PURGED: Version = Version { seq: Seq::START, commit: CommitId::from_bytes([0; CommitId::LEN]) };
@@ -24,6 +24,16 @@ pub struct Meeting {
     pub common: Seq,
     /// Where the journal follows the snapshot.
     pub cursor: Cursor,
+    /// Where the journal ended when folder and server were equal last, if the folder remembers, and the state does not.
+    pub since: Option<Seq>,
+}
+
+/// Folder and server come together; without `since`, as if for the first time.
+pub(crate) fn begin(trees: &mut dyn Trees, since: Option<Seq>) {
+    if since.is_none() {
+        trees.clear_past();
+    }
+    trees.set_beginning(Some(since.map_or(Beginning::Join, |since| Beginning::Relink { since })));
 }
 
 /// Whether this is the state of a node that the server does not know any more.
@@ -58,6 +68,9 @@ pub fn take_shadow(trees: &mut dyn Trees, meeting: &Meeting) {
         }
     }
     trees.clear_shadow();
+    if trees.beginning().is_some() || trees.cursor().is_none() {
+        begin(trees, meeting.since);
+    }
     trees.set_cursor(Some(meeting.cursor));
 }
 

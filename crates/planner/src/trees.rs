@@ -81,6 +81,18 @@ impl Synced {
     }
 }
 
+/// How folder and server came together, until they agreed on everything for the first time since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beginning {
+    /// Nothing is known of the folder: it is merged by content.
+    Join,
+    /// The state was lost, but the folder remembers when both were equal.
+    Relink {
+        /// Where the journal ended then.
+        since: Seq,
+    },
+}
+
 /// The three trees. Implementations keep Synced whole, and of Local and Remote only the nodes that differ from it; that is their
 /// business: each of the `set_` functions changes one tree and leaves what the other two say untouched.
 ///
@@ -167,6 +179,19 @@ pub trait Trees {
     fn set_shadow(&mut self, state: NodeState);
     /// Forgets what was taken of a snapshot.
     fn clear_shadow(&mut self);
+
+    /// How folder and server came together, if they have not agreed since.
+    fn beginning(&self) -> Option<Beginning>;
+    /// Records that.
+    fn set_beginning(&mut self, beginning: Option<Beginning>);
+    /// A node as it was when folder and server were equal, in a [`Beginning::Relink`], if it changed since on the server.
+    fn past(&self, node: NodeId) -> Option<NodeState>;
+    /// All such nodes, by id after `after`, at most `limit`.
+    fn past_nodes(&self, after: Option<NodeId>, limit: usize) -> Vec<NodeId>;
+    /// Takes such a node.
+    fn set_past(&mut self, state: NodeState);
+    /// Forgets them all.
+    fn clear_past(&mut self);
 
     /// The nodes that were found gone, though nobody saw them go.
     fn absences(&self) -> Vec<(NodeId, Absence)>;

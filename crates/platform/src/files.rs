@@ -2,7 +2,7 @@
 
 use std::io;
 
-use skep_types::{Name, Stat, Timestamp};
+use skep_types::{Name, NameRules, Stat, Timestamp};
 
 /// What a file operation failed with, as far as callers act on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -130,4 +130,47 @@ pub trait Files: Clone + Send + Sync + 'static {
     fn free_bytes(&self) -> Result<u64, FileError>;
     /// Takes the lock of this root for the life of the process, in the file `name`; `false` if another process holds it.
     fn lock(&self, dir: &Self::Dir, name: &Name) -> Result<bool, FileError>;
+
+    /// How the entry to which `name` leads is spelled; `None` if it leads to none. On a disk that takes several spellings for one name,
+    /// that may be another one than was asked for.
+    fn spelled(&self, dir: &Self::Dir, name: &Name) -> Result<Option<Name>, FileError> {
+        let Some(found) = self.stat(dir, name)? else { return Ok(None) };
+        let mut same = None;
+        for (spelled, stat) in self.list(dir)? {
+            if spelled == *name {
+                return Ok(Some(spelled));
+            }
+            // Of several links to one file, the one that looks most like it.
+            let is_alike = spelled.display().to_lowercase() == name.display().to_lowercase();
+            if is_alike || (same.is_none() && (stat.inode, stat.kind) == (found.inode, found.kind)) {
+                same = Some(spelled);
+            }
+        }
+        Ok(same)
+    }
+    /// Which names the disk can hold, if that is known without trying.
+    fn name_rules(&self) -> Option<NameRules> {
+        None
+    }
+    /// Finds out which names the disk can hold, in `scratch`, a directory of our own in it. What is not asked for this holds any name
+    /// that the disk does.
+    fn learn_names(&self, scratch: &Self::Dir) -> Result<(), FileError> {
+        let _ = scratch;
+        Ok(())
+    }
+    /// The name of the entry that the disk takes for `name`, though it has another name.
+    fn taken_for(&self, dir: &Self::Dir, name: &Name) -> Result<Option<Name>, FileError> {
+        let _ = (dir, name);
+        Ok(None)
+    }
+    /// Gives the entries their plain names that could not have them before.
+    fn tidy_names(&self, dir: &Self::Dir) -> Result<(), FileError> {
+        let _ = dir;
+        Ok(())
+    }
+    /// How the disk shows the entry `name`, if not by this name.
+    fn shown_otherwise(&self, dir: &Self::Dir, name: &Name) -> Result<Option<Name>, FileError> {
+        let _ = (dir, name);
+        Ok(None)
+    }
 }

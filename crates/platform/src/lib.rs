@@ -17,6 +17,7 @@ pub mod own_files;
 // Compiled for tests everywhere, so that the checks run on it where developers are.
 #[cfg(feature = "tokio-runtime")]
 pub mod machine;
+mod mapped;
 #[cfg(any(not(target_os = "linux"), test))]
 mod portable;
 #[cfg(feature = "tokio-runtime")]
@@ -31,6 +32,7 @@ mod watcher;
 pub use files::{FileError, FileErrorKind, Files, RenameMode};
 #[cfg(target_os = "linux")]
 pub use linux::{LinuxDir, LinuxFiles, LinuxReader, LinuxWatcher, LinuxWriter};
+pub use mapped::{MappedFiles, MappedWatcher};
 #[cfg(not(target_os = "linux"))]
 pub use portable::{PollingWatcher, PortableDir, PortableFiles, PortableReader, PortableWriter};
 pub use set_aside::set_aside;

@@ -56,6 +56,9 @@ pub enum Code {
     /// A join code is unknown, wrong, used up or too old: which of these is not told.
     #[n(20)]
     JoinCode,
+    /// Somebody who was asked has said no.
+    #[n(21)]
+    Denied,
 }
 
 impl Code {
@@ -78,6 +81,7 @@ impl Code {
             Code::WrongHash => "E-WRONG-HASH",
             Code::NotOpen => "E-NOT-OPEN",
             Code::JoinCode => "E-CODE",
+            Code::Denied => "E-DENIED",
         }
     }
 

@@ -60,6 +60,11 @@ impl JoinCode {
         &self.0
     }
 
+    /// The letters behind the locator.
+    pub fn secret(&self) -> &[u8] {
+        &self.0[Locator::LEN..]
+    }
+
     /// Whether a person who types this means a code rather than the name of a server: two groups of four letters, or eight capitals and
     /// digits.
     pub fn looks_like_one(text: &str) -> bool {

@@ -11,6 +11,7 @@ mod code;
 mod fingerprint;
 mod frame;
 mod join_code;
+mod knock;
 mod letters;
 mod message;
 mod on_network;
@@ -25,6 +26,10 @@ pub use code::{Code, ErrorReply};
 pub use fingerprint::{Fingerprint, ParseFingerprintError};
 pub use frame::{Frame, FrameDecoder, FrameError, FrameKind};
 pub use join_code::{JoinCode, Locator, ParseJoinCodeError};
+pub use knock::{
+    AnswerId, AnswerState, KnockAnswer, KnockId, KnockProofs, KnockRun, KnockState, KnockSummary, Knocked, OpenKnock,
+    Verdict,
+};
 pub use message::{
     COMPARED_VERSIONS_MAX, CodeTask, Connected, DeviceSummary, DriveSummary, Entries, ExchangeId, Features,
     FeedRequest, Introduction, Joined, Lineage, ManifestFrame, Needs, NewCode, PASSWORD_CHARS_MIN, Profile, Reply,

@@ -8,7 +8,10 @@ use skep_types::{
 
 use crate::past::{FoundNode, History, Pasts, Trash, TrashPlace};
 use crate::sums::{DriveSums, IdRange};
-use crate::{ClassicId, JoinCode, Locator, Proof};
+use crate::{
+    AnswerId, AnswerState, ClassicId, JoinCode, KnockAnswer, KnockId, KnockState, KnockSummary, Knocked, Locator,
+    OpenKnock, Proof,
+};
 
 /// Versions that one [`Request::Compare`] asks about, at most.
 pub const COMPARED_VERSIONS_MAX: usize = 1024;
@@ -327,6 +330,82 @@ pub enum Request {
         #[n(2)]
         held: Option<Version>,
     },
+    /// Asks to be let in by somebody who is shown the code that this device shows; needs no token. → [`Reply::Knocked`];
+    /// [`crate::Code::Busy`] if too many wait already.
+    #[n(50)]
+    Knock {
+        /// Who asks.
+        #[n(0)]
+        device: Introduction,
+        /// The device's message of [`crate::KnockRun`].
+        #[cbor(n(1), with = "minicbor::bytes")]
+        message: Vec<u8>,
+        /// The login name of the account that it is to belong to, if only that may answer.
+        #[n(2)]
+        user: Option<String>,
+        /// The drive that the device's folder shows already, if it does: it must be the account's.
+        #[n(3)]
+        drive: Option<DriveId>,
+    },
+    /// What has become of the knock? Needs no token. → [`Reply::KnockState`]; [`crate::Code::RateLimit`] if that is asked too often;
+    /// [`crate::Code::JoinCode`] if the knock does not count any more.
+    #[n(51)]
+    KnockState {
+        /// Which one.
+        #[n(0)]
+        knock: KnockId,
+    },
+    /// The answer showed a wrong proof, so here is another message for the next one; needs no token. → [`Reply::Done`];
+    /// [`crate::Code::JoinCode`] if there were too many.
+    #[n(52)]
+    KnockAgain {
+        /// Which one.
+        #[n(0)]
+        knock: KnockId,
+        /// The device's next message of [`crate::KnockRun`].
+        #[cbor(n(1), with = "minicbor::bytes")]
+        message: Vec<u8>,
+    },
+    /// The answer showed the right proof, and here is the device's: signs it in. Needs no token. → [`Reply::Connected`];
+    /// [`crate::Code::Denied`] if the answer was no; [`crate::Code::JoinCode`] if the knock does not count.
+    #[n(53)]
+    Enter {
+        /// Which one.
+        #[n(0)]
+        knock: KnockId,
+        /// That of the newcomer.
+        #[n(1)]
+        proof: Proof,
+    },
+    /// The knocks that name the caller's account. → [`Reply::Knocks`].
+    #[n(54)]
+    Knocks,
+    /// Who knocks with this code? → [`Reply::Knock`]; [`crate::Code::JoinCode`] if nobody does whom the caller may let in.
+    #[n(55)]
+    LookAtKnock {
+        /// Which code.
+        #[n(0)]
+        locator: Locator,
+    },
+    /// Answers a knock; who is let in belongs to the caller's account. → [`Reply::KnockAnswered`]; [`crate::Code::JoinCode`] if nobody
+    /// knocks with this code; [`crate::Code::Busy`] if it is being answered; [`crate::Code::NotFound`] if it shows another
+    /// account's folder.
+    #[n(56)]
+    AnswerKnock {
+        /// Which code.
+        #[n(0)]
+        locator: Locator,
+        /// The answer.
+        #[n(1)]
+        answer: KnockAnswer,
+    },
+    /// What has become of the caller's answer? → [`Reply::AnswerState`]; [`crate::Code::JoinCode`] if it is forgotten.
+    #[n(57)]
+    AnswerState {
+        /// Which one.
+        #[n(0)]
+        answer: AnswerId,
+    },
     /// What is the sum of the drive, and of these parts of it? Only of a server that names [`crate::SUMS_FEATURE`]. → [`Reply::Sums`].
     #[n(40)]
     Sums {
@@ -612,6 +691,32 @@ pub enum Reply {
         #[n(0)]
         devices: Vec<DeviceSummary>,
     },
+    /// To [`Request::Knock`].
+    #[n(50)]
+    Knocked(#[n(0)] Knocked),
+    /// To [`Request::KnockState`].
+    #[n(51)]
+    KnockState(#[n(0)] KnockState),
+    /// To [`Request::Knocks`], the oldest first.
+    #[n(52)]
+    Knocks {
+        /// All of them.
+        #[n(0)]
+        knocks: Vec<KnockSummary>,
+    },
+    /// To [`Request::LookAtKnock`].
+    #[n(53)]
+    Knock(#[n(0)] OpenKnock),
+    /// To [`Request::AnswerKnock`].
+    #[n(54)]
+    KnockAnswered {
+        /// For what follows.
+        #[n(0)]
+        answer: AnswerId,
+    },
+    /// To [`Request::AnswerState`].
+    #[n(55)]
+    AnswerState(#[n(0)] AnswerState),
 }
 
 /// Which history a drive has.

@@ -27,7 +27,7 @@ pub struct Exchange(Spake2<Ed25519Group>);
 
 /// What shows that an end knows the code, and which key is in use.
 #[derive(Clone, Copy, Eq, Encode, Decode)]
-pub struct Proof(#[cbor(n(0), with = "minicbor::bytes")] [u8; 32]);
+pub struct Proof(#[cbor(n(0), with = "minicbor::bytes")] pub(crate) [u8; 32]);
 
 /// Both proofs of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +72,26 @@ fn identities(server: Fingerprint) -> (Identity, Identity) {
     (Identity::new(DEVICE_IDENTITY), Identity::new(&[SERVER_IDENTITY, &server.0].concat()))
 }
 
+/// Sets this use of the hash function apart from every other one. Part of the database's format.
+const HASH_CONTEXT: &str = "skep 1 proof, as it is kept";
+
+impl Proof {
+    /// By which a proof is kept that is still to be shown.
+    pub fn hash(&self) -> [u8; 32] {
+        blake3::derive_key(HASH_CONTEXT, &self.0)
+    }
+
+    /// One that was kept to be shown to somebody else.
+    pub fn from_kept(bytes: [u8; 32]) -> Proof {
+        Proof(bytes)
+    }
+
+    /// Its bytes, to be shown to somebody else later.
+    pub fn to_keep(&self) -> [u8; 32] {
+        self.0
+    }
+}
+
 /// Takes as long wherever the difference is.
 impl PartialEq for Proof {
     fn eq(&self, other: &Proof) -> bool {
@@ -87,7 +107,7 @@ impl std::fmt::Debug for Proof {
 }
 
 /// Bytes that follow from a seed: this crate has no chance of its own.
-struct Seeded(blake3::OutputReader);
+pub(crate) struct Seeded(blake3::OutputReader);
 
 impl From<&[u8; PROOF_SEED_LEN]> for Seeded {
     fn from(seed: &[u8; PROOF_SEED_LEN]) -> Seeded {

@@ -10,8 +10,8 @@ use skep_service::{Belongings, ServiceError};
 
 use crate::args::{DataArgs, DeviceCommand, QuotaLimit, UserCommand};
 use crate::config::{self, Settings, Tls};
-use crate::keys;
 use crate::store::{DiskService, administer, complaint_of, complaint_of_key, require_data};
+use crate::{keys, knocks};
 
 /// Longest line that is taken as a password.
 const PASSWORD_LINE_BYTES_MAX: u64 = 4 << 10;
@@ -131,6 +131,8 @@ async fn list_users(json: bool, data: DataArgs) -> Result<(), Complaint> {
 pub async fn device(command: DeviceCommand) -> Result<(), Complaint> {
     match command {
         DeviceCommand::Ls { json, data } => list_devices(json, data).await,
+        DeviceCommand::Approve(args) => knocks::approve(args).await,
+        DeviceCommand::Deny { code, data } => knocks::deny(code, data).await,
         DeviceCommand::Revoke { device, data } => {
             let service = administer(&config::of(&data)?.site.data_dir).await?;
             let id = service.revoke_device(&device).await.map_err(told)?;
@@ -143,7 +145,9 @@ pub async fn device(command: DeviceCommand) -> Result<(), Complaint> {
 }
 
 async fn list_devices(json: bool, data: DataArgs) -> Result<(), Complaint> {
-    let devices = administer(&config::of(&data)?.site.data_dir).await?.devices().await.map_err(told)?;
+    let service = service_at(&data).await?;
+    let devices = service.devices().await.map_err(told)?;
+    let waiting = service.open_knocks().await.map_err(told)?;
     if json {
         let rows: Vec<_> = devices
             .iter()
@@ -154,19 +158,20 @@ async fn list_devices(json: bool, data: DataArgs) -> Result<(), Complaint> {
                     "revoked": device.revoked })
             })
             .collect();
-        return print(&[json!({ "schema": 1, "devices": rows }).to_string()]);
+        let waiting = knocks::rows(&waiting);
+        return print(&[json!({ "schema": 1, "devices": rows, "waiting": waiting }).to_string()]);
     }
     let rows = devices.iter().map(|device| {
         let state = if device.revoked { "signed out" } else { "active" };
         format!("{}  {:<10}  last seen {}  {}", device.id, state, utc_text(device.last_seen), printable(&device.name))
     });
-    print(&rows.collect::<Vec<_>>())
+    print(&rows.chain(knocks::lines(&waiting)).collect::<Vec<_>>())
 }
 
 /// The fingerprint, alone on a line.
 pub fn fingerprint(data: DataArgs) -> Result<(), Complaint> {
     let settings = config::of(&data)?;
-    if matches!(settings.tls, Tls::OwnKey | Tls::Off { certificate: None }) {
+    if matches!(settings.tls, Tls::OwnKey | Tls::Acme(_) | Tls::Off { certificate: None }) {
         // Its key was made at its first start. That of a certificate is told by the settings alone.
         require_data(&settings.site.data_dir)?;
     }
@@ -176,7 +181,9 @@ pub fn fingerprint(data: DataArgs) -> Result<(), Complaint> {
 /// By what devices know this server. Its own key is made if it is not there.
 pub fn identity(settings: &Settings) -> Result<keys::Identity, Complaint> {
     let identity = match &settings.tls {
-        Tls::OwnKey | Tls::Off { certificate: None } => keys::identity(&settings.site.data_dir.join("keys")),
+        Tls::OwnKey | Tls::Acme(_) | Tls::Off { certificate: None } => {
+            keys::identity(&settings.site.data_dir.join("keys"))
+        }
         Tls::Files { certificate, key } => keys::identity_of_files(certificate, key),
         Tls::Off { certificate: Some(certificate) } => keys::identity_of_proxy(certificate),
     };

@@ -166,7 +166,7 @@ fn status_of(code: Code) -> StatusCode {
     match code {
         Code::BadRequest => StatusCode::BAD_REQUEST,
         Code::SignIn => StatusCode::UNAUTHORIZED,
-        Code::NotAllowed | Code::NotOpen | Code::JoinCode => StatusCode::FORBIDDEN,
+        Code::NotAllowed | Code::NotOpen | Code::JoinCode | Code::Denied => StatusCode::FORBIDDEN,
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::NoSpace | Code::Quota => StatusCode::INSUFFICIENT_STORAGE,

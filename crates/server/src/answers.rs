@@ -17,9 +17,9 @@ pub trait Answers: Clone + Send + Sync + 'static {
         request: FeedRequest,
     ) -> impl Future<Output = Result<ByteStream, ErrorReply>> + Send;
 
-    /// Why calls cannot be answered well now, for a balancer or a person.
-    fn readiness(&self) -> impl Future<Output = Result<(), String>> + Send {
-        ready(Ok(()))
+    /// Why calls cannot be answered well now, for a balancer or a person; if they can, what a person should look after all the same.
+    fn readiness(&self) -> impl Future<Output = Result<Option<String>, String>> + Send {
+        ready(Ok(None))
     }
 
     /// Figures in the text format of Prometheus.

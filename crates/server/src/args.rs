@@ -31,7 +31,7 @@ pub enum Command {
     /// Make and list accounts, and give them ids.
     #[command(subcommand)]
     User(UserCommand),
-    /// List devices and sign them out.
+    /// List devices, let new ones in and sign them out.
     #[command(subcommand)]
     Device(DeviceCommand),
     /// Print a code that makes the server's first account: `skep join CODE`.
@@ -249,6 +249,18 @@ pub enum DeviceCommand {
         #[command(flatten)]
         data: DataArgs,
     },
+    /// Let in a computer that shows a code: `skep join SERVER` was typed there, without a code. Says who it is, and asks.
+    ///
+    /// Needs the server to run.
+    Approve(ApproveArgs),
+    /// Send it away.
+    Deny {
+        /// The code that it shows; `-` reads it from standard input.
+        code: String,
+        /// On which data.
+        #[command(flatten)]
+        data: DataArgs,
+    },
     /// Sign a device out at once.
     Revoke {
         /// Its name or id.
@@ -257,6 +269,22 @@ pub enum DeviceCommand {
         #[command(flatten)]
         data: DataArgs,
     },
+}
+
+/// Which computer to let in.
+#[derive(Debug, Args)]
+pub struct ApproveArgs {
+    /// The code that it shows; `-` reads it from standard input.
+    pub code: String,
+    /// To which account; not needed if there is only one, or if the computer names it.
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
+    /// On which data.
+    #[command(flatten)]
+    pub data: DataArgs,
 }
 
 /// What to export, and whereto.
@@ -468,6 +496,8 @@ mod tests {
             "skep-server user new-id maya --data-dir D",
             "skep-server device ls --data-dir D",
             "skep-server device revoke thinkpad --data-dir D",
+            "skep-server device approve WDJB-MJHT --user maya --yes --data-dir D",
+            "skep-server device deny WDJB-MJHT --data-dir D",
             "skep-server fingerprint --data-dir D",
             "skep-server export E --data-dir D",
             "skep-server export E --data-dir D --user maya --all-versions",

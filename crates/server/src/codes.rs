@@ -63,7 +63,7 @@ pub fn key_of(settings: &Settings) -> Result<Option<Fingerprint>, Complaint> {
 }
 
 /// A code proves to a device that it sees the right key; so that key must be known here.
-fn known_key(settings: &Settings) -> Result<Fingerprint, Complaint> {
+pub(crate) fn known_key(settings: &Settings) -> Result<Fingerprint, Complaint> {
     key_of(settings)?.ok_or_else(|| {
         let what = "This server does not know by which key devices see it, so a code would prove nothing to them.";
         Complaint::new(Exit::Guard, "E-NO-KEY", what)

@@ -17,6 +17,7 @@ use toml::{Table, Value};
 use self::keys::{KEYS, Key, Kind, key};
 pub use self::show::config;
 use self::values::{Durations, Network, Sizes, networks};
+use crate::acme::Acme;
 use crate::args::{DataArgs, RunArgs};
 
 /// The file of settings in a data directory.
@@ -53,6 +54,8 @@ pub enum Tls {
         /// Its private key.
         key: PathBuf,
     },
+    /// By one that the server makes itself, for which an authority gives certificates.
+    Acme(Acme),
     /// Somebody before the server does TLS, perhaps with this certificate.
     Off {
         /// So that the fingerprint can be told.
@@ -278,10 +281,30 @@ impl Resolved {
     fn tls(&self) -> Result<Tls, Complaint> {
         match (self.text("tls.mode").as_str(), self.path("tls.certificate"), self.path("tls.key")) {
             ("off", certificate, _) => Ok(Tls::Off { certificate }),
+            ("acme", None, None) => self.acme().map(Tls::Acme),
+            ("acme", ..) => Err(usage(
+                "`tls.certificate` and `tls.key` are for a certificate from elsewhere: with `tls.mode = \"acme\"` the server orders its own.".into(),
+            )),
             (_, Some(certificate), Some(key)) => Ok(Tls::Files { certificate, key }),
             (_, None, None) => Ok(Tls::OwnKey),
             _ => Err(usage("`tls.certificate` and `tls.key` belong together: one of them is missing.".into())),
         }
+    }
+}
+
+impl Resolved {
+    fn acme(&self) -> Result<Acme, Complaint> {
+        let domain = self.text("tls.acme_domain").to_ascii_lowercase();
+        if !values::is_domain(&domain) {
+            return Err(usage(format!("`tls.acme_domain` must be the name under which the authority finds this server, not `{domain}`."))
+                .hint("Such as tls.acme_domain = \"files.example.org\". Nobody gives certificates for `localhost`, and this server orders none for addresses."));
+        }
+        let directory = self.text("tls.acme_directory");
+        if !directory.starts_with("https://") {
+            return Err(usage(format!("`tls.acme_directory` must begin with https://, not `{directory}`.")));
+        }
+        let email = self.get("tls.acme_email").map(|(text, _)| text.to_owned());
+        Ok(Acme { domain, email, directory, roots: self.path("tls.acme_roots") })
     }
 }
 

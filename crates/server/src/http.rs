@@ -137,7 +137,8 @@ async fn open_feed<A: Answers>(
 
 async fn readiness<A: Answers>(State(shell): State<Shell<A>>) -> Response {
     match shell.answers.readiness().await {
-        Ok(()) => "ready\n".into_response(),
+        Ok(None) => "ready\n".into_response(),
+        Ok(Some(note)) => format!("ready\n{note}\n").into_response(),
         Err(why) => problem(StatusCode::SERVICE_UNAVAILABLE, Code::Busy.as_str(), &why),
     }
 }

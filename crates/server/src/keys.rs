@@ -11,16 +11,21 @@ use aws_lc_rs::digest;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::Ticketer;
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::ParsedCertificate;
+use rustls::sign::CertifiedKey;
 use skep_platform::own_files;
 use skep_platform::{Entropy, runtime::SystemEntropy};
 use skep_protocol::Fingerprint;
 use skep_types::product;
 
+use crate::certificates::{Certificates, PROOF_PROTOCOL};
 use crate::config::Site;
 
+/// The file of the TLS key, in the directory of keys.
+pub const SERVER_KEY: &str = "server.key";
 /// Bytes of the master key.
 pub const MASTER_KEY_BYTES: usize = 32;
 
@@ -53,13 +58,15 @@ pub enum KeyError {
 pub struct Identity {
     /// For the accept loop; `None` if a proxy has the key.
     pub tls: Option<Arc<ServerConfig>>,
+    /// What it shows; `None` with that.
+    pub certificates: Option<Arc<Certificates>>,
     /// What devices know the key by.
     pub fingerprint: Fingerprint,
 }
 
 /// The TLS key and certificate in the directory `keys`; made if they are not there.
 pub fn identity(keys: &Path) -> Result<Identity, KeyError> {
-    let (key_path, certificate_path) = (keys.join("server.key"), keys.join("server.crt"));
+    let (key_path, certificate_path) = (keys.join(SERVER_KEY), keys.join("server.crt"));
     own_files::make_private_dir(keys).map_err(|source| KeyError::Disk { path: keys.to_owned(), source })?;
     let key_pem = read_or_create(&key_path, || {
         KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map(|key| key.serialize_pem().into_bytes())
@@ -77,7 +84,7 @@ pub fn identity_of_files(certificate: &Path, key: &Path) -> Result<Identity, Key
 pub fn identity_of_proxy(certificate: &Path) -> Result<Identity, KeyError> {
     let chain = chain_of(certificate, &read_theirs(certificate)?)?;
     let fingerprint = fingerprint_of(&chain[0]).map_err(|error| unusable(certificate, error))?;
-    Ok(Identity { tls: None, fingerprint })
+    Ok(Identity { tls: None, certificates: None, fingerprint })
 }
 
 fn from_pem(
@@ -86,15 +93,30 @@ fn from_pem(
     key_path: &Path,
     key_pem: &[u8],
 ) -> Result<Identity, KeyError> {
+    let certified = certified(certificate_path, certificate_pem, key_path, key_pem)?;
+    let fingerprint = fingerprint_of(&certified.cert[0]).map_err(|error| unusable(certificate_path, error))?;
+    let certificates = Certificates::new(certified);
+    let mut tls = ServerConfig::builder().with_no_client_auth().with_cert_resolver(certificates.clone());
+    // The first that both know is spoken: for a proof, an authority offers nothing else.
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), PROOF_PROTOCOL.to_vec()];
+    tls.ticketer = Ticketer::new().map_err(|error| unusable(key_path, error))?;
+    Ok(Identity { tls: Some(Arc::new(tls)), certificates: Some(certificates), fingerprint })
+}
+
+/// A chain with its private key, if they belong together.
+pub(crate) fn certified(
+    certificate_path: &Path,
+    certificate_pem: &[u8],
+    key_path: &Path,
+    key_pem: &[u8],
+) -> Result<CertifiedKey, KeyError> {
     let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|error| unusable(key_path, error))?;
-    let chain = chain_of(certificate_path, certificate_pem)?;
-    let fingerprint = fingerprint_of(&chain[0]).map_err(|error| unusable(certificate_path, error))?;
-    let mut tls = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).map_err(|error| {
+    let key = any_supported_type(&key).map_err(|error| unusable(key_path, error))?;
+    let certified = CertifiedKey::new(chain_of(certificate_path, certificate_pem)?, key);
+    certified.keys_match().map_err(|error| {
         unusable(certificate_path, format!("it does not belong to `{}`: {error}", key_path.display()))
     })?;
-    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    tls.ticketer = Ticketer::new().map_err(|error| unusable(key_path, error))?;
-    Ok(Identity { tls: Some(Arc::new(tls)), fingerprint })
+    Ok(certified)
 }
 
 /// At least one certificate.

@@ -2,14 +2,17 @@
 //!
 //! Invariant: nothing here decides about accounts, drives or content; it carries calls to the service and answers back.
 
+pub mod acme;
 pub mod admin;
 pub mod args;
 pub mod backup;
+pub mod certificates;
 pub mod codes;
 pub mod config;
 pub mod connection_log;
 pub mod export;
 pub mod fsck;
+mod knocks;
 pub mod reference;
 pub mod run;
 pub mod store;

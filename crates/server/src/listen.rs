@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::response::IntoResponse;
+use futures_util::future::join_all;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -24,6 +26,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::answer;
 use crate::answers::Answers;
+use crate::certificates::{Certificates, PROOF_PROTOCOL};
 use crate::config::values::Network;
 use crate::guest::{Crowd, Guest, Requests};
 use crate::http::{Connection, Shell, operators_router, redirect_to_tls, router};
@@ -74,6 +77,8 @@ pub struct Door {
     pub trusted_proxies: Arc<[Network]>,
     /// What is served there.
     pub rooms: Rooms,
+    /// By which an authority is shown that a name leads here.
+    pub certificates: Option<Arc<Certificates>>,
 }
 
 /// Which routes there are.
@@ -93,13 +98,25 @@ impl Door {
     pub fn with(tls: Option<Arc<ServerConfig>>) -> Door {
         let rooms = Rooms::Devices { metrics_allow: Arc::new([]) };
         let (connections_max, of_one_place_max) = (CONNECTIONS_MAX, CONNECTIONS_OF_ONE_PLACE_MAX);
-        Door { tls, connections_max, of_one_place_max, trusted_proxies: Arc::new([]), rooms }
+        Door { tls, connections_max, of_one_place_max, trusted_proxies: Arc::new([]), rooms, certificates: None }
     }
 }
 
-/// Serves until `stopping` is asked and what was in flight has ended.
+/// Serves at one address until `stopping` is asked and what was in flight has ended.
 pub async fn serve<A: Answers>(
     listener: TcpListener,
+    door: Door,
+    answers: A,
+    limits: Limits,
+    tasks: impl Tasks,
+    stopping: Stopping,
+) {
+    serve_all(vec![listener], door, answers, limits, tasks, stopping).await;
+}
+
+/// The same at several addresses, which have all bounds in common.
+pub async fn serve_all<A: Answers>(
+    listeners: Vec<TcpListener>,
     door: Door,
     answers: A,
     limits: Limits,
@@ -115,17 +132,19 @@ pub async fn serve<A: Answers>(
         }
     });
     let (alive, mut all_ended) = mpsc::channel(1);
-    let Door { tls, connections_max, of_one_place_max, trusted_proxies, rooms } = door;
+    let Door { tls, connections_max, of_one_place_max, trusted_proxies, rooms, certificates } = door;
     let crowd = Crowd::new(of_one_place_max, Arc::clone(&trusted_proxies));
     let shell = |metrics_allow| Shell { answers, limits, drain, trusted_proxies, metrics_allow };
     let router = match rooms {
         Rooms::Devices { metrics_allow } => router(shell(Some(metrics_allow))),
         Rooms::Operators => operators_router(shell(None)),
     };
-    let server = Server { router, acceptor: tls.map(TlsAcceptor::from), http: http() };
+    let server = Server { router, acceptor: tls.map(TlsAcceptor::from), http: http(), certificates };
     let entrance = Entrance { room: Arc::new(Semaphore::new(connections_max)), crowd, alive };
-    accept_all(&listener, server, entrance, &tasks, &stopping).await;
-    drop(listener);
+    let accepted =
+        listeners.iter().map(|listener| accept_all(listener, server.clone(), entrance.clone(), &tasks, &stopping));
+    join_all(accepted).await;
+    drop((listeners, server, entrance));
     if timeout(STOP_WITHIN, all_ended.recv()).await.is_err() {
         tracing::warn!("some calls were still running and are cut");
     }
@@ -136,9 +155,11 @@ struct Server {
     router: Router,
     acceptor: Option<TlsAcceptor>,
     http: auto::Builder<TokioExecutor>,
+    certificates: Option<Arc<Certificates>>,
 }
 
 /// What every connection takes a part of.
+#[derive(Clone)]
 struct Entrance {
     room: Arc<Semaphore>,
     crowd: Arc<Crowd>,
@@ -215,8 +236,12 @@ impl Server {
             shaken = timeout(HANDSHAKE_WITHIN, handshake) => shaken,
         };
         match shaken {
+            // The handshake was all that it came for.
+            Ok(Ok(Ok(stream))) if stream.get_ref().1.alpn_protocol() == Some(PROOF_PROTOCOL) => {
+                tracing::debug!(%peer, "an authority has looked");
+            }
             Ok(Ok(Ok(stream))) => self.speak(StallGuard::new(stream, STALLED_AFTER), connection).await,
-            Ok(Ok(Err(plain))) => redirect(plain).await,
+            Ok(Ok(Err(plain))) => redirect(plain, self.certificates).await,
             Ok(Err(error)) => tracing::debug!(%peer, %error, "no handshake"),
             Err(_) => tracing::debug!(%peer, "the handshake took too long"),
         }
@@ -269,11 +294,16 @@ fn http() -> auto::Builder<TokioExecutor> {
     http
 }
 
-/// Answers one plain HTTP request by where to find the same over TLS.
-async fn redirect(stream: TcpStream) {
+/// Answers one plain HTTP request by where to find the same over TLS, or by a proof if an authority asks for one.
+async fn redirect(stream: TcpStream, certificates: Option<Arc<Certificates>>) {
     let Ok(local) = stream.local_addr() else { return };
-    let service = service_fn(move |request: Request<Incoming>| async move {
-        Ok::<_, Infallible>(redirect_to_tls(request.headers(), request.uri(), local))
+    let service = service_fn(move |request: Request<Incoming>| {
+        let proof = certificates.as_ref().and_then(|certificates| certificates.proof_at(request.uri().path()));
+        let answer = match proof {
+            Some(proof) => proof.into_response(),
+            None => redirect_to_tls(request.headers(), request.uri(), local),
+        };
+        std::future::ready(Ok::<_, Infallible>(answer))
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())

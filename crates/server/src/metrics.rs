@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 
 use skep_service::{Calls, Figures};
 
+use crate::acme::Standing;
+
 /// What is measured when it is asked for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Gauges {
     /// Bytes of content on disk.
     pub pack_bytes: Option<u64>,
@@ -14,6 +16,8 @@ pub struct Gauges {
     pub disk_free_bytes: Option<u64>,
     /// Bytes of memory that the process holds.
     pub resident_bytes: Option<u64>,
+    /// How it stands with the public certificate, if one is ordered.
+    pub certificate: Option<Standing>,
 }
 
 /// All figures as text.
@@ -33,6 +37,22 @@ pub fn text(figures: &Figures, gauges: &Gauges, version: &str) -> String {
     page.one("skep_pack_bytes", "gauge", "Bytes of content on disk.", gauges.pack_bytes);
     page.one("skep_disk_free_bytes", "gauge", "Bytes free on the disk of the content.", gauges.disk_free_bytes);
     page.one("process_resident_memory_bytes", "gauge", "Memory that the process holds.", gauges.resident_bytes);
+    if let Some(Standing { dates, failure, .. }) = &gauges.certificate {
+        let end = dates.and_then(|dates| u64::try_from(dates.end.seconds).ok());
+        page.one(
+            "skep_certificate_expires_seconds",
+            "gauge",
+            "When the public certificate ends, as seconds since 1970.",
+            end,
+        );
+        let failures = failure.as_ref().map_or(0, |failure| failure.times);
+        page.one(
+            "skep_certificate_failures",
+            "gauge",
+            "Orders that failed since there was a certificate.",
+            Some(failures),
+        );
+    }
     page.0
 }
 

@@ -9,6 +9,7 @@ use skep_platform::{Files, Lane, NativeFiles, offload, own_files};
 use skep_protocol::{ByteStream, ErrorReply, FeedRequest};
 use tokio::time::timeout;
 
+use crate::acme::{self, Standings};
 use crate::answers::Answers;
 use crate::config::Site;
 use crate::metrics::{self, Gauges};
@@ -26,13 +27,16 @@ pub struct Operated {
     packs: Arc<Packs>,
     tasks: RuntimeTasks,
     site: Site,
+    /// Of the public certificate, if one is ordered.
+    standings: Option<Arc<Standings>>,
 }
 
 impl Operated {
     /// What was opened at a site.
-    pub fn new(opened: &Opened, site: &Site) -> Operated {
+    pub fn new(opened: &Opened, site: &Site, standings: Option<Arc<Standings>>) -> Operated {
         let Opened { service, packs, tasks, .. } = opened;
-        Operated { service: service.clone(), packs: Arc::clone(packs), tasks: tasks.clone(), site: site.clone() }
+        let (service, packs, tasks) = (service.clone(), Arc::clone(packs), tasks.clone());
+        Operated { service, packs, tasks, site: site.clone(), standings }
     }
 }
 
@@ -45,7 +49,7 @@ impl Answers for Operated {
         self.service.feed(token, peer, request).await
     }
 
-    async fn readiness(&self) -> Result<(), String> {
+    async fn readiness(&self) -> Result<Option<String>, String> {
         match timeout(DATABASE_WITHIN, self.service.ask_database()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(format!("The database does not answer: {error}.")),
@@ -53,13 +57,16 @@ impl Answers for Operated {
         }
         let site = self.site.clone();
         let disk = offload(&self.tasks, Lane::Disk, move || look_at_disk(&site)).await;
-        disk.unwrap_or_else(|_| Err("The server is stopping.".to_owned()))
+        disk.unwrap_or_else(|_| Err("The server is stopping.".to_owned()))?;
+        Ok(self.standings.as_ref().and_then(|standings| standings.now().told(acme::now())))
     }
 
     async fn metrics(&self) -> String {
         let (site, packs) = (self.site.clone(), Arc::clone(&self.packs));
         let gauges = offload(&self.tasks, Lane::Disk, move || measure(&site, &packs)).await;
-        metrics::text(&self.service.figures(), &gauges.unwrap_or_default(), env!("CARGO_PKG_VERSION"))
+        let certificate = self.standings.as_ref().map(|standings| standings.now());
+        let gauges = Gauges { certificate, ..gauges.unwrap_or_default() };
+        metrics::text(&self.service.figures(), &gauges, env!("CARGO_PKG_VERSION"))
     }
 }
 
@@ -82,6 +89,7 @@ fn measure(site: &Site, packs: &Packs) -> Gauges {
         pack_bytes: finished.map(|packs| packs.iter().map(|(_, bytes)| bytes).sum()),
         disk_free_bytes: free_bytes(site),
         resident_bytes: resident_bytes(),
+        certificate: None,
     }
 }
 

@@ -3,9 +3,10 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use skep_platform::runtime::{RuntimeTasks, stop_signal};
-use skep_platform::service_manager::{Moment, keep_alive, tell};
+use skep_platform::service_manager::{Moment, keep_alive, take_listeners, tell};
 use skep_platform::talk::{Complaint, Exit};
 use skep_platform::{Clock, Lane, Tasks, machine, offload, own_files::BoundedLog, runtime::RuntimeClock};
 use skep_protocol::Fingerprint;
@@ -14,6 +15,7 @@ use skep_types::{Limits, product};
 use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 
+use crate::acme::Renewal;
 use crate::admin::identity;
 use crate::config::{Settings, Tls};
 use crate::discovery::Announcement;
@@ -34,8 +36,16 @@ pub async fn run(settings: Settings) -> Result<(), Complaint> {
     let opened = open(&settings.site).await?;
     let Opened { service, tasks, .. } = &opened;
     let identity = identity(&settings)?;
-    let answers = Operated::new(&opened, &settings.site);
-    let (listener, local) = bind(&settings.listen).await?;
+    let renewal = match (&settings.tls, &identity.certificates) {
+        (Tls::Acme(acme), Some(shown)) => {
+            acme.check_roots()?;
+            let keys = settings.site.data_dir.join("keys");
+            Some(Renewal::new(acme.clone(), &keys, Arc::clone(shown)))
+        }
+        _ => None,
+    };
+    let answers = Operated::new(&opened, &settings.site, renewal.as_ref().map(Renewal::standings));
+    let (listeners, local) = listeners(&settings).await?;
     let operators = match &settings.metrics_listen {
         Some(listen) => Some(bind(listen).await?),
         None => None,
@@ -46,7 +56,9 @@ pub async fn run(settings: Settings) -> Result<(), Complaint> {
     if settings.tls != (Tls::Off { certificate: None }) {
         tracing::info!("server key {}", identity.fingerprint);
     }
-    tracing::info!("listening on {}://{local}", if is_off { "http" } else { "https" });
+    for address in listeners.iter().filter_map(|listener| listener.local_addr().ok()) {
+        tracing::info!("listening on {}://{address}", if is_off { "http" } else { "https" });
+    }
     if settings.open {
         service.open_to_all();
         tracing::info!("open: anyone who reaches this server may make an account");
@@ -75,6 +87,9 @@ pub async fn run(settings: Settings) -> Result<(), Complaint> {
     let _ = writeln!(io::stderr(), "ready");
     tell_service_manager(Moment::Ready);
     tasks.spawn("watchdog", keep_alive());
+    if let Some(renewal) = renewal {
+        tasks.spawn("certificate", renewal.keep());
+    }
     let connections_max = connections_max(&settings);
     let door = Door {
         tls: if is_off { None } else { identity.tls },
@@ -82,8 +97,9 @@ pub async fn run(settings: Settings) -> Result<(), Complaint> {
         of_one_place_max: settings.connections_of_one_place_max,
         trusted_proxies: settings.trusted_proxies.into(),
         rooms: Rooms::Devices { metrics_allow: settings.metrics_allow.into() },
+        certificates: identity.certificates,
     };
-    listen::serve(listener, door, answers, Limits::SHIPPED, tasks.clone(), stopping).await;
+    listen::serve_all(listeners, door, answers, Limits::SHIPPED, tasks.clone(), stopping).await;
     if let Err(error) = service.flush_connections().await {
         tracing::warn!(%error, "the last lines of the connection log are lost");
     }
@@ -120,6 +136,23 @@ fn start_chores(service: &DiskService<Packs>, tasks: &RuntimeTasks, settings: &S
     tasks.spawn("upkeep", async move { upkeep.keep_up(retention).await });
     let log = settings.site.data_dir.join("connections.log");
     tasks.spawn("connections.log", keep_connection_log(service.clone(), tasks.clone(), log));
+}
+
+/// The sockets that the service manager listens at, if there are any, else that of the settings; and the address that is announced.
+async fn listeners(settings: &Settings) -> Result<(Vec<TcpListener>, SocketAddr), Complaint> {
+    let taken = take_listeners().and_then(|given| given.into_iter().map(TcpListener::from_std).collect());
+    let given: Vec<TcpListener> = taken.map_err(|error| {
+        Complaint::new(Exit::Failed, "E-LISTEN", format!("The service manager's sockets cannot be used: {error}."))
+            .hint("See what is in skep-server.socket: systemctl cat skep-server.socket")
+    })?;
+    match given.first().map(TcpListener::local_addr) {
+        Some(Ok(local)) => {
+            tracing::info!("the service manager says where to listen; `http.listen` does not count");
+            Ok((given, local))
+        }
+        Some(Err(error)) => Err(cannot_listen("the service manager's socket", &error)),
+        None => bind(&settings.listen).await.map(|(listener, local)| (vec![listener], local)),
+    }
 }
 
 async fn bind(listen: &str) -> Result<(TcpListener, SocketAddr), Complaint> {

@@ -192,6 +192,9 @@ pub fn complaint_of(error: &ServiceError) -> Complaint {
         ServiceError::BadUserName { .. } | ServiceError::BadPassword(_) => (Exit::Usage, "E-BAD-REQUEST"),
         ServiceError::UnknownUser(_) | ServiceError::UnknownDevice(_) => (Exit::NotFound, "E-NOT-FOUND"),
         ServiceError::AmbiguousDevice { .. } => (Exit::Usage, "E-AMBIGUOUS"),
+        ServiceError::NoSuchKnock => (Exit::NotAllowed, "E-CODE"),
+        ServiceError::KnockIsAnswered => (Exit::Temporary, "E-BUSY"),
+        ServiceError::FolderOfAnother => (Exit::Guard, "E-OTHER-ACCOUNT"),
         ServiceError::HasAccounts => (Exit::Guard, "E-HAS-ACCOUNTS"),
     };
     let text = error.to_string();

@@ -31,6 +31,8 @@ const EVERYWHERE: Pace = Pace { free: 50, ..ONE };
 /// For accounts that strangers make: enough at once for everybody behind one address, few in the long run.
 const NEW_ACCOUNTS: Pace =
     Pace { free: 20, wait_first_ms: 10_000, wait_max_ms: 10 * 60_000, forget_after_ms: 60 * 60_000 };
+/// For strangers who knock: as often as a person can want to.
+const KNOCKS: Pace = Pace { free: 10, wait_first_ms: 5_000, wait_max_ms: 10 * 60_000, forget_after_ms: 60 * 60_000 };
 /// Names and addresses that are remembered; beyond that the one that was quiet longest is forgotten.
 const KEYS_MAX: usize = 8192;
 
@@ -77,6 +79,16 @@ impl Key {
     /// The devices of an account.
     pub(crate) fn own(account: impl std::fmt::Display) -> Key {
         Key { name: format!("account {account}"), pace: ONE, shared: false }
+    }
+
+    /// Everybody at the place who knocks.
+    pub(crate) fn knocks(place: &str) -> Key {
+        Key { name: format!("knock at {place}"), pace: KNOCKS, shared: true }
+    }
+
+    /// The devices of an account that answer knocks.
+    pub(crate) fn answers(account: impl std::fmt::Display) -> Key {
+        Key { name: format!("answers of {account}"), pace: ONE, shared: false }
     }
 
     /// Who tries a join code.

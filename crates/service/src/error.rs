@@ -6,6 +6,8 @@ use skep_platform::Gone;
 use skep_protocol::{BodyError, Code, ErrorReply, FrameError};
 use skep_types::DeviceId;
 
+use crate::join::turned_away;
+
 /// An administrative call failed; nothing of it was done.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
@@ -32,6 +34,15 @@ pub enum ServiceError {
     /// There are accounts, so there is no first one to make.
     #[error("this server has accounts already")]
     HasAccounts,
+    /// Nobody knocks with this code, or not any more.
+    #[error("no computer asks to be let in with this code: it is mistyped, was used, or is older than 15 minutes")]
+    NoSuchKnock,
+    /// The knock was answered a moment ago, and the new computer has not read it yet.
+    #[error("this computer is being answered just now, try again in a moment")]
+    KnockIsAnswered,
+    /// The new computer's folder shows a drive of another account.
+    #[error("the folder of that computer belongs to another account")]
+    FolderOfAnother,
     /// No account has that name.
     #[error("there is no user `{0}`")]
     UnknownUser(String),
@@ -54,6 +65,9 @@ impl From<ServiceError> for ErrorReply {
             ServiceError::Store(error) => store_refusal(&error),
             ServiceError::Blobs(error) => blob_refusal(&error),
             ServiceError::Gone(gone) => gone_refusal(gone),
+            ServiceError::NoSuchKnock => ErrorReply::new(Code::JoinCode, error.to_string()),
+            ServiceError::KnockIsAnswered => turned_away(Code::Busy, &error.to_string(), 3_000),
+            ServiceError::FolderOfAnother => ErrorReply::new(Code::NotFound, error.to_string()),
             other => ErrorReply::new(Code::BadRequest, other.to_string()),
         }
     }

@@ -204,6 +204,16 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         introduction: Introduction,
         account_of: impl FnOnce(&mut dyn Write) -> Result<Option<AccountId>, StoreError> + Send + 'static,
     ) -> Result<Connected, ErrorReply> {
+        self.add_device_and(introduction, account_of, |_, _| Ok(())).await
+    }
+
+    /// The same, and `then` in the same transaction.
+    pub(crate) async fn add_device_and(
+        &self,
+        introduction: Introduction,
+        account_of: impl FnOnce(&mut dyn Write) -> Result<Option<AccountId>, StoreError> + Send + 'static,
+        then: impl FnOnce(&mut dyn Write, &Connected) -> Result<(), StoreError> + Send + 'static,
+    ) -> Result<Connected, ErrorReply> {
         let parts = &self.inner.parts;
         let token = new_token(&*parts.entropy);
         let id = DeviceId::from_bytes(parts.entropy.bytes());
@@ -216,7 +226,9 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
             tx.put_device(&device)?;
             let drives = tx.drives(account.id)?.iter().map(|drive| summary(tx, drive)).collect::<Result<_, _>>()?;
             let joined = Joined { account: account.id, device: id, token, drives };
-            Ok(Some(Connected { joined, account_name: account.name, device_name: device.name }))
+            let connected = Connected { joined, account_name: account.name, device_name: device.name };
+            then(tx, &connected)?;
+            Ok(Some(connected))
         });
         connected.await?.ok_or_else(|| ErrorReply::new(Code::NotAllowed, "this account cannot have another device"))
     }

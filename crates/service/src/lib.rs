@@ -24,6 +24,7 @@ mod feed;
 mod hello;
 mod join;
 mod journal;
+mod knocks;
 mod lineage;
 mod own_account;
 mod past;

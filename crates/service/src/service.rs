@@ -19,6 +19,7 @@ use crate::counters::Figures;
 use crate::error::{body_refusal, signed_out};
 use crate::hub::{Hub, Hubs};
 use crate::join::JoinGate;
+use crate::knocks::{KnockDesk, Newcomer};
 use crate::lineage::fork_if_copied;
 use crate::pins::Pins;
 use crate::session::{Lookup, Session, Sessions, may_call, token_hash};
@@ -61,6 +62,7 @@ pub(crate) struct Inner<M, B, C, E, T> {
     pub(crate) log: Arc<ConnectionLog>,
     pub(crate) joins: JoinGate,
     pub(crate) codes: CodeDesk,
+    pub(crate) knocks: KnockDesk,
     pub(crate) pins: Arc<Pins>,
     /// Until this monotonic millisecond a device may be taking a snapshot.
     pub(crate) paging_until_ms: Arc<AtomicU64>,
@@ -94,9 +96,10 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         let writer = write_commits(queue, meta, clock, tasks, parts.limits, Arc::clone(&log.counters));
         parts.tasks.spawn("commit writer", writer);
         let (sessions, hubs) = (Sessions::default(), Hubs::default());
-        let (joins, codes) = (JoinGate::default(), CodeDesk::default());
+        let (joins, codes, knocks) = (JoinGate::default(), CodeDesk::default(), KnockDesk::default());
         let (pins, paging_until_ms) = (Arc::default(), Arc::default());
-        let inner = Inner { parts, generation, sessions, hubs, log, joins, codes, pins, paging_until_ms, commits };
+        let inner =
+            Inner { parts, generation, sessions, hubs, log, joins, codes, knocks, pins, paging_until_ms, commits };
         Ok(Service { inner: Arc::new(inner) })
     }
 
@@ -135,31 +138,9 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         let request = read_request(&mut body).await?;
         let (name, worth_a_line) = name_of(&request);
         record.asked(name, worth_a_line);
-        let request = match request {
-            Request::Join { .. } => return self.join(request, peer, body, record).await,
-            Request::NewAccount { id, device } => {
-                no_more(&mut body).await?;
-                return self.connect_new_account(&id, device, peer, record).await;
-            }
-            Request::NewDevice { id, device, drive } => {
-                no_more(&mut body).await?;
-                return self.connect_new_device(&id, device, drive, peer, record).await;
-            }
-            Request::StartCode { locator, message } => {
-                no_more(&mut body).await?;
-                return self.start_code(locator, &message, peer).await;
-            }
-            Request::ProveCode { exchange, proof } => {
-                no_more(&mut body).await?;
-                return self.prove_code(exchange, &proof, peer).await;
-            }
-            Request::FinishCode { exchange, device, user, password, drive } => {
-                no_more(&mut body).await?;
-                let finish = Finish { exchange, device, user, password, drive };
-                return self.finish_code(finish, peer, record).await;
-            }
-            other => other,
-        };
+        if needs_no_token(&request) {
+            return self.let_in(request, peer, body, record).await;
+        }
         let session = session.ok_or_else(signed_out)?;
         record.by(session)?;
         let clock = &*self.inner.parts.clock;
@@ -169,6 +150,36 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         session.unless_revoked(self.dispatch(session, request, body)).await
     }
 
+    /// What a computer asks that is nobody's yet.
+    async fn let_in(
+        &self,
+        request: Request,
+        peer: &str,
+        mut body: FrameStream,
+        record: &mut CallRecord,
+    ) -> Result<Frames, ErrorReply> {
+        if matches!(request, Request::Join { .. }) {
+            return self.join(request, peer, body, record).await;
+        }
+        no_more(&mut body).await?;
+        match request {
+            Request::NewAccount { id, device } => self.connect_new_account(&id, device, peer, record).await,
+            Request::NewDevice { id, device, drive } => self.connect_new_device(&id, device, drive, peer, record).await,
+            Request::StartCode { locator, message } => self.start_code(locator, &message, peer).await,
+            Request::ProveCode { exchange, proof } => self.prove_code(exchange, &proof, peer).await,
+            Request::FinishCode { exchange, device, user, password, drive } => {
+                self.finish_code(Finish { exchange, device, user, password, drive }, peer, record).await
+            }
+            Request::Knock { device, message, user, drive } => {
+                self.knock(Newcomer { device, message, user, drive }, peer).await
+            }
+            Request::KnockState { knock } => self.knock_state(knock, peer).await,
+            Request::KnockAgain { knock, message } => self.knock_again(knock, message, peer).await,
+            Request::Enter { knock, proof } => self.enter_by_knock(knock, &proof, peer, record).await,
+            _ => Err(signed_out()),
+        }
+    }
+
     async fn dispatch(
         &self,
         session: &Arc<Session>,
@@ -176,13 +187,11 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
         mut body: FrameStream,
     ) -> Result<Frames, ErrorReply> {
         match request {
-            Request::Join { .. }
-            | Request::NewAccount { .. }
-            | Request::NewDevice { .. }
-            | Request::StartCode { .. }
-            | Request::ProveCode { .. }
-            | Request::FinishCode { .. } => Err(ErrorReply::new(Code::BadRequest, "joining needs no token")),
             Request::MakeCode => self.make_code(session, body).await,
+            Request::Knocks => self.own_knocks(session, body).await,
+            Request::LookAtKnock { locator } => self.look_at_knock(session, locator, body).await,
+            Request::AnswerKnock { locator, answer } => self.answer_knock(session, locator, answer, body).await,
+            Request::AnswerState { answer } => self.own_answer_state(answer, body).await,
             Request::Profile => self.profile(session, body).await,
             Request::Rename { user } => self.rename(session, user, body).await,
             Request::ChangePassword { old, new } => self.change_password(session, old, new, body).await,
@@ -224,6 +233,16 @@ impl<M: MetaStore, B: BlobStore, C: Clock, E: Entropy, T: Tasks> Service<M, B, C
             Request::Departed { drive, seen, held } => {
                 self.departed(self.drive_of(session, drive).await?, seen, held, body).await
             }
+            Request::Join { .. }
+            | Request::NewAccount { .. }
+            | Request::NewDevice { .. }
+            | Request::StartCode { .. }
+            | Request::ProveCode { .. }
+            | Request::FinishCode { .. }
+            | Request::Knock { .. }
+            | Request::KnockState { .. }
+            | Request::KnockAgain { .. }
+            | Request::Enter { .. } => Err(ErrorReply::new(Code::BadRequest, "joining needs no token")),
         }
     }
 
@@ -333,6 +352,23 @@ async fn read_request(body: &mut FrameStream) -> Result<Request, ErrorReply> {
     }
 }
 
+/// Whether it is asked by a computer on its way in.
+fn needs_no_token(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Join { .. }
+            | Request::NewAccount { .. }
+            | Request::NewDevice { .. }
+            | Request::StartCode { .. }
+            | Request::ProveCode { .. }
+            | Request::FinishCode { .. }
+            | Request::Knock { .. }
+            | Request::KnockState { .. }
+            | Request::KnockAgain { .. }
+            | Request::Enter { .. }
+    )
+}
+
 /// What the connection log calls a request, and whether a success of it is worth a line.
 fn name_of(request: &Request) -> (&'static str, WorthALine) {
     match request {
@@ -343,6 +379,14 @@ fn name_of(request: &Request) -> (&'static str, WorthALine) {
         Request::ProveCode { .. } => ("prove_code", WorthALine::WhenItFails),
         Request::FinishCode { .. } => ("finish_code", WorthALine::Always),
         Request::MakeCode => ("make_code", WorthALine::Always),
+        Request::Knock { .. } => ("knock", WorthALine::Always),
+        Request::KnockState { .. } => ("knock_state", WorthALine::WhenItFails),
+        Request::KnockAgain { .. } => ("knock_again", WorthALine::Always),
+        Request::Enter { .. } => ("enter", WorthALine::Always),
+        Request::Knocks => ("knocks", WorthALine::WhenItFails),
+        Request::LookAtKnock { .. } => ("look_at_knock", WorthALine::Always),
+        Request::AnswerKnock { .. } => ("answer_knock", WorthALine::Always),
+        Request::AnswerState { .. } => ("answer_state", WorthALine::WhenItFails),
         Request::Profile => ("profile", WorthALine::WhenItFails),
         Request::Rename { .. } => ("rename", WorthALine::Always),
         Request::ChangePassword { .. } => ("change_password", WorthALine::Always),

@@ -13,5 +13,5 @@ pub use executor::{Executor, ProcessId, RunError, SimClock, SimEntropy, SimTasks
 pub use network::{Host, Network, NetworkConfig, SimLink};
 pub use random::Random;
 pub use run::{Figures, Outcome, Violation, run_all, run_many, run_seed, run_world};
-pub use workload::{Acted, Action, Contents, Habits, Person, name_of};
+pub use workload::{Acted, Action, Contents, Habits, Names, Person, name_of};
 pub use world::{Faults, Listener, Meetings, Options, Swarm};

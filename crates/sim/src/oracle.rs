@@ -1,6 +1,7 @@
 //! What must be true of a world, whatever happened in it.
 
 mod rules;
+mod spelling;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,6 +13,9 @@ use skep_types::{ChunkId, Content, ContentId, DriveId, Entry, NodeId, NodeState,
 
 use crate::disk::{SimDisk, TreeEntry};
 use crate::world::{Ledger, World};
+
+use spelling::as_shown_on;
+pub(crate) use spelling::meant_tree;
 
 /// Rows that are read at a time.
 const ROWS_MAX: usize = 1_000;
@@ -44,7 +48,7 @@ pub(crate) fn disk_tree(disk: &SimDisk, ledger: &Ledger) -> Tree {
         TreeEntry::Symlink(target) => Shown::Symlink(target),
         TreeEntry::Special => Shown::Special,
     };
-    let tree = disk.tree().into_iter().filter(|(path, _)| !is_own(path));
+    let tree = meant_tree(disk).into_iter().filter(|(path, _)| !is_own(path));
     tree.map(|(path, entry)| (path, shown(entry))).collect()
 }
 
@@ -248,6 +252,7 @@ impl World {
     pub(crate) fn check_machine(&self, machine: usize) -> Result<(), String> {
         let (name, mut shown, mut server) =
             (format!("machine {machine}"), self.machine_tree(machine), self.server_tree()?);
+        server = as_shown_on(&self.options.disks[machine], server);
         if self.options.has_rules {
             (shown, server) = self.counting_trees(&shown, &server);
         }

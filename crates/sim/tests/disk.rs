@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use skep_platform::conformance::{Abilities, UserAction, check_files, check_watcher};
-use skep_platform::{FileErrorKind, Files, Hint, RenameMode, Watcher};
+use skep_platform::{FileErrorKind, Files, Hint, MappedFiles, RenameMode, Watcher};
 use skep_sim::disk::{DiskConfig, SimDisk, SimWatcher, TreeEntry};
-use skep_types::{Change, Name, NodeId, Timestamp};
+use skep_types::{Alphabet, Change, Name, NodeId, Timestamp};
 
 fn name(text: &str) -> Name {
     Name::try_from(text).unwrap()
@@ -40,6 +40,44 @@ fn the_simulated_disk_conforms() {
     let config = DiskConfig { has_exchange: false, has_executable: false, ..DiskConfig::default() };
     let abilities = Abilities { exchange: false, executable: false, ..Abilities::ALL };
     check_files(abilities, || disk(config.clone()), SimDisk::another_process);
+}
+
+/// Disks that do not hold every name.
+fn limited_disks() -> [DiskConfig; 6] {
+    let ext4 = DiskConfig::default();
+    let folding = DiskConfig { is_case_insensitive: true, ..ext4.clone() };
+    let apple = DiskConfig { is_form_insensitive: true, alphabet: Alphabet::Text, ..folding.clone() };
+    let windows =
+        DiskConfig { alphabet: Alphabet::Windows, has_exchange: false, has_executable: false, ..folding.clone() };
+    [
+        DiskConfig { alphabet: Alphabet::Text, ..ext4.clone() },
+        DiskConfig { decomposes_names: true, ..apple.clone() },
+        DiskConfig { mtime_granularity_ns: 2_000_000_000, ..windows.clone() },
+        DiskConfig { name_bytes_max: 143, ..windows },
+        folding,
+        apple,
+    ]
+}
+
+#[test]
+fn disks_that_do_not_hold_every_name_conform_by_themselves_and_made_to_hold_them() {
+    for config in limited_disks() {
+        let abilities = Abilities {
+            exchange: config.has_exchange,
+            executable: config.has_executable,
+            all_names: false,
+            ..Abilities::ALL
+        };
+        check_files(abilities, || disk(config.clone()), SimDisk::another_process);
+        let mapped = |disk: SimDisk| {
+            let files = MappedFiles::new(disk);
+            files.learn_names(&files.root().unwrap()).unwrap();
+            assert_eq!(files.name_rules(), Some(config.name_rules()));
+            files
+        };
+        let abilities = Abilities { all_names: true, ..abilities };
+        check_files(abilities, || mapped(disk(config.clone())), |files| mapped(files.raw().another_process()));
+    }
 }
 
 #[test]
@@ -244,7 +282,7 @@ fn other_file_systems_can_be_played() {
         has_exchange: false,
         has_executable: false,
         mtime_granularity_ns: 2_000_000_000,
-        refused_bytes: b":".to_vec(),
+        alphabet: Alphabet::Windows,
         ..DiskConfig::default()
     };
     let disk = disk(config);

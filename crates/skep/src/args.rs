@@ -512,9 +512,11 @@ Examples:
   skep join 7Q4K-92MD                        a code from `skep devices add`, in the same network
   skep join attic.example.org 7Q4K-92MD      the same from anywhere
   skep join attic.example.org --user maya    by name and password
+  skep join attic.example.org                shows a code, to be typed on a computer that is signed in
 
 Exit codes: 0 done, 2 mistyped, 3 no server found or reachable, 6 the code or the password does not count,
-9 refused by a guard (connected already, other server key, folder of another account): nothing was changed.";
+or somebody said no, 9 refused by a guard (connected already, other server key, folder of another account): nothing was changed,
+10 nobody has answered the code.";
 
 /// How to join.
 #[derive(Debug, Args)]
@@ -525,12 +527,16 @@ pub struct JoinArgs {
     /// A code, if the server comes first; `-` reads it from standard input, where no other user sees it.
     #[arg(value_name = "CODE")]
     pub code: Option<String>,
-    /// Login name: to sign in with, or that of the account which the code makes.
+    /// Login name: to sign in with, or that of the account which the code makes, or of the only one that may let this computer in.
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
     /// Read the password from standard input, up to the first line's end.
     #[arg(long)]
     pub password_stdin: bool,
+    /// Show a code here, which is typed where somebody is signed in: for machines at which nothing can be typed. The same as a server
+    /// alone.
+    #[arg(long, conflicts_with_all = ["code", "password_stdin"])]
+    pub device_code: bool,
     /// The server key's fingerprint, as `skep-server fingerprint` prints it.
     #[arg(long, value_name = "FP")]
     pub fingerprint: Option<Fingerprint>,
@@ -598,11 +604,28 @@ pub enum DevicesCommand {
         #[arg(long)]
         qr: bool,
     },
+    /// Let in a computer that shows a code: `skep join SERVER` was typed there, without a code. Says who it is, and asks.
+    Approve(AnswerArgs),
+    /// Send it away.
+    Deny {
+        /// The code that it shows; `-` reads it from standard input.
+        code: String,
+    },
     /// Sign another computer out at once. Its files stay where they are.
     Revoke {
         /// Its name or id.
         device: String,
     },
+}
+
+/// Which computer to let in.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct AnswerArgs {
+    /// The code that it shows; `-` reads it from standard input.
+    pub code: String,
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
 const SELECTION_EXAMPLES: &str = "\

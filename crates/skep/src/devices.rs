@@ -2,22 +2,26 @@
 
 use serde_json::json;
 use skep_platform::talk::{Complaint, Exit, utc_text};
-use skep_protocol::{DeviceSummary, NewCode, Reply, Request};
+use skep_protocol::{Code, DeviceSummary, KnockSummary, NewCode, Reply, Request, Verdict};
 use skep_types::DeviceId;
 
 use crate::account::Asker;
-use crate::args::{DevicesCommand, Global};
+use crate::args::{AnswerArgs, DevicesCommand, Global};
 use crate::clock;
 use crate::commands::print_json;
 use crate::names::printable;
 use crate::status::SCHEMA;
-use crate::{daemon, join, qr, remote, terminal};
+use crate::{approve, daemon, join, qr, remote, terminal};
 
 /// Does what was asked about them.
 pub async fn devices(global: &Global, command: Option<DevicesCommand>) -> Result<Exit, Complaint> {
     match command {
         None | Some(DevicesCommand::Ls) => list(global).await,
         Some(DevicesCommand::Add { qr }) => add(global, qr).await,
+        Some(DevicesCommand::Approve(args)) => approve::answer(global, &args, Verdict::Approved).await,
+        Some(DevicesCommand::Deny { code }) => {
+            approve::answer(global, &AnswerArgs { code, yes: true }, Verdict::Denied).await
+        }
         Some(DevicesCommand::Revoke { device }) => revoke(global, &device).await,
     }
 }
@@ -29,17 +33,34 @@ async fn all(asker: &Asker) -> Result<Vec<DeviceSummary>, Complaint> {
     }
 }
 
+/// The computers that ask to be let in and name this account.
+async fn waiting(asker: &Asker) -> Result<Vec<KnockSummary>, Complaint> {
+    match asker.ask(&Request::Knocks).await {
+        Ok(Reply::Knocks { knocks }) => Ok(knocks),
+        Ok(_) => Err(remote::strange()),
+        // A server that is older than this client has none.
+        Err(complaint) if complaint.code == Code::BadRequest.as_str() => Ok(Vec::new()),
+        Err(complaint) => Err(complaint),
+    }
+}
+
 async fn list(global: &Global) -> Result<Exit, Complaint> {
     let asker = Asker::of(global)?;
     let own = asker.config.device.id;
     let devices = all(&asker).await?;
+    let waiting = waiting(&asker).await?;
     if global.json {
         let rows = devices.iter().map(|device| {
             json!({ "id": device.id.to_string(), "name": device.name, "platform": device.platform,
                 "client_version": device.client_version, "created": utc_text(device.created),
                 "last_seen": utc_text(device.last_seen), "signed_out": device.is_signed_out, "this": device.id == own })
         });
-        print_json(&json!({ "schema": SCHEMA, "devices": rows.collect::<Vec<_>>() }))?;
+        let waiting = waiting.iter().map(|knock| {
+            json!({ "name": knock.device.name, "platform": knock.device.platform,
+                "client_version": knock.device.client_version, "address": knock.peer, "since": utc_text(knock.made) })
+        });
+        print_json(&json!({ "schema": SCHEMA, "devices": rows.collect::<Vec<_>>(),
+            "waiting": waiting.collect::<Vec<_>>() }))?;
         return Ok(Exit::Done);
     }
     let now = clock::now();
@@ -52,6 +73,13 @@ async fn list(global: &Global) -> Result<Exit, Complaint> {
         let (name, platform) = (printable(&device.name), printable(&device.platform));
         let seen = clock::since_text(device.last_seen, &now);
         terminal::print(&format!("{}  {state:<10}  last seen {seen:<15}  {platform:<16}  {name}\n", device.id))?;
+    }
+    for knock in &waiting {
+        let (name, platform) = (printable(&knock.device.name), printable(&knock.device.platform));
+        let origin = approve::origin(knock);
+        terminal::print(&format!(
+            "asks to be let in, from {origin}: {name} ({platform})   skep devices approve CODE\n"
+        ))?;
     }
     Ok(Exit::Done)
 }

@@ -1,4 +1,4 @@
-//! `skep join`: connects this computer to a server, by name and password here, by a code in `join_code`.
+//! `skep join`: connects this computer to a server, by name and password here, by a code in `join_code`, without either in `knock`.
 
 use std::env;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use skep_types::Limits;
 use crate::args::{Global, JoinArgs};
 use crate::home::{Config, DeviceConfig, FolderConfig, Home, ServerConfig};
 use crate::link::{HttpLink, ParseAddressError, ServerAddress, probe_fingerprint};
-use crate::{daemon, engine, join_code, place, remote, terminal};
+use crate::{daemon, engine, join_code, knock, place, remote, terminal};
 
 /// What a command line asks to join by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,8 @@ enum Way {
     Password(ServerAddress),
     /// A code, at this server or at one that is found.
     Code(Option<ServerAddress>, JoinCode),
+    /// A code that this computer shows, for somebody else to type.
+    Knock(ServerAddress),
 }
 
 /// Joins.
@@ -33,6 +35,7 @@ pub async fn join(global: &Global, args: JoinArgs) -> Result<Exit, Complaint> {
     match way(&args)? {
         Way::Password(server) => join_by_password(global, &home, server, args).await,
         Way::Code(server, code) => join_code::join(global, &home, server, code, args).await,
+        Way::Knock(server) => knock::join(global, &home, server, args).await,
     }
 }
 
@@ -96,6 +99,11 @@ fn way(args: &JoinArgs) -> Result<Way, Complaint> {
         // What was typed may be most of a code, so it is not repeated.
         typed.parse::<JoinCode>().map_err(|error| usage(format!("Cannot take the code: {error}.")))
     };
+    let names_code = args.to.contains('#') || args.to == "-" || JoinCode::looks_like_one(&args.to);
+    if args.device_code && names_code {
+        return Err(usage("With a code of another computer, none is shown here.".to_owned())
+            .hint("One or the other:   skep join CODE   or   skep join SERVER --device-code"));
+    }
     match (args.to.as_str(), args.code.as_deref()) {
         (server, Some(text)) => Ok(Way::Code(Some(address(server)?), code(text)?)),
         (link, None) if link.contains('#') => {
@@ -103,6 +111,9 @@ fn way(args: &JoinArgs) -> Result<Way, Complaint> {
             Ok(Way::Code(Some(address(server.strip_suffix(JOIN_PATH).unwrap_or(server))?), code(text)?))
         }
         (text, None) if text == "-" || JoinCode::looks_like_one(text) => Ok(Way::Code(None, code(text)?)),
+        (server, None) if args.device_code || (args.user.is_none() && !args.password_stdin) => {
+            Ok(Way::Knock(address(server)?))
+        }
         (server, None) => Ok(Way::Password(address(server)?)),
     }
 }
@@ -167,8 +178,9 @@ fn read_password(args: &JoinArgs, user: &str) -> Result<String, Complaint> {
     if terminal::has_person() {
         return terminal::ask_password(&format!("Password of {user}: "));
     }
-    Err(Complaint::new(Exit::Usage, "E-USAGE", "A password is needed, and there is nobody to ask for it.")
-        .hint("Pass it by standard input: --password-stdin"))
+    Err(Complaint::new(Exit::Usage, "E-USAGE", "A password is needed, and there is nobody to ask for it.").hint(
+        "Pass it by standard input: --password-stdin   Or let somebody in who is signed in elsewhere: --device-code",
+    ))
 }
 
 /// The folder to sync, there from now on.
@@ -201,6 +213,7 @@ mod tests {
             fingerprint: None,
             dir: None,
             name: None,
+            device_code: false,
             no_daemon: true,
         };
         way(&args).map_err(|complaint| {
@@ -217,7 +230,7 @@ mod tests {
         assert_eq!(way_of("attic", Some("7Q4K 92MD")), Ok(Way::Code(Some(attic.clone()), code)));
         assert_eq!(way_of(&link_text(&attic, &code), None), Ok(Way::Code(Some(attic.clone()), code)));
         assert_eq!(way_of("attic:7537/join#7Q4K-92MD", None), Ok(Way::Code(Some(attic.clone()), code)));
-        assert_eq!(way_of("attic", None), Ok(Way::Password(attic)));
+        assert_eq!(way_of("attic", None), Ok(Way::Knock(attic)));
         for (to, code) in [("attic", Some("7Q4K-92M")), ("at tic", Some("7Q4K-92MD")), ("attic/join#7Q4K-92MU", None)] {
             assert_eq!(way_of(to, code), Err("E-USAGE"), "{to}");
         }

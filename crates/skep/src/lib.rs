@@ -4,6 +4,7 @@
 
 pub mod account;
 pub mod activity;
+mod approve;
 pub mod args;
 pub mod clock;
 pub mod commands;
@@ -24,6 +25,7 @@ pub mod ignore;
 pub mod install;
 pub mod join;
 mod join_code;
+mod knock;
 pub mod limit;
 pub mod link;
 pub mod ls;

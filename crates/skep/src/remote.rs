@@ -75,7 +75,7 @@ pub fn complaint_of_call(error: CallError, address: &ServerAddress) -> Complaint
 
 fn refusal(refused: ErrorReply) -> Complaint {
     let exit = match refused.code {
-        Code::SignIn | Code::NotAllowed | Code::NotOpen | Code::JoinCode => Exit::NotAllowed,
+        Code::SignIn | Code::NotAllowed | Code::NotOpen | Code::JoinCode | Code::Denied => Exit::NotAllowed,
         Code::NotFound => Exit::NotFound,
         Code::Quota => Exit::Guard,
         code if code.is_temporary() => Exit::Temporary,

@@ -11,9 +11,10 @@ use skep::link::{HttpLink, ServerAddress, probe_fingerprint};
 use skep_client::{Link, LinkError};
 use skep_platform::runtime::RuntimeTasks;
 use skep_protocol::{
-    Author, BodyError, ByteStream, ClassicId, Code, Connected, DriveSummary, Entries, ErrorReply, FeedRequest,
-    Fingerprint, FoundNode, Frame, FrameKind, FrameStream, History, Introduction, Joined, Lineage, ManifestFrame,
-    Needs, Past, Pasts, Reply, Request, SnapshotRows, Trash, TrashItem, TrashPlace, body_of,
+    AnswerId, AnswerState, Author, BodyError, ByteStream, ClassicId, Code, Connected, DriveSummary, Entries,
+    ErrorReply, FeedRequest, Fingerprint, FoundNode, Frame, FrameKind, FrameStream, History, Introduction, Joined,
+    KnockAnswer, KnockId, KnockState, KnockSummary, Knocked, Lineage, Locator, ManifestFrame, Needs, OpenKnock, Past,
+    Pasts, Proof, Reply, Request, SnapshotRows, Trash, TrashItem, TrashPlace, Verdict, body_of,
 };
 use skep_server::answers::Answers;
 use skep_server::listen::Door;
@@ -200,6 +201,14 @@ fn every_request() -> Vec<Request> {
         Request::ReplaceId { id: classic_id() },
         Request::Compare { drive, versions: vec![version()] },
         Request::Departed { drive, seen: cursor(), held: Some(version()) },
+        Request::Knock { device: introduction(), message: vec![1; 33], user: Some(text("maya")), drive: Some(drive) },
+        Request::KnockState { knock: KnockId([1; 32]) },
+        Request::KnockAgain { knock: KnockId([1; 32]), message: vec![2; 33] },
+        Request::Enter { knock: KnockId([1; 32]), proof: proof() },
+        Request::Knocks,
+        Request::LookAtKnock { locator: Locator::numbered(1023) },
+        Request::AnswerKnock { locator: Locator::numbered(7), answer: knock_answer() },
+        Request::AnswerState { answer: AnswerId([4; 16]) },
     ]
 }
 
@@ -305,22 +314,60 @@ fn every_reply() -> Vec<Reply> {
     ]
 }
 
+fn proof() -> Proof {
+    Proof::from_kept([3; 32])
+}
+
+fn knock_answer() -> KnockAnswer {
+    KnockAnswer { round: 4, message: vec![5; 33], proof: proof(), expected: proof(), verdict: Verdict::Denied }
+}
+
+fn replies_to_knocks() -> Vec<Reply> {
+    let summary = KnockSummary {
+        device: introduction(),
+        peer: "192.0.2.7:5000".to_owned(),
+        made: Timestamp { seconds: 5, nanoseconds: 7 },
+        age_ms: 40_000,
+        user: Some("maya".to_owned()),
+    };
+    let answered = KnockState::Answered { message: vec![1; 33], proof: proof(), verdict: Verdict::Approved };
+    vec![
+        Reply::Knocked(Knocked {
+            knock: KnockId([1; 32]),
+            locator: Locator::numbered(9),
+            poll_ms: 2_000,
+            valid_ms: 900_000,
+        }),
+        Reply::KnockState(KnockState::Waiting),
+        Reply::KnockState(answered),
+        Reply::Knocks { knocks: vec![summary.clone()] },
+        Reply::Knock(OpenKnock { summary, message: vec![2; 33], round: 1 }),
+        Reply::KnockAnswered { answer: AnswerId([4; 16]) },
+        Reply::AnswerState(AnswerState::Waiting),
+        Reply::AnswerState(AnswerState::Entered { device_name: "nas".to_owned() }),
+        Reply::AnswerState(AnswerState::TurnedAway),
+        Reply::AnswerState(AnswerState::Wrong),
+    ]
+}
+
 fn every_code() -> Vec<Code> {
     use Code::*;
     vec![
         BadRequest, SignIn, NotAllowed, NotFound, TooLarge, NoSpace, Quota, Busy, RateLimit, History, Damaged,
-        Internal, Exists, WrongHash, NotOpen,
+        Internal, Exists, WrongHash, NotOpen, JoinCode, Denied,
     ]
 }
 
 #[tokio::test]
 async fn every_request_and_reply_arrives_as_it_was_sent() {
     let pair = Pair::start().await;
-    let replies = every_reply();
-    for (index, request) in every_request().into_iter().enumerate() {
-        let reply = &replies[index % replies.len()];
+    let replies = [every_reply(), replies_to_knocks()].concat();
+    let requests = every_request();
+    let count = requests.len().max(replies.len());
+    for index in 0..count {
+        let (request, reply) = (&requests[index % requests.len()], &replies[index % replies.len()]);
         let sent = vec![
-            Frame::cbor(FrameKind::Request, &request),
+            Frame::cbor(FrameKind::Request, request),
             Frame::new(FrameKind::Block, vec![index as u8; 300_000]),
             Frame::cbor(FrameKind::Manifest, &ManifestFrame { list: ListId::from_bytes([3; 32]), bytes: vec![1, 2] }),
         ];

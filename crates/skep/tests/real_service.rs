@@ -108,6 +108,7 @@ async fn a_man_in_the_middle_who_passes_everything_on_gets_no_computer_to_join()
             fingerprint: None,
             dir: Some(folder),
             name: None,
+            device_code: false,
             no_daemon: true,
         };
         join::join(&global, args).await.map_err(|complaint| complaint.code)

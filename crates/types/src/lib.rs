@@ -7,6 +7,7 @@
 
 mod commit;
 mod cursor;
+mod disk_name;
 mod id;
 mod limits;
 mod name;
@@ -20,6 +21,7 @@ mod time;
 
 pub use commit::{Commit, CommitReply, Evidence, Group, GroupResult, Operation, Reject};
 pub use cursor::{Cursor, Fork, Seq, Standing};
+pub use disk_name::{Alphabet, Marked, NameRules};
 pub use id::{AccountId, ChunkId, CommitId, ContentId, DeviceId, DriveId, Generation, ListId, NodeId, ParseIdError};
 pub use limits::Limits;
 pub use name::{Name, NameError};

@@ -74,7 +74,7 @@ pub const STAGES: &[Stage] = &[
     Stage {
         name: "tests",
         what: "units, properties, conformance, end to end",
-        tools: &["cc", "git", "vim", "sqlite3", "rsync", "zip", "nginx", "openssl"],
+        tools: &["cc", "git", "vim", "sqlite3", "rsync", "zip", "nginx", "caddy", "openssl", "pebble"],
         job: Job::Tests,
         minutes_max: 15,
     },

@@ -94,10 +94,22 @@ pub const TOOLS: &[Tool] = &[
         probe: Probe::Runs(&["nginx", "-v"]),
     },
     Tool {
+        name: "caddy",
+        why: "stands before a server, in tests",
+        from: From::Debian(&["caddy"]),
+        probe: Probe::Runs(&["caddy", "version"]),
+    },
+    Tool {
         name: "openssl",
         why: "tries weak TLS on a server, in tests",
         from: From::Debian(&["openssl"]),
         probe: Probe::Runs(&["openssl", "version"]),
+    },
+    Tool {
+        name: "pebble",
+        why: "gives certificates, in tests",
+        from: From::Debian(&["pebble"]),
+        probe: Probe::Runs(&["sh", "-c", "command -v pebble && command -v pebble-challtestsrv"]),
     },
     Tool {
         name: "windows target",

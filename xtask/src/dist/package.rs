@@ -31,8 +31,10 @@ pub fn make(dist: &Path, program: &Program, file: &Path, texts: &Texts) -> Resul
     for (path, text) in texts {
         put(path, text, 0o644)?;
     }
-    let (unit, directory) = program.unit;
-    put(&format!("{directory}/{unit}"), &ours(&format!("packaging/systemd/{unit}"))?, 0o644)?;
+    for unit in program.units {
+        let unit_bytes = ours(&format!("packaging/systemd/{unit}"))?;
+        put(&format!("{}/{unit}", program.unit_directory), &unit_bytes, 0o644)?;
+    }
     put(&format!("usr/share/doc/{}/copyright", program.name), &ours("LICENSE-MIT")?, 0o644)?;
     put("DEBIAN/control", control(program, fs::metadata(file)?.len()).as_bytes(), 0o644)?;
     if program.name == "skep-server" {

@@ -165,7 +165,7 @@ impl<M: World> Driver<M> {
     }
 
     /// How far everything is; asked in the order of inputs, so that nothing that was passed on is asked for again.
-    async fn progress(&self) -> Result<Progress, CallError> {
+    pub(super) async fn progress(&self) -> Result<Progress, CallError> {
         let (flush, flushed) = oneshot::channel();
         self.tell(Signal::Flush(flush)).await;
         flushed.await.map_err(|_| CallError::Unreachable("the state is not ready".into()))
@@ -174,7 +174,8 @@ impl<M: World> Driver<M> {
     /// Takes all nodes, for a device that knows nothing.
     async fn snapshot(&self) -> Result<Cursor, CallError> {
         let cursor = self.take_pages(|rows| Event::SnapshotRows { rows }).await?;
-        self.tell(Signal::Event(Event::SnapshotDone { cursor })).await;
+        let since = self.recall().await?;
+        self.tell(Signal::Event(Event::SnapshotDone { cursor, since })).await;
         Ok(cursor)
     }
 

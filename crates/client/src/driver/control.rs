@@ -295,6 +295,10 @@ impl<M: World> Control<M> {
             changes_since: report::changes_since(&checked, &progress),
             checked,
         };
+        if progress.is_whole {
+            let at = progress.cursor.and_then(|cursor| cursor.stands_at());
+            self.driver.agreed.send_if_modified(|agreed| std::mem::replace(agreed, at) != at);
+        }
         self.status.send_if_modified(|old| {
             let differs = *old != status;
             *old = status;
@@ -571,6 +575,7 @@ impl<M: World> Control<M> {
 
     /// The last thing of all.
     async fn close(mut self) {
+        self.driver.write_agreed().await;
         if let Some(mind) = self.mind.take() {
             let closed = offload(self.driver.world.tasks(), Lane::Database, move || mind.trees.close()).await;
             if let Ok(Err(error)) = closed {

@@ -73,6 +73,9 @@ impl<M: World> Driver<M> {
         tracing::warn!(%common, seen = %cursor.seq, departed = ground.is_departed, "the server is met anew");
         self.keep_lineage(lineage).await;
         let head = self.take_shadow().await?;
+        // Without a state, the folder may remember.
+        let is_unknown = self.progress().await?.cursor.is_none();
+        let since = if is_unknown { self.recall().await? } else { None };
         // The server may have become yet another one meanwhile.
         let mut asked: Vec<Version> = stands_at.into_iter().chain(ground.held).collect();
         asked.extend(head.stands_at());
@@ -85,7 +88,7 @@ impl<M: World> Driver<M> {
         if is_other(of_head) || is_other(of_held) || is_other(of_cursor) {
             return Err(CallError::Unreachable("the server's history changed while it was read".into()));
         }
-        self.renew(Some(Meeting { common, cursor: head })).await
+        self.renew(Some(Meeting { common, cursor: head, since })).await
     }
 
     /// Takes all nodes into the shadow; where the journal follows.

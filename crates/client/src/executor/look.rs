@@ -61,8 +61,8 @@ impl<M: World> Shared<M> {
         let is_whole_root = is_root && names.is_none();
         let stat = root.files.stat_dir(dir).map_err(look_error)?;
         let sights = match names {
-            None => list(root, dir, is_root),
-            Some(names) => names.into_iter().map(|name| sight(root, dir, name)).collect(),
+            None => root.files.tidy_names(dir).and_then(|()| list(root, dir, is_root)),
+            Some(names) => look_at(root, dir, is_root, names),
         };
         let sights = sights.map_err(look_error)?;
         if is_whole_root || sights.iter().any(|sight| sight.stat.is_none()) {
@@ -88,6 +88,24 @@ fn list<F: Files>(root: &Root<F>, dir: &F::Dir, is_root: bool) -> Result<Vec<Sig
     let entries = root.files.list(dir)?.into_iter();
     let entries = entries.filter(|(name, _)| !(is_root && *name == own_dir()));
     entries.map(|(name, stat)| with_target(root, dir, name, Some(stat))).collect()
+}
+
+/// What stands under these names. Where nothing does, and the disk takes the name for another one, that is meant as well; and what had to
+/// make way for the name may have its own again.
+fn look_at<F: Files>(root: &Root<F>, dir: &F::Dir, is_root: bool, names: Vec<Name>) -> Result<Vec<Sight>, FileError> {
+    let mut sights = names.into_iter().map(|name| sight(root, dir, name)).collect::<Result<Vec<Sight>, _>>()?;
+    let absent: Vec<Name> =
+        sights.iter().filter(|sight| sight.stat.is_none()).map(|sight| sight.name.clone()).collect();
+    for name in &absent {
+        let others = root.files.taken_for(dir, name)?.filter(|other| !(is_root && *other == own_dir()));
+        if let Some(other) = others.filter(|other| sights.iter().all(|sight| sight.name != *other)) {
+            sights.push(sight(root, dir, other)?);
+        }
+    }
+    if !absent.is_empty() {
+        root.files.tidy_names(dir)?;
+    }
+    Ok(sights)
 }
 
 fn sight<F: Files>(root: &Root<F>, dir: &F::Dir, name: Name) -> Result<Sight, FileError> {

@@ -1,9 +1,9 @@
-//! The server as those see it who run it: service managers, settings, readiness, figures, own certificates, proxies.
+//! The server as those see it who run it: service managers, settings, readiness, figures, own certificates.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::asking::{complained, complaint};
-use crate::rig::{PASSWORD, PATIENCE, Running, Server, USER, free_port, noise, run, settle, until};
+use crate::rig::{PASSWORD, PATIENCE, Running, Server, USER, free_port, run, settle, until};
 
 /// What systemd would hear on `$NOTIFY_SOCKET`.
 struct ServiceManager(UnixDatagram);
@@ -53,11 +53,11 @@ fn ask(address: &str, method: &str, path: &str, headers: &str, body: &str) -> (u
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
-fn get(address: &str, path: &str) -> (u16, String) {
+pub fn get(address: &str, path: &str) -> (u16, String) {
     ask(address, "GET", path, "", "")
 }
 
-fn figure(text: &str, name: &str) -> u64 {
+pub fn figure(text: &str, name: &str) -> u64 {
     let line = text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
     line.unwrap_or_else(|| panic!("{name} is not in\n{text}")).rsplit(' ').next().unwrap().parse().unwrap()
 }
@@ -94,6 +94,57 @@ fn a_service_manager_hears_when_a_client_is_ready_lives_and_stops() {
     manager.hears("WATCHDOG=1");
     assert_eq!(running.end(Signal::TERM), 0);
     manager.hears("STOPPING=1");
+}
+
+#[test]
+fn a_server_listens_where_the_service_manager_does_and_callers_wait_while_it_is_started_anew() {
+    let mut server = Server::start();
+    server.stop();
+    let sockets = [0, 1].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [first, second] = sockets.each_ref().map(|socket| socket.local_addr().unwrap().to_string());
+    let log = server.scratch("given.log");
+    let start = |server: &Server| {
+        let mut command = server.tool(&["run"]);
+        // Nobody can listen there.
+        command.args(["--listen", "192.0.2.1:1"]).env("SKEP_DISCOVERY", "false");
+        Running::start_listening(&command, [&sockets[0], &sockets[1]], &log)
+    };
+    // Both callers come before there is a server.
+    let ask_early = |address: &str| {
+        let address = address.to_owned();
+        std::thread::spawn(move || get(&address, "/healthz").0)
+    };
+    let early = [ask_early(&first), ask_early(&second)];
+    let running = start(&server);
+    assert_eq!(early.map(|answer| answer.join().unwrap()), [308, 308], "plain HTTP is led to HTTPS");
+    server.before_it = Some(format!("https://{second}"));
+    let laptop = server.computer("laptop");
+    server.before_it = Some(format!("https://{first}"));
+    let desktop = server.computer("desktop");
+    laptop.write("f.txt", "at either");
+    settle(&laptop, &desktop);
+    assert_eq!(running.end(Signal::TERM), 0);
+
+    let early = ask_early(&first);
+    let running = start(&server);
+    assert_eq!(early.join().unwrap(), 308);
+    laptop.write("g.txt", "as before");
+    settle(&laptop, &desktop);
+    assert_eq!(running.end(Signal::TERM), 0);
+    let said = fs::read_to_string(&log).unwrap();
+    assert!(said.contains(&first) && said.contains(&second) && !said.contains("192.0.2.1"), "{said}");
+}
+
+#[test]
+fn what_is_handed_over_and_is_no_socket_is_refused() {
+    let server = Server::start();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "exec 3</dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"", "sh"]);
+    let data = server.scratch("other");
+    shell.arg(server.program(&[]).get_program()).args(["run", "--data-dir"]).arg(&data);
+    let answer = run(shell, "");
+    assert_eq!(complaint(&answer), complained(1, "E-LISTEN"));
+    assert!(answer.err.contains("not for TCP"), "{answer:?}");
 }
 
 #[test]
@@ -278,79 +329,6 @@ fn devices_pin_the_key_of_an_own_certificate() {
     assert_eq!(complaint(&server.command(&["config", "check"], "")), complained(1, "E-KEYS"));
     fs::write(&file, format!("[tls]\ncertificate = {certificate:?}\n")).unwrap();
     assert_eq!(complaint(&server.command(&["config", "check"], "")), complained(2, "E-CONFIG"));
-}
-
-/// The snippet of the documentation in that language, with the ports and paths of this machine.
-fn snippet(language: &str, changes: &[(&str, String)]) -> String {
-    let page =
-        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operating/reverse-proxy.md")).unwrap();
-    let block = page.split(&format!("```{language}\n")).nth(1).unwrap().split("```").next().unwrap().to_owned();
-    changes.iter().fold(block, |block, (from, to)| {
-        assert!(block.contains(from), "{from} is not in the snippet");
-        block.replace(from, to)
-    })
-}
-
-#[test]
-fn devices_sync_and_are_told_of_news_through_nginx_as_documented() {
-    let mut server = Server::stopped();
-    let (theirs, port) = (server.scratch("theirs"), free_port());
-    let mut other = Server::stopped();
-    other.start_again();
-    let expected = other.fingerprint();
-    other.stop();
-    fs::rename(other.data(), &theirs).unwrap();
-    let (certificate, key) = (theirs.join("keys/server.crt"), theirs.join("keys/server.key"));
-    let settings =
-        format!("[tls]\nmode = \"off\"\ncertificate = {certificate:?}\n[http]\ntrusted_proxies = [\"127.0.0.1\"]\n");
-    fs::write(server.data().join("server.toml"), settings).unwrap();
-    server.start_again();
-    server.command(&["user", "add", USER, "--password-stdin"], PASSWORD).done();
-    assert_eq!(server.fingerprint(), expected, "that of the proxy");
-
-    let block = snippet(
-        "nginx",
-        &[
-            ("listen 443 ssl", format!("listen 127.0.0.1:{port} ssl")),
-            ("/etc/ssl/skep/fullchain.pem", certificate.display().to_string()),
-            ("/etc/ssl/skep/privkey.pem", key.display().to_string()),
-            ("http://127.0.0.1:7537", format!("http://{}", server.listen())),
-        ],
-    );
-    let nginx = server.scratch("nginx");
-    fs::create_dir(&nginx).unwrap();
-    let directories = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
-    let places: String =
-        directories.iter().map(|name| format!("{name}_temp_path {}/{name};\n", nginx.display())).collect();
-    let user = if rustix::process::geteuid().is_root() { "user root;\n" } else { "" };
-    let whole = format!(
-        "{user}daemon off;\nmaster_process off;\npid {0}/pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\n{places}{block}}}\n",
-        nginx.display()
-    );
-    fs::write(nginx.join("nginx.conf"), whole).unwrap();
-    let mut command = Command::new("nginx");
-    command.args(["-e", "stderr", "-p"]).arg(&nginx).arg("-c").arg(nginx.join("nginx.conf"));
-    let log = server.scratch("nginx.log");
-    let _proxy = Running::start(command, &log);
-    until("nginx listens", || TcpStream::connect(format!("127.0.0.1:{port}")).ok());
-
-    server.before_it = Some(format!("https://127.0.0.1:{port}"));
-    let (laptop, desktop) = server.two_computers();
-    laptop.write("small.txt", "through the proxy");
-    laptop.write("large.bin", noise(20 << 20, 7));
-    settle(&laptop, &desktop);
-    // Nobody polls: what comes without `sync wait` came by the feed.
-    laptop.write("pushed.txt", "news");
-    until("news are pushed", || desktop.read("pushed.txt"));
-    // The log is written beside the work, a little later.
-    let feeds = until("two feeds are in the log", || {
-        let log = server.command(&["log", "--connections", "--json"], "").done();
-        let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let feeds: Vec<Value> =
-            lines.filter(|line| line["request"] == "feed_open" && line["outcome"] == "ok").collect();
-        (feeds.len() >= 2).then_some(feeds)
-    });
-    assert!(feeds.iter().all(|line| line["peer"] == "127.0.0.1:0"), "{feeds:?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -111,11 +112,28 @@ impl Running {
         Running(command.spawn().unwrap())
     }
 
+    /// The same with these sockets as its third and fourth file, at which it is to listen: what systemd would do.
+    pub fn start_listening(command: &Command, sockets: [&TcpListener; 2], log: &Path) -> Running {
+        let mut shell = Command::new("sh");
+        let hand_over = "exec 3<&0 4<&1 </dev/null >/dev/null; LISTEN_FDS=2 LISTEN_PID=$$ exec \"$@\"";
+        shell.args(["-c", hand_over, "sh"]).arg(command.get_program()).args(command.get_args());
+        shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let [third, fourth] = sockets.map(|socket| OwnedFd::from(socket.try_clone().unwrap()));
+        let file = File::options().create(true).append(true).open(log).unwrap();
+        shell.stdin(third).stdout(fourth).stderr(file);
+        Running(shell.spawn().unwrap())
+    }
+
     /// The same with a file of its own for each stream; that of standard output is new.
-    fn start_apart(mut command: Command, log: &Path, out: &Path) -> Running {
+    pub fn start_apart(mut command: Command, log: &Path, out: &Path) -> Running {
         let file = File::options().create(true).append(true).open(log).unwrap();
         command.stdin(Stdio::null()).stdout(File::create(out).unwrap()).stderr(file);
         Running(command.spawn().unwrap())
+    }
+
+    /// Its exit code when it ends by itself; -1 if a signal ended it.
+    pub fn wait(mut self) -> i32 {
+        until("a program ends", || self.0.try_wait().unwrap()).code().unwrap_or(-1)
     }
 
     /// Its exit code; -1 if a signal ended it.

@@ -1,10 +1,10 @@
-//! Join codes, and removing accounts.
+//! Join codes, knocks, and removing accounts.
 
 use skep_blobstore::{PackId, RecordPlace};
 use skep_types::{ChunkId, DriveId, NodeId};
 
 use super::{account_id, directory, read, seconds, some_drive};
-use crate::{Account, ChunkPlace, Device, JoinCodeRow, MetaStore};
+use crate::{Account, ChunkPlace, Device, JoinCodeRow, KnockAnswerRow, KnockEnd, KnockRow, KnockStanding, MetaStore};
 
 fn code(locator: u16, made: i64) -> JoinCodeRow {
     let letters = [locator as u8; 8];
@@ -30,6 +30,51 @@ pub fn join_codes(store: &impl MetaStore) {
     store.write(|write| write.remove_join_code(1023)).unwrap();
     store.write(|write| write.remove_join_code(1023)).unwrap();
     assert_eq!(read(store, |read| read.join_codes()), [tried]);
+}
+
+/// Knocks are listed by age; a locator has one, and each standing reads back.
+pub fn knocks(store: &impl MetaStore) {
+    let knock = |locator: u16, made: i64| KnockRow {
+        locator,
+        secret_hash: [locator as u8; 32],
+        name: "nas".to_owned(),
+        platform: "linux".to_owned(),
+        client_version: "test 1".to_owned(),
+        user: None,
+        drive: None,
+        peer: "192.0.2.7:5000".to_owned(),
+        made: seconds(made),
+        ends: seconds(made + 9),
+        message: vec![1, 2],
+        round: 0,
+        refused: None,
+        standing: KnockStanding::Waiting,
+    };
+    assert_eq!(read(store, |read| read.knocks()), []);
+    let named = KnockRow { user: Some("Ada".to_owned()), drive: Some(DriveId::from_bytes([3; 16])), ..knock(1023, 3) };
+    let (new, old) = (knock(1, 7), named);
+    store.write(|write| write.put_knock(&new).and_then(|()| write.put_knock(&old))).unwrap();
+    assert_eq!(read(store, |read| read.knocks()), [old.clone(), new.clone()]);
+    let answer = KnockAnswerRow {
+        id: [5; 16],
+        account: account_id(1),
+        message: vec![3],
+        proof: [6; 32],
+        expected_hash: [7; 32],
+        approves: true,
+        made: seconds(8),
+    };
+    let ended = |end| KnockStanding::Ended { answer: [5; 16], end };
+    let entered = ended(KnockEnd::Entered { device_name: "nas 2".to_owned() });
+    let standings = [KnockStanding::Answered(answer), entered, ended(KnockEnd::Denied), ended(KnockEnd::Wrong)];
+    for standing in standings {
+        let answered = KnockRow { round: 1, refused: Some([9; 16]), standing, ..new.clone() };
+        store.write(|write| write.put_knock(&answered)).unwrap();
+        assert_eq!(read(store, |read| read.knocks()), [old.clone(), answered]);
+    }
+    store.write(|write| write.remove_knock(1)).unwrap();
+    store.write(|write| write.remove_knock(1)).unwrap();
+    assert_eq!(read(store, |read| read.knocks()), [old]);
 }
 
 /// An account goes with all that is its own, a bounded number of rows at a time, and nothing else goes.

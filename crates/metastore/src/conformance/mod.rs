@@ -17,7 +17,7 @@ use skep_types::{
     NodeState, Place, Seq, Timestamp, Version,
 };
 
-pub use codes::{join_codes, what_is_removed_leaves_no_row};
+pub use codes::{join_codes, knocks, what_is_removed_leaves_no_row};
 pub use drives::{
     a_name_taken_twice_undoes_all, agrees_with_the_plain_meaning, chunks_and_manifests_are_per_drive,
     journal_has_no_gap, names_may_swap_within_a_transaction, nodes_are_paged_and_children_sorted,
@@ -44,6 +44,7 @@ pub fn run<S: MetaStore>(make: impl Fn() -> S) {
     drives(&make());
     connections(&make());
     join_codes(&make());
+    knocks(&make());
     what_is_removed_leaves_no_row(&make());
     journal_has_no_gap(&make());
     pages_end_at_the_end_of_a_commit(&make());

@@ -1,6 +1,7 @@
 //! The metadata store on SQLite: one connection that writes, a few that read beside it.
 
 mod codes;
+mod knocks;
 mod past;
 mod pool;
 mod removal;
@@ -25,7 +26,7 @@ use session::Session;
 /// From 3.7.0 to 3.51.2 a checkpoint beside a commit could damage the database.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// Prepared statements that a connection keeps: more than there are in `sql`.
-const STATEMENTS_MAX: usize = 128;
+const STATEMENTS_MAX: usize = 144;
 
 /// Metadata in one SQLite database, in a file or in memory.
 ///

@@ -37,6 +37,8 @@ pub struct Progress {
     pub cursor: Option<Cursor>,
     /// Of a first snapshot some nodes were taken, and not all.
     pub partly_taken: bool,
+    /// Everything is equal up to the cursor, without a single exception.
+    pub is_whole: bool,
     /// The journal's end, as far as known.
     pub head: Seq,
     /// The feed is open.
@@ -69,8 +71,10 @@ impl Engine {
         let waiting = [self.touched.len(), self.blocked.len(), self.busy.len(), waiters];
         let queued =
             [&self.to_read, &self.to_send, &self.to_send_big, &self.to_apply, &self.to_apply_big].map(BTreeSet::len);
+        let settled = self.is_settled(trees);
         Progress {
-            settled: self.is_settled(trees),
+            settled,
+            is_whole: settled && trees.differing(None, 1).is_empty(),
             cursor,
             partly_taken: cursor.is_none() && !trees.known(None, 1).is_empty(),
             head: self.head,
@@ -84,7 +88,7 @@ impl Engine {
     }
 
     /// Whether everything is equal, or a problem.
-    fn is_settled(&self, trees: &dyn Trees) -> bool {
+    pub(super) fn is_settled(&self, trees: &dyn Trees) -> bool {
         let working = !self.observer.is_settled(trees)
             || !self.touched.is_empty()
             || !self.to_read.is_empty()

@@ -167,6 +167,8 @@ impl Engine {
                 for (_, child) in trees.local_children(node) {
                     self.observer.displace(trees, child, findings);
                 }
+                // The directory may have stayed for that only.
+                findings.touched.extend(trees.local(node).map(|local| local.parent));
                 trees.set_local(node, None);
                 self.observer.forget_damage(trees, node);
             }

@@ -72,6 +72,7 @@ impl Observer {
         // What was seen here before is seen again, or no more.
         self.arrivals.retain(|(arrived, name), _| *arrived != dir || !dirty.covers(name));
         self.filters.read_rules(dir, dirty.deep, &sights, self.at_ms);
+        let had_ignored = self.filters.has_ignored(dir);
         if dirty.deep {
             self.filters.look_through(dir);
             self.wake_left_out(trees, dir, findings);
@@ -87,6 +88,10 @@ impl Observer {
             }
             let hinted = dirty.names.get(&sight.name).copied();
             self.see(trees, ids, dir, sight, Glance { deep: dirty.deep, hinted }, findings);
+        }
+        if had_ignored && !self.filters.has_ignored(dir) {
+            // It may have stayed for that only.
+            findings.touched.insert(dir);
         }
         for (name, node) in unseen {
             // What was seen under another name of this directory meanwhile is not missing.

@@ -161,6 +161,10 @@ impl Plan<'_> {
             return Outcome::Waits;
         }
         if local.kind() == Kind::Directory {
+            if self.scene.observer.is_unseen(node) {
+                // What is in it is not known yet.
+                return Outcome::Waits;
+            }
             let mut outcome = Outcome::Done;
             let mut holds_residue = self.scene.observer.filters.has_ignored(node);
             for (_, child) in self.trees.local_children(node) {

@@ -126,7 +126,7 @@ impl Plan<'_> {
 }
 
 /// Whether a disk may show `mtime` as `shown`: its clock may count whole seconds, or pairs of them.
-fn may_be_rounded(shown: Timestamp, mtime: Timestamp) -> bool {
+pub(super) fn may_be_rounded(shown: Timestamp, mtime: Timestamp) -> bool {
     let difference = shown.as_nanoseconds().abs_diff(mtime.as_nanoseconds());
     difference == 0 || (shown.nanoseconds == 0 && difference < COARSEST_CLOCK_NS)
 }

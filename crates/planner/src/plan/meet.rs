@@ -1,11 +1,16 @@
 //! Two nodes that want one name on the server.
 
-use skep_types::{Content, Kind, NodeId, NodeState, Version};
+use skep_types::{Content, Kind, NodeId, NodeState, Operation, Version};
 
 use super::send::Draft;
-use super::{Gate, Outcome, Plan, Purpose};
-use crate::reconcile::{Verdict, is_empty};
+use super::{Begun, Gate, Outcome, Plan, Purpose};
+use crate::ids;
+use crate::names::conflict_name;
+use crate::reconcile::{Merge, Verdict, is_empty};
 use crate::trees::{Local, LocalContent};
+
+/// What stands in the name of a conflict copy where a device would: which one made the server's version, nobody here knows.
+const SERVER_NAME: &str = "server";
 
 /// Whether a node can have its name on the server.
 pub(super) enum Meeting {
@@ -80,7 +85,7 @@ impl Plan<'_> {
         let super::send::Target::Directory(parent) = self.target_directory(there.parent, draft) else {
             return Meeting::Decided(Outcome::Waits);
         };
-        draft.operations.push(skep_types::Operation::Move {
+        draft.operations.push(Operation::Move {
             node: holder,
             base: state.place_version,
             parent,
@@ -135,10 +140,38 @@ impl Plan<'_> {
                 let holds = |content: &Content| known.is_some_and(|known| known.same_bytes(content));
                 let was_applied = || self.trees.applying(holder).is_some_and(|applied| holds(&applied.content));
                 let one_is_empty = || is_empty(&state.content) || known.is_some_and(is_empty);
-                synced.is_some() || is_left_by_me || holds(&state.content) || was_applied() || one_is_empty()
+                synced.is_some()
+                    || is_left_by_me
+                    || holds(&state.content)
+                    || was_applied()
+                    || one_is_empty()
+                    || self.is_newer_at_join(local, state)
             }
             Kind::Mount => false,
         }
+    }
+
+    /// Whether a file that was here when folder and server met was changed later than the one of the same name there.
+    pub(super) fn is_newer_at_join(&self, local: &Local, state: &NodeState) -> bool {
+        let (Some(here), Some(there)) = (local.file(), state.content.file()) else { return false };
+        matches!(self.scene.begun, Some(Begun::Join)) && here.mtime > there.mtime
+    }
+
+    /// Of two contents that meet in a join, the newer one, which stands here, keeps the name; the server's becomes another node beside it.
+    pub(super) fn send_newer(&mut self, node: NodeId, local: &Local, remote: &NodeState, merged: &Merge) -> Outcome {
+        let older = remote.content_version;
+        let copies = (0u64..).map(|number| ids::conflict_copy(node, older, older.commit.device(), number));
+        let is_new = |copy: &NodeId| self.trees.local(*copy).is_none() && self.trees.remote(*copy).is_none();
+        let copy = copies.into_iter().find(is_new).expect("not every number is taken");
+        let parent = remote.place.parent;
+        let time = remote.content.file().map_or(local.stat.mtime, |file| file.mtime);
+        let name = conflict_name(&remote.place.name, SERVER_NAME, time, |name| {
+            self.shape.child(self.trees, parent, name).is_some() || self.trees.remote_child(parent, name).is_some()
+        });
+        let (content, mode) = (remote.content.clone(), remote.mode);
+        let create = Operation::Create { node: copy, parent, name, content, mode };
+        let sent = Merge { place: Verdict::Same, content: Verdict::Send, ..*merged };
+        self.send_with(vec![create], node, local, remote, &sent)
     }
 
     /// What stands here as `node` is `holder` from now on.

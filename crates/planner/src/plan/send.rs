@@ -1,5 +1,7 @@
 //! What this disk shows, told to the server.
 
+use std::collections::BTreeSet;
+
 use skep_types::{Content, Kind, Name, NodeId, NodeState, Operation};
 
 use super::meet::Meeting;
@@ -101,6 +103,26 @@ impl Plan<'_> {
         Outcome::Done
     }
 
+    /// Changes of content and mode, in one step with other operations.
+    pub(super) fn send_with(
+        &mut self,
+        operations: Vec<Operation>,
+        node: NodeId,
+        local: &Local,
+        remote: &NodeState,
+        merged: &Merge,
+    ) -> Outcome {
+        if let Some(no) = self.lacks_room_to_send(local) {
+            return no;
+        }
+        let mut draft = Draft { operations, ..Draft::default() };
+        if !self.draft_fields(node, local, remote, merged, &mut draft) {
+            return Outcome::Waits;
+        }
+        self.push_group(draft.operations, draft.sources);
+        Outcome::Done
+    }
+
     /// A node that is in the trash there and lives on here: it comes out, where it stands here.
     pub(super) fn send_restored(&mut self, node: NodeId, local: &Local, remote: &NodeState) -> Outcome {
         if is_purged(remote) {
@@ -150,12 +172,36 @@ impl Plan<'_> {
             self.consider(parent);
             return Outcome::Waits;
         }
+        if remote.kind() == Kind::Directory && self.is_filling(node) {
+            return Outcome::Waits;
+        }
         if !self.room.send {
             return Outcome::NoRoomToSend;
         }
         let operation = self.trash(node, remote);
         self.push_group(vec![operation], Vec::new());
         Outcome::Done
+    }
+
+    /// Whether a commit that is under way puts something into the directory or beneath it. What was moved there may have been changed by
+    /// somebody else, and it is not in there as far as Remote knows: it would go along unseen.
+    fn is_filling(&mut self, node: NodeId) -> bool {
+        if self.scene.put.is_empty() {
+            return false;
+        }
+        if self.filling.is_none() {
+            let mut filling = BTreeSet::new();
+            for put in self.scene.put.values() {
+                let mut at = *put;
+                while at != NodeId::ROOT && filling.insert(at) {
+                    let remote = || self.trees.remote(at).map(|state| state.place.parent);
+                    let Some(above) = self.scene.put.get(&at).copied().or_else(remote) else { break };
+                    at = above;
+                }
+            }
+            self.filling = Some(filling);
+        }
+        self.filling.as_ref().is_some_and(|filling| filling.contains(&node))
     }
 
     pub(super) fn trash(&self, node: NodeId, remote: &NodeState) -> Operation {
@@ -379,7 +425,7 @@ impl Plan<'_> {
 }
 
 /// Where an operation puts its node.
-pub(super) fn new_parent(operation: &Operation) -> Option<NodeId> {
+pub(crate) fn new_parent(operation: &Operation) -> Option<NodeId> {
     match operation {
         Operation::Create { parent, .. } | Operation::Move { parent, .. } => Some(*parent),
         _ => None,

@@ -104,7 +104,7 @@ impl World {
         client.inbox = vec![Event::Started];
         if client.trees.cursor().is_none() {
             let cursor = self.cursor(skep_types::Seq::START);
-            self.clients[number].inbox.push(Event::SnapshotDone { cursor });
+            self.clients[number].inbox.push(Event::SnapshotDone { cursor, since: None });
         }
         if !self.clients[number].offline {
             self.clients[number].inbox.push(Event::Connected);

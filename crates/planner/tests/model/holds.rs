@@ -315,3 +315,22 @@ fn a_mass_deletion_from_elsewhere_is_applied() {
         assert_eq!(text(&world.clients[0].disk), "");
     }
 }
+
+/// What came since does not make less of what went.
+#[test]
+fn an_emptied_folder_is_held_though_more_comes_than_went() {
+    for seed in 0..20 {
+        let mut world = world(seed);
+        run(&mut world, 0, "a=1 b=2 c=3 d=4");
+        world.run();
+        world.clients[0].part();
+        run(&mut world, 1, "e=5 f=6 g=7 h=8 i=9 j=10");
+        world.run();
+        world.clients[0].offline = false;
+        away(&mut world, "rm a, rm b, rm c, rm d");
+        world.run();
+        let hold = hold(&world).unwrap();
+        assert_eq!((hold.files, hold.folder_files), (4, 4));
+        assert_eq!(text(&world.clients[1].disk), "a=1 b=2 c=3 d=4 e=5 f=6 g=7 h=8 i=9 j=10");
+    }
+}

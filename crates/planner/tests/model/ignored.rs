@@ -42,6 +42,8 @@ const ROWS: &[Row] = &[
         a: "x=31", b: "x=31", drive: "x=31" },
     Row { rule: "a rule changes", steps: &["A: write x 31, write y.o 32, write .skepignore 1", "A: write .skepignore 2"],
         a: "x=31 y.o=32", b: "x=31 y.o=32", drive: "x=31 y.o=32" },
+    Row { rule: "deleted elsewhere, and what is ignored goes later", steps: &["A: write .skepignore 1", "A: mkdir d, mkdir d/e, write d/e/a 31", "B: write d/e/x 32", "A: rm d", "B: rm d/e/x"],
+        a: "", b: "", drive: "" },
     Row { rule: "deleted elsewhere, what is ignored stays", steps: &["A: write .skepignore 1", "A: mkdir d, write d/a 31", "B: write d/x 32", "A: rm d"],
         a: "", b: "d/ d/x=32", drive: "" },
     Row { rule: "deleted elsewhere, deep", steps: &["A: write .skepignore 1", "A: mkdir d, write d/a 31, mkdir d/e", "B: write d/e/x 32", "A: rm d"],

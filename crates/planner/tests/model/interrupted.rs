@@ -222,3 +222,39 @@ fn next_apply(world: &mut World) -> (BatchId, Vec<ApplyOperation>) {
         }
     }
 }
+
+/// What was moved into a directory goes with it only if nobody else has changed it: also while the journal has not told of the move.
+#[test]
+fn a_directory_does_not_take_along_what_was_edited_elsewhere_and_just_moved_into_it() {
+    in_many_orders(2, |world| {
+        run(world, 0, "a=1 d/ d/b=2");
+        world.run();
+        let before = world.head();
+        world.clients[1].part();
+        act(&mut world.clients[0].disk, "write a 7");
+        world.run();
+        assert_ne!(world.head(), before);
+        // B hears of the edit while its user moves the file, and of nothing after that.
+        act(&mut world.clients[1].disk, "mv a d/a");
+        world.clients[1].come_back();
+        world.send_entries(1);
+        work_unheard(world, 1);
+        act(&mut world.clients[1].disk, "rm d");
+        work_unheard(world, 1);
+        settle(world);
+        assert!(text(&world.clients[0].disk).contains("=7"), "the edit is gone: {}", text(&world.clients[0].disk));
+    });
+}
+
+/// Lets a client do what it can while the journal tells it nothing more.
+fn work_unheard(world: &mut World, number: usize) {
+    for _ in 0..200 {
+        if world.deliver(number) | world.watch(number) | world.carry_out_first(number) {
+            continue;
+        }
+        match world.clients[number].wake_at_ms {
+            Some(wake) if wake > world.at_ms => world.at_ms = wake,
+            _ => return,
+        }
+    }
+}

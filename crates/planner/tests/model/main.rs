@@ -17,6 +17,7 @@ mod large;
 mod meeting;
 mod problems;
 mod random;
+mod relinking;
 mod rules;
 mod selected;
 mod user;

@@ -151,7 +151,7 @@ fn empty_trash(world: &mut World) {
     world.drive.forget(&gone);
 }
 
-fn begin_anew(world: &mut World, number: usize) {
+pub fn begin_anew(world: &mut World, number: usize) {
     world.starts += 1;
     let (limits, seed) = (world.limits, world.seed ^ (world.starts << 32));
     let client = &mut world.clients[number];
@@ -163,13 +163,13 @@ fn begin_anew(world: &mut World, number: usize) {
 }
 
 /// A device that knows nothing but what the server has.
-fn join_anew(world: &mut World, number: usize) {
+pub fn join_anew(world: &mut World, number: usize) {
     let cursor = world.cursor(world.head());
     let rows = world.drive.nodes().values().cloned().collect();
     begin_anew(world, number);
     let client = &mut world.clients[number];
     (client.trees, client.disk, client.offline) = (MemoryTrees::new(), Disk::new(), false);
-    client.inbox.extend([Event::SnapshotRows { rows }, Event::SnapshotDone { cursor }, Event::Connected]);
+    client.inbox.extend([Event::SnapshotRows { rows }, Event::SnapshotDone { cursor, since: None }, Event::Connected]);
 }
 
 fn meet(world: &mut World, number: usize, common: Seq) {
@@ -178,6 +178,6 @@ fn meet(world: &mut World, number: usize, common: Seq) {
     let trees = &mut world.clients[number].trees;
     trees.clear_shadow();
     rows.into_iter().for_each(|row| trees.set_shadow(row));
-    take_shadow(trees, &Meeting { common, cursor });
+    take_shadow(trees, &Meeting { common, cursor, since: None });
     begin_anew(world, number);
 }

@@ -136,7 +136,7 @@ impl World {
         };
         let start = world.cursor(Seq::START);
         for client in &mut world.clients {
-            client.inbox.extend([Event::SnapshotDone { cursor: start }, Event::Connected]);
+            client.inbox.extend([Event::SnapshotDone { cursor: start, since: None }, Event::Connected]);
         }
         world
     }

@@ -5,6 +5,7 @@
 
 mod entries;
 mod handles;
+mod names;
 mod watching;
 
 use std::io::{Read, Write};
@@ -30,6 +31,10 @@ pub struct Abilities {
     pub link_mtime: bool,
     /// [`Files::free_bytes`] works; else it is `Unsupported`.
     pub free_bytes: bool,
+    /// Any name stands beside any other; else a name may be refused, or taken for another one.
+    pub all_names: bool,
+    /// Times before 1980 are kept.
+    pub early_times: bool,
 }
 
 impl Abilities {
@@ -41,6 +46,8 @@ impl Abilities {
         lasting_handles: true,
         link_mtime: true,
         free_bytes: true,
+        all_names: true,
+        early_times: true,
     };
 }
 
@@ -61,6 +68,16 @@ pub fn check_files<F: Files>(abilities: Abilities, fresh: impl Fn() -> F, anothe
         handles::a_removed_directory_takes_nothing_more,
     ] {
         check(&fresh());
+    }
+    if abilities.all_names {
+        names::every_name_stands_beside_every_other(&fresh());
+        names::names_are_passed_on(&fresh());
+        names::directories_have_any_name(&fresh());
+    } else {
+        names::a_name_stands_or_is_refused(&fresh());
+    }
+    if abilities.early_times {
+        entries::times_before_the_epoch_can_be_set(&fresh());
     }
     if abilities.exchange {
         entries::an_exchange_swaps(&fresh());
@@ -117,6 +134,19 @@ fn get<F: Files>(files: &F, dir: &F::Dir, file: &str) -> Result<Vec<u8>, FileErr
     let mut bytes = Vec::new();
     reader.read_to_end(&mut bytes).expect("a readable file");
     assert_eq!(stat.size, bytes.len() as u64);
+    Ok(bytes)
+}
+
+/// The same under any name.
+fn put_bytes<F: Files>(files: &F, dir: &F::Dir, file: &Name, bytes: &[u8]) {
+    let mut writer = files.create(dir, file).unwrap_or_else(|error| panic!("{file:?}: {error}"));
+    writer.write_all(bytes).expect("room");
+}
+
+fn get_bytes<F: Files>(files: &F, dir: &F::Dir, file: &Name) -> Result<Vec<u8>, FileErrorKind> {
+    let (mut reader, _) = files.read(dir, file).map_err(|error| error.kind)?;
+    let mut bytes = Vec::new();
+    reader.read_to_end(&mut bytes).expect("a readable file");
     Ok(bytes)
 }
 

@@ -38,7 +38,7 @@ pub struct Key {
 }
 
 /// Every setting, in the order in which people read them.
-pub const KEYS: [Key; 20] = [
+pub const KEYS: [Key; 24] = [
     Key {
         name: "data_dir",
         kind: Kind::Path,
@@ -73,9 +73,10 @@ pub const KEYS: [Key; 20] = [
     },
     Key {
         name: "tls.mode",
-        kind: Kind::Choice(&["auto", "off"]),
+        kind: Kind::Choice(&["auto", "acme", "off"]),
         default: "auto",
-        about: "`auto`: TLS with the own certificate, or with an own key that devices pin; `off`: plain HTTP, for a proxy that does TLS.",
+        about: "`auto`: TLS with the own certificate, or with an own key that devices pin; `acme`: with that key and a public certificate, which \
+                the server orders and renews; `off`: plain HTTP, for a proxy that does TLS.",
     },
     Key {
         name: "tls.certificate",
@@ -84,6 +85,25 @@ pub const KEYS: [Key; 20] = [
         about: "An own certificate with its chain, in PEM. With `tls.mode = \"off\"`: that of the proxy, so that `fingerprint` can print it.",
     },
     Key { name: "tls.key", kind: Kind::Path, default: "", about: "The private key of that certificate, in PEM." },
+    Key {
+        name: "tls.acme_domain",
+        kind: Kind::Text,
+        default: "",
+        about: "With `tls.mode = \"acme\"`: the name for which certificates are ordered. Port 443 or port 80 of that name must lead to this server.",
+    },
+    Key { name: "tls.acme_email", kind: Kind::Text, default: "", about: "Where the authority may write to." },
+    Key {
+        name: "tls.acme_directory",
+        kind: Kind::Text,
+        default: "https://acme-v02.api.letsencrypt.org/directory",
+        about: "The authority that gives certificates; to use it is to agree to its terms.",
+    },
+    Key {
+        name: "tls.acme_roots",
+        kind: Kind::Path,
+        default: "",
+        about: "Root certificates in PEM that vouch for the authority itself, beside those that this machine trusts: for one of your own.",
+    },
     Key {
         name: "accounts.classic_ids",
         kind: Kind::Switch,

@@ -7,6 +7,7 @@ use skep_platform::talk::Complaint;
 
 use super::keys::{KEYS, Key};
 use super::{Origin, Resolved, Tls, resolve_command};
+use crate::acme;
 use crate::admin::{identity, print, say};
 use crate::args::{ConfigCommand, ConfigShowArgs};
 
@@ -46,8 +47,16 @@ fn show(args: &ConfigShowArgs) -> Result<(), Complaint> {
 /// What can be known without starting: that values are understood, and that a certificate and its key can be used.
 fn check(resolved: &Resolved) -> Result<(), Complaint> {
     let settings = resolved.settings()?;
-    if settings.tls != Tls::OwnKey {
-        identity(&settings)?;
+    match &settings.tls {
+        Tls::OwnKey => {}
+        Tls::Acme(acme) => {
+            acme.check_roots()?;
+            let standing = acme::standing_of(acme, &settings.site.data_dir.join("keys"));
+            if let Some(told) = standing.told(acme::now()) {
+                say(&told);
+            }
+        }
+        Tls::Files { .. } | Tls::Off { .. } => drop(identity(&settings)?),
     }
     say(&match &resolved.file {
         Some(path) => format!("The settings in `{}` are fine.", path.display()),

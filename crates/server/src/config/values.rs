@@ -1,7 +1,9 @@
-//! What values of settings mean: times and networks.
+//! What values of settings mean: times, networks, names.
 
 use std::net::IpAddr;
 use std::str::FromStr;
+
+use rustls::pki_types::ServerName;
 
 /// Milliseconds of a day.
 pub const DAY_MS: u64 = 24 * 3_600_000;
@@ -25,6 +27,12 @@ impl Durations {
         let unit = UNITS.iter().skip(1).find(|(_, unit_ms)| length_ms.is_multiple_of(*unit_ms));
         unit.map_or_else(|| format!("{length_ms}ms"), |(letter, unit_ms)| format!("{}{letter}", length_ms / unit_ms))
     }
+}
+
+/// Whether a text is a name for which a certificate can be ordered: not an address, and not this machine by itself.
+pub fn is_domain(text: &str) -> bool {
+    let is_name = matches!(ServerName::try_from(text), Ok(ServerName::DnsName(_)));
+    is_name && text != "localhost" && !text.ends_with('.')
 }
 
 /// Units of sizes, with their bytes, from the longest: in powers of ten and of two.

@@ -11,6 +11,7 @@ mod commits;
 mod content;
 mod feeds;
 mod joins;
+mod knocks;
 mod lineage;
 mod past;
 mod people;

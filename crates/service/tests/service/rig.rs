@@ -285,7 +285,7 @@ impl Rig {
             revoked: false,
         };
         self.meta.write(|tx| tx.put_device(&device)).unwrap();
-        Caller { server: self.server.clone(), id, token, drive, made: Arc::default(), limits: self.limits }
+        Caller { server: self.server.clone(), id, account, token, drive, made: Arc::default(), limits: self.limits }
     }
 
     pub fn read<R>(&self, work: impl FnOnce(&dyn Read) -> Result<R, StoreError>) -> R {
@@ -298,6 +298,7 @@ impl Rig {
 pub struct Caller {
     pub server: Server,
     pub id: DeviceId,
+    pub account: AccountId,
     pub token: String,
     pub drive: DriveId,
     pub limits: Limits,

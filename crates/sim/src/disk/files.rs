@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, MutexGuard};
 
 use skep_platform::{FileError, FileErrorKind, Files, RenameMode, Stat};
-use skep_types::{Kind, Name, Timestamp};
+use skep_types::{Kind, Name, NameRules, Timestamp};
 
 use super::inode::{Body, Entries, Slot};
 use super::state::{Life, State, Tail, error};
@@ -90,7 +90,7 @@ impl State {
 
     fn rename_no_replace(&mut self, from: Slot, name: &Name, to: Slot, new_name: &Name) -> Result<(), FileError> {
         let (name, slot) = self.get(from, name)?;
-        self.check_name(new_name)?;
+        let new_name = &self.config.spell(new_name)?;
         // Spelling a name in another case is a rename onto itself, and allowed.
         let is_same_entry = |spelled: &Name| from == to && *spelled == name && *new_name != name;
         match self.find(to, new_name)? {
@@ -167,6 +167,18 @@ impl Files for SimDisk {
         let slot = state.handle(dir)?;
         let Ok(found) = state.find(slot, name) else { return Ok(None) };
         Ok(found.map(|(_, slot)| state.stat_of(slot)))
+    }
+
+    fn spelled(&self, dir: &SimDir, name: &Name) -> Result<Option<Name>, FileError> {
+        let state = self.enter("stat")?;
+        let slot = state.handle(dir)?;
+        let Ok(found) = state.find(slot, name) else { return Ok(None) };
+        Ok(found.map(|(spelled, _)| spelled))
+    }
+
+    /// As of a file system that is known for holding every name. What others hold has to be found out.
+    fn name_rules(&self) -> Option<NameRules> {
+        Some(self.shared.state().config.name_rules()).filter(NameRules::hold_all)
     }
 
     fn read(&self, dir: &SimDir, name: &Name) -> Result<(SimReader, Stat), FileError> {

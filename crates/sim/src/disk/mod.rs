@@ -10,6 +10,7 @@
 mod durability;
 mod files;
 mod inode;
+mod spelling;
 mod state;
 mod user;
 mod watcher;
@@ -18,7 +19,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use skep_platform::{FileError, FileErrorKind};
-use skep_types::Timestamp;
+use skep_types::{Alphabet, Name, NameRules, Timestamp};
 
 pub use files::{SimDir, SimReader, SimWriter};
 pub use user::{TreeEntry, UserFile, UserProgram};
@@ -50,10 +51,16 @@ pub struct DiskConfig {
     pub has_symlinks: bool,
     /// `stat` shows when an inode was made.
     pub has_birth: bool,
-    /// Names that differ only in ASCII case are one.
+    /// Names that differ only in case are one.
     pub is_case_insensitive: bool,
-    /// No name may hold one of these bytes.
-    pub refused_bytes: Vec<u8>,
+    /// Names that differ only in their Unicode form are one.
+    pub is_form_insensitive: bool,
+    /// Names are stored in the decomposed Unicode form, however they were given.
+    pub decomposes_names: bool,
+    /// Which characters names may hold.
+    pub alphabet: Alphabet,
+    /// Longest name.
+    pub name_bytes_max: usize,
     /// The number of a removed inode is given to the next one.
     pub reuses_inodes: bool,
     /// So many directories can be watched.
@@ -75,10 +82,25 @@ impl Default for DiskConfig {
             has_symlinks: true,
             has_birth: true,
             is_case_insensitive: false,
-            refused_bytes: Vec::new(),
+            is_form_insensitive: false,
+            decomposes_names: false,
+            alphabet: Alphabet::Bytes,
+            name_bytes_max: Name::BYTES_MAX,
             reuses_inodes: false,
             watches_max: 8192,
             hints_queued_max: 16_384,
+        }
+    }
+}
+
+impl DiskConfig {
+    /// What names such a disk can hold.
+    pub fn name_rules(&self) -> NameRules {
+        NameRules {
+            alphabet: self.alphabet,
+            folds: self.is_case_insensitive || self.is_form_insensitive || self.decomposes_names,
+            normalises: self.decomposes_names,
+            bytes_max: self.name_bytes_max,
         }
     }
 }
@@ -162,6 +184,11 @@ impl SimDisk {
     pub fn renamed_paths(&self) -> Vec<Vec<u8>> {
         let state = self.shared.state();
         state.renamed.iter().filter_map(|(dir, name)| state.path(*dir, name)).collect()
+    }
+
+    /// What kind of file system it is.
+    pub fn config(&self) -> DiskConfig {
+        self.shared.state().config.clone()
     }
 
     /// Bytes of file content that are there.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use skep_platform::{FileError, FileErrorKind};
-use skep_types::{Change, Name, Timestamp};
+use skep_types::{Alphabet, Change, Name, Timestamp};
 
 use super::DiskConfig;
 use super::durability::EntryChange;
@@ -239,10 +239,12 @@ impl State {
         if let Some(slot) = entries.get(name) {
             return Ok(Some((name.clone(), *slot)));
         }
-        if !self.config.is_case_insensitive {
+        if !self.config.folds() && self.config.alphabet == Alphabet::Bytes {
             return Ok(None);
         }
-        let same = |(spelled, _): &(&Name, &Slot)| spelled.as_bytes().eq_ignore_ascii_case(name.as_bytes());
+        let Ok(given) = self.config.spell(name) else { return Ok(None) };
+        let folded = self.config.fold(&given);
+        let same = |(spelled, _): &(&Name, &Slot)| **spelled == given || self.config.fold(spelled) == folded;
         Ok(entries.iter().find(same).map(|(spelled, slot)| (spelled.clone(), *slot)))
     }
 
@@ -263,17 +265,9 @@ impl State {
         self.find(dir, name)?.ok_or_else(|| error(FileErrorKind::NotFound))
     }
 
-    /// Fails unless the file system can hold this name.
-    pub(super) fn check_name(&self, name: &Name) -> Result<(), FileError> {
-        if name.as_bytes().iter().any(|byte| self.config.refused_bytes.contains(byte)) {
-            return Err(error(FileErrorKind::BadName));
-        }
-        Ok(())
-    }
-
     /// Makes a new entry. Fails if the name is taken.
     pub(super) fn add_entry(&mut self, dir: Slot, name: &Name, body: Body) -> Result<Slot, FileError> {
-        self.check_name(name)?;
+        let name = &self.config.spell(name)?;
         if self.find(dir, name)?.is_some() {
             return Err(error(FileErrorKind::Exists));
         }

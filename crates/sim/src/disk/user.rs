@@ -134,7 +134,7 @@ impl UserProgram {
         let (source_dir, name) = state.split(from.as_ref())?;
         let (target_dir, mut new_name) = state.split(to.as_ref())?;
         let (name, slot) = state.get(source_dir, &name)?;
-        state.check_name(&new_name)?;
+        new_name = state.config.spell(&new_name)?;
         if let Some((spelled, target)) = state.find(target_dir, &new_name)? {
             if target == slot && spelled == new_name {
                 return Ok(());
@@ -170,7 +170,7 @@ impl UserProgram {
             return Err(error(FileErrorKind::Denied));
         }
         let (dir, name) = state.split(new.as_ref())?;
-        state.check_name(&name)?;
+        let name = state.config.spell(&name)?;
         if state.find(dir, &name)?.is_some() {
             return Err(error(FileErrorKind::Exists));
         }

@@ -3,6 +3,7 @@
 //! Few names, so that machines and actions meet; contents that are unique, so that each saved one can be looked for later.
 
 mod content;
+mod names;
 
 use skep_platform::FileError;
 use skep_types::{Timestamp, product};
@@ -11,6 +12,7 @@ use crate::Random;
 use crate::disk::{TreeEntry, UserFile, UserProgram};
 
 pub use content::Contents;
+pub use names::Names;
 
 /// Deepest directory that a program makes.
 const DEPTH_MAX: usize = 3;
@@ -33,6 +35,8 @@ pub struct Habits {
     pub content_bytes_max: u64,
     /// Now and then, an ignore file is written, changed or removed.
     pub has_rules: bool,
+    /// Which names files and directories get.
+    pub names: Names,
 }
 
 /// A kind of action.
@@ -228,12 +232,12 @@ impl Person {
     }
 
     fn file_name(&mut self) -> String {
-        let name = *self.random.pick(&["a", "b", "c.txt", "d.md"]);
+        let name = self.random.pick(self.habits.names.of_files());
         format!("{name}{}", self.habits.mark)
     }
 
     fn dir_name(&mut self) -> String {
-        let name = *self.random.pick(&["x", "y", "z"]);
+        let name = self.random.pick(self.habits.names.of_directories());
         format!("{name}{}", self.habits.mark)
     }
 

@@ -11,7 +11,7 @@ use skep_metastore::{MetaStore, StoreError};
 use skep_types::{ContentId, DriveId, Limits, Seq};
 
 use crate::disk::{SimDisk, TreeEntry};
-use crate::oracle::is_own;
+use crate::oracle::{is_own, meant_tree};
 use crate::workload::{Acted, name_of};
 
 /// Entries of the journal that are read at a time.
@@ -88,6 +88,9 @@ impl Ledger {
                 _ => {}
             }
         }
+        // Directories are known by the names that they stand for.
+        let meant = meant_tree(disk).into_iter().filter(|(_, entry)| *entry == TreeEntry::Directory);
+        holding.directories.extend(meant.map(|(path, _)| path));
         holding
     }
 

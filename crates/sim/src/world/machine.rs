@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use skep_client::{Account, Client, Marker, RootId, Selection, SqliteTrees, Start, WaitOutcome, Wishes, prepare_root};
-use skep_platform::{Lane, offload};
+use skep_platform::{Lane, MappedFiles, MappedWatcher, offload};
 
 use crate::disk::{SimDisk, SimWatcher};
 use crate::{Acted, Person, ProcessId, Random, SimClock, SimEntropy, SimLink, SimTasks};
@@ -130,12 +130,13 @@ impl World {
         let trees = trees.after_commit(move |trees| {
             images.keep(trees.serialize().expect("a database in memory can be written"));
         });
+        let files = MappedFiles::new(disk.clone());
         let parts = skep_client::Machine {
             clock,
             entropy: SimEntropy::new(entropy),
             tasks,
-            files: disk.clone(),
-            watcher: SimWatcher::new(&disk),
+            watcher: MappedWatcher::new(SimWatcher::new(&disk), &files),
+            files,
             link: SimLink::new(&self.network, machine, process),
         };
         let account = Account {

@@ -2,12 +2,15 @@
 //! know only one kind of trouble.
 
 use skep_client::Feed;
-use skep_types::Limits;
+use skep_types::{Alphabet, Limits};
 
 use crate::disk::DiskConfig;
 use crate::network::NetworkConfig;
 use crate::workload::Action;
-use crate::{Habits, Random};
+use crate::{Habits, Names, Random};
+
+/// Of so many worlds, one has disks that do not hold every name, time or mode.
+const LIMITED_ONE_IN: u64 = 4;
 
 /// How often things go wrong.
 #[derive(Debug, Clone, Default)]
@@ -100,10 +103,11 @@ impl Options {
         let mut random = Random::new(seed);
         let options = Options::draw(&mut random);
         // Drawn last: all else is as it would be without.
-        match swarm {
+        let options = match swarm {
             Swarm::Usual => Options { has_selection: random.range(0..=5) == 0, ..options },
             Swarm::Meetings => Options { meetings: draw_meetings(&mut random), ..options },
-        }
+        };
+        if random.range(0..=LIMITED_ONE_IN - 1) == 0 { draw_limited(&mut random, options) } else { options }
     }
 
     fn draw(random: &mut Random) -> Options {
@@ -123,6 +127,7 @@ impl Options {
             shares: shares.clone(),
             content_bytes_max,
             has_rules: false,
+            names: Names::Simple,
         };
         let habits: Vec<Habits> = (0..machines).map(habits).collect();
         let disks = (0..machines).map(|_| draw_disk(random)).collect();
@@ -172,7 +177,13 @@ impl Options {
         let limits = draw_limits(&mut random);
         let mut network = draw_network(&mut random, &limits);
         (network.cuts_per_million, network.refusals_per_million) = (0, 0);
-        let habits = Habits { mark: String::new(), shares: Vec::new(), content_bytes_max: 100, has_rules: false };
+        let habits = Habits {
+            mark: String::new(),
+            shares: Vec::new(),
+            content_bytes_max: 100,
+            has_rules: false,
+            names: Names::Simple,
+        };
         Options {
             limits,
             machines,
@@ -291,6 +302,26 @@ fn draw_disk(random: &mut Random) -> DiskConfig {
         clock_tick_ns: *random.pick(&[1_000, 1_000_000, 4_000_000]),
         ..shipped
     }
+}
+
+/// Some machines have disks with limits, and people use names that they bring out.
+fn draw_limited(random: &mut Random, options: Options) -> Options {
+    let names = *random.pick(&[Names::Cases, Names::Cases, Names::Forms, Names::Odd, Names::All]);
+    let disks = options.disks.into_iter().map(|disk| if random.coin() { limit(random, disk) } else { disk }).collect();
+    let habits = options.habits.into_iter().map(|habits| Habits { names, ..habits }).collect();
+    Options { disks, habits, ..options }
+}
+
+fn limit(random: &mut Random, disk: DiskConfig) -> DiskConfig {
+    let folding = DiskConfig { is_case_insensitive: true, ..disk.clone() };
+    let apple = DiskConfig { is_form_insensitive: true, alphabet: Alphabet::Text, ..folding.clone() };
+    let windows =
+        DiskConfig { alphabet: Alphabet::Windows, has_executable: false, mtime_granularity_ns: 100, ..folding.clone() };
+    let fat = DiskConfig { has_birth: false, mtime_granularity_ns: 2_000_000_000, ..windows.clone() };
+    let decomposing = DiskConfig { decomposes_names: true, mtime_granularity_ns: 1_000_000_000, ..apple.clone() };
+    let coarse = DiskConfig { mtime_granularity_ns: *random.pick(&[1_000, 10_000_000]), has_executable: false, ..disk };
+    let short = DiskConfig { name_bytes_max: 143, ..coarse.clone() };
+    random.pick(&[folding.clone(), folding, apple, windows, fat, decomposing, coarse, short]).clone()
 }
 
 fn draw_clock_offset(random: &mut Random) -> i64 {

@@ -8,7 +8,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("0004_join_code.sql"),
     include_str!("0005_past.sql"),
     include_str!("0006_quota.sql"),
-    include_str!("0007_sum.sql"),
+    include_str!("0007_knock.sql"),
+    include_str!("0008_sum.sql"),
 ];
 
 /// For every connection. `mmap_size` stays 0: a disk error under a mapping is a signal.
@@ -64,6 +65,16 @@ pub(super) const PUT_JOIN_CODE: &str = "
         letters = excluded.letters, account = excluded.account, user = excluded.user, made_ns = excluded.made_ns,
         ends_ns = excluded.ends_ns, tries = excluded.tries";
 pub(super) const REMOVE_JOIN_CODE: &str = "DELETE FROM join_code WHERE locator = ?1";
+
+pub(super) const KNOCKS: &str = "
+    SELECT locator, secret_hash, name, platform, client_version, user, drive, peer, made_ns, ends_ns, message, round,
+        refused, standing
+    FROM knock ORDER BY made_ns, locator";
+pub(super) const PUT_KNOCK: &str = "
+    INSERT OR REPLACE INTO knock (locator, secret_hash, name, platform, client_version, user, drive, peer, made_ns,
+        ends_ns, message, round, refused, standing)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+pub(super) const REMOVE_KNOCK: &str = "DELETE FROM knock WHERE locator = ?1";
 
 /// Each removes up to `?2` rows of drive `?1`.
 pub(super) const REMOVE_ROWS_OF_DRIVE: [&str; 5] = [
