@@ -33,6 +33,9 @@ pub enum Whose {
     /// The server's database: its nodes are not what it counted as they changed.
     #[n(1)]
     Servers,
+    /// This device's sums, which were not those of its rows: an older program has worked on them, or a program has a fault.
+    #[n(2)]
+    Count,
 }
 
 /// One node in which the two sides differed.
@@ -75,6 +78,9 @@ pub struct Checked {
     /// What was last found to differ.
     #[n(1)]
     pub difference: Option<Difference>,
+    /// When every row on both sides was last counted.
+    #[n(2)]
+    pub counted: Option<Timestamp>,
 }
 
 /// What a comparison came to.

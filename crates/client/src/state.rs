@@ -23,7 +23,7 @@ use skep_protocol::Lineage;
 use skep_types::{ContentId, Cursor, ListId, Name, NodeId, NodeState, Seq, Timestamp};
 
 pub use audit::AuditState;
-pub(crate) use sums::{Recount, Standing};
+pub(crate) use sums::{Books, Recount, Standing};
 
 use crate::equality::Checked;
 use known::{Known, KnownNodes};

@@ -21,4 +21,7 @@ pub trait ReadSums {
 pub trait WriteSums: ReadSums {
     /// Counts a drive's live nodes anew, whatever its sum was.
     fn recount(&mut self, drive: DriveId) -> Result<Sum, StoreError>;
+    /// Sets a node's row to what the journal says of it, or removes a row of which it says nothing; for repairs. The drive is to be
+    /// [recounted](WriteSums::recount) in the same transaction: its sum does not follow.
+    fn mend_node(&mut self, drive: DriveId, node: NodeId, state: Option<&NodeState>) -> Result<(), StoreError>;
 }

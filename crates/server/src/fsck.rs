@@ -2,6 +2,8 @@
 //!
 //! Looks on while a server runs; puts right what it can (`--repair`) only without one.
 
+mod rows;
+
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use crate::args::FsckArgs;
 use crate::config::{self, Settings, Site};
 use crate::keys;
 use crate::store::{DATABASE, LOCK_FILE, Packs, complaint_of_key, open_database, require_data};
+use rows::{MendedRows, mend_rows};
 
 /// Findings and files that are told one by one to people; JSON has more.
 const TOLD_MAX: usize = 50;
@@ -79,7 +82,13 @@ pub fn fsck(args: FsckArgs) -> Result<(), Complaint> {
         let _ = writeln!(io::stderr(), "A server is running on this data: it is only looked at.");
     }
     let mut report = look(&stores, &dir)?;
-    let mut repaired = None;
+    let (mut repaired, mut rows) = (None, None);
+    if args.repair {
+        rows = mend_rows(&stores.meta, &dir, &report)?;
+        if rows.is_some() {
+            report = look(&stores, &dir)?;
+        }
+    }
     if args.repair && !report.packs.is_empty() | !report.sound_again.is_empty() {
         let done = repair(&stores.meta, &stores.packs, &Limits::SHIPPED, &report).map_err(|error| {
             Complaint::new(Exit::Failed, "E-DATA", format!("The repair was broken off: {error}."))
@@ -89,9 +98,9 @@ pub fn fsck(args: FsckArgs) -> Result<(), Complaint> {
         report = look(&stores, &dir)?;
     }
     if args.json {
-        print(&[as_json(&report, repaired.as_ref()).to_string()])?;
+        print(&[as_json(&report, repaired.as_ref(), rows.as_ref()).to_string()])?;
     } else {
-        print(&as_text(&report, repaired.as_ref()))?;
+        print(&as_text(&report, repaired.as_ref(), rows.as_ref()))?;
     }
     verdict(&report, args.repair)
 }
@@ -117,12 +126,16 @@ fn look(stores: &Stores, dir: &Path) -> Result<Report, Complaint> {
     Ok(report)
 }
 
-fn as_text(report: &Report, repaired: Option<&Repaired>) -> Vec<String> {
+fn as_text(report: &Report, repaired: Option<&Repaired>, rows: Option<&MendedRows>) -> Vec<String> {
     let counts = &report.counts;
     let mut lines = vec![format!(
         "Checked {} drives, {} nodes, {} entries, {} records ({} bytes) in {} packs.",
         counts.drives, counts.nodes, counts.entries, counts.records, counts.bytes, counts.packs
     )];
+    if let Some(rows) = rows {
+        lines.extend(rows.told.iter().take(TOLD_MAX).cloned());
+        lines.push(format!("What the rows said before is in `{}`. Nothing was deleted.", rows.kept_in));
+    }
     if let Some(repaired) = repaired {
         for (pack, path) in &repaired.set_aside {
             lines.push(format!("Moved pack {} aside to `{path}`. Nothing was deleted.", pack.0));
@@ -149,7 +162,7 @@ fn as_text(report: &Report, repaired: Option<&Repaired>) -> Vec<String> {
     lines
 }
 
-fn as_json(report: &Report, repaired: Option<&Repaired>) -> Value {
+fn as_json(report: &Report, repaired: Option<&Repaired>, rows: Option<&MendedRows>) -> Value {
     let counts = &report.counts;
     let findings = report.findings.iter().map(|finding| json!({ "code": finding.code.as_str(), "what": finding.what }));
     let files = report.files.iter().map(|file| {
@@ -160,18 +173,26 @@ fn as_json(report: &Report, repaired: Option<&Repaired>) -> Value {
         json!({ "set_aside": set_aside.collect::<Vec<_>>(), "records_saved": repaired.records_saved,
             "chunks_marked": repaired.chunks_marked, "chunks_sound": repaired.chunks_sound })
     });
+    let rows = rows.map(|rows| json!({ "kept_in": rows.kept_in, "done": rows.told }));
     json!({ "schema": 1, "fine": report.is_fine(),
         "checked": { "drives": counts.drives, "nodes": counts.nodes, "entries": counts.entries, "packs": counts.packs,
             "records": counts.records, "bytes": counts.bytes },
         "findings": findings.collect::<Vec<_>>(), "files": files.collect::<Vec<_>>(), "more": report.more,
-        "repaired": repaired })
+        "repaired": repaired, "rows": rows })
 }
 
 fn verdict(report: &Report, was_repaired: bool) -> Result<(), Complaint> {
     if report.is_fine() {
         return Ok(());
     }
-    if report.findings.iter().any(|finding| finding.code == FindingCode::Metadata) {
+    if report.findings.iter().any(|finding| finding.code == FindingCode::Unequal) && !was_repaired {
+        let what = "Nodes, journal and sum of a drive do not say the same.";
+        return Err(Complaint::new(Exit::Partly, FindingCode::Unequal.as_str(), what).hint(
+            "Stop the server, then: skep-server fsck --repair --data-dir DIR\n\
+             It sets rows to what the journal says, keeps what they said in `quarantine/`, and deletes nothing.",
+        ));
+    }
+    if report.findings.iter().any(|finding| finding.code != FindingCode::Pack) {
         return Err(Complaint::new(Exit::Partly, "E-METADATA", "The metadata is damaged.").hint(RESTORE_HINT));
     }
     let what = match report.files.len() as u64 + report.more {

@@ -4,7 +4,9 @@
 
 mod content;
 mod files;
+mod mend;
 mod repair;
+mod sums;
 mod tree;
 
 use std::collections::BTreeSet;
@@ -14,6 +16,7 @@ use skep_metastore::{MetaStore, Read, StoreError};
 use skep_types::{ChunkId, DriveId, Limits, NodeId};
 
 pub(crate) use content::{RecordRows, records_of};
+pub use mend::{Mend, mend};
 pub use repair::{RepairError, Repaired, repair};
 
 /// Rows of a table that are read at a time.
@@ -37,6 +40,8 @@ pub enum FindingCode {
     Metadata,
     /// A pack is missing or in part unreadable.
     Pack,
+    /// Nodes, journal and sum of a drive do not say the same: the journal counts.
+    Unequal,
 }
 
 impl FindingCode {
@@ -45,6 +50,7 @@ impl FindingCode {
         match self {
             FindingCode::Metadata => "E-METADATA",
             FindingCode::Pack => "E-DAMAGED",
+            FindingCode::Unequal => "E-UNEQUAL",
         }
     }
 }
@@ -118,6 +124,10 @@ pub struct Report {
     pub sound_again: Vec<RecordPlace>,
     /// Records that cannot be read, whether that was known or not.
     pub unreadable: Vec<RecordPlace>,
+    /// Rows of nodes that are not as the journal says, at most 10,000.
+    pub mends: Vec<Mend>,
+    /// Drives of which the sum is not that of the nodes.
+    pub uncounted: BTreeSet<DriveId>,
 }
 
 impl Report {
@@ -132,6 +142,12 @@ impl Report {
             self.findings.push(Finding { code, what: what.into() });
         } else {
             self.more += 1;
+        }
+    }
+
+    fn mend(&mut self, mend: Mend) {
+        if self.mends.len() < TOLD_MAX {
+            self.mends.push(mend);
         }
     }
 
@@ -153,6 +169,7 @@ pub fn check(meta: &impl MetaStore, packs: &impl PackStore, limits: &Limits) -> 
         for drive in read.every_drive()? {
             report.counts.drives += 1;
             tree::check_tree(read, &drive, &mut report)?;
+            sums::check_sum(read, &drive, &mut report)?;
             files::check_files(read, &drive, &lacking, &mut report)?;
         }
         Ok(())

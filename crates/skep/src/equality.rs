@@ -39,7 +39,7 @@ pub struct EqualityAnswer {
 pub struct DifferenceAnswer {
     /// When it was found.
     pub found_at: String,
-    /// Where the fault lay: `device` or `server`.
+    /// Where the fault lay: `device`, `server`, or `count` (this device's sums alone).
     pub fault: String,
     /// Both sides were found to be equal since.
     pub mended: bool,
@@ -123,6 +123,7 @@ impl From<&Difference> for DifferenceAnswer {
         let fault = match difference.whose {
             Whose::Ours => "device",
             Whose::Servers => "server",
+            Whose::Count => "count",
         };
         let first = difference.told.iter().map(|one| DifferingAnswer { path: one.path.clone(), how: one.how.clone() });
         DifferenceAnswer {
@@ -177,6 +178,10 @@ fn complaint(difference: &DifferenceAnswer) -> Complaint {
         let what = "The server's list of files is not what it counted as they changed: its database has a fault.";
         return Complaint::new(Exit::Partly, "E-UNEQUAL", what)
             .hint("Nothing was taken from it. On the server, run:   skep-server fsck");
+    }
+    if difference.fault == "count" {
+        let what = "This device's sums were not those of its rows, which are right. They were counted anew.";
+        return Complaint::new(Exit::Partly, "E-UNEQUAL", what).hint("Ask again to see that all is equal");
     }
     let mut what =
         format!("This device's state was not what the server says, in {}:", entries_text(difference.entries));

@@ -85,6 +85,8 @@ pub struct Limits {
     pub compare_after_ms: u64,
     /// and at rest this often.
     pub compare_every_ms: u64,
+    /// Every row on both sides is counted for that this often.
+    pub count_every_ms: u64,
     /// Whether the folder is in its place is looked at this often; if it is not, it is opened anew as soon as it is back.
     pub root_check_ms: u64,
     /// Deepest directory.
@@ -140,6 +142,7 @@ impl Limits {
         audit_bytes_per_s: 16 << 20,
         compare_after_ms: 10_000,
         compare_every_ms: 600_000,
+        count_every_ms: 24 * 3_600_000,
         root_check_ms: 5_000,
         depth_max: 512,
         symlink_bytes_max: 4095,

@@ -17,8 +17,8 @@ use super::bookkeeping::Work;
 use super::{Client, Driver, Signal};
 use crate::SqliteTrees;
 use crate::call::CallError;
-use crate::equality::{Checked, Compared, Difference, Differing, VerifiedEqual, Whose};
-use crate::state::{Recount, Standing};
+use crate::equality::{Compared, Difference, Differing, VerifiedEqual, Whose};
+use crate::state::{Books, Recount, Standing};
 use crate::world::World;
 
 /// Calls that look for a difference, at most; what they did not find, the next comparison does.
@@ -67,6 +67,16 @@ impl Client {
     }
 }
 
+/// When it was compared last, and what came of it.
+#[derive(Debug, Default)]
+struct Rhythm {
+    /// Where it was compared last; `None`: wherever everything settles, it is to be compared.
+    compared_at: Option<Cursor>,
+    last_ms: Option<u64>,
+    /// How often in a row a difference was found.
+    differed: u32,
+}
+
 /// A comparison came to nothing: why, in a sentence.
 struct Broken(String);
 
@@ -90,58 +100,60 @@ struct Here {
     is_settled: bool,
     recount: Option<Recount>,
     /// What was kept before it was counted anew.
-    was_kept: Option<Sum>,
+    was_kept: Option<Books>,
 }
 
 impl<M: World> Driver<M> {
     /// Compares whenever everything has settled somewhere else, and now and then.
     pub(super) async fn keep_comparing(self: Arc<Self>) {
-        let (mut compared_at, mut last_ms, mut differed) = (None, None::<u64>, 0u32);
-        loop {
-            let mut progress = self.progress.clone();
-            let has_settled = Box::pin(async move {
-                let is_new = |progress: &Option<Progress>| {
-                    progress.as_ref().is_some_and(|progress| {
-                        is_level(progress) && progress.settled && progress.cursor != compared_at
-                    })
-                };
-                if progress.wait_for(is_new).await.is_err() {
-                    // Nobody will ever settle any more.
-                    std::future::pending::<()>().await;
-                }
-            });
-            let every = Box::pin(self.sleep(self.limits.compare_every_ms));
-            let Some(why) = self.unless_stopping(select(has_settled, every)).await else { return };
-            let spacing_ms = match (last_ms, why) {
-                (Some(last_ms), Either::Left(_)) => {
-                    let wait_ms = if differed < MENDING_MAX {
-                        self.limits.compare_after_ms
-                    } else {
-                        self.limits.compare_every_ms
-                    };
-                    last_ms.saturating_add(wait_ms)
-                }
-                _ => 0,
-            };
-            if self.unless_stopping(self.world.clock().sleep_until(spacing_ms)).await.is_none() {
-                return;
-            }
-            let Some(cursor) =
-                self.progress.borrow().as_ref().filter(|progress| is_level(progress)).and_then(|p| p.cursor)
-            else {
-                continue;
-            };
-            if self.pause_now().is_some() {
-                continue;
-            }
-            let Some(compared) = self.unless_stopping(self.compare_sums(Depth::Kept)).await else { return };
-            last_ms = Some(self.world.clock().monotonic_ms());
-            compared_at = Some(cursor);
+        let mut rhythm = Rhythm::default();
+        while self.unless_stopping(self.until_due(&rhythm)).await.is_some() {
+            let at = self.progress.borrow().as_ref().filter(|progress| is_level(progress)).and_then(|at| at.cursor);
+            let Some(cursor) = at else { continue };
+            let compared = async { self.compare_sums(self.depth_due().await).await };
+            let Some(compared) = self.unless_stopping(compared).await else { return };
+            rhythm.last_ms = Some(self.world.clock().monotonic_ms());
+            rhythm.compared_at = Some(cursor);
             match compared {
-                Compared::Equal(_) => differed = 0,
-                Compared::Differs(_) => (compared_at, differed) = (None, differed.saturating_add(1)),
+                Compared::Equal(_) => rhythm.differed = 0,
+                Compared::Differs(_) => {
+                    rhythm.compared_at = None;
+                    rhythm.differed = rhythm.differed.saturating_add(1);
+                }
                 Compared::Unknown(why) => tracing::debug!(why, "nothing was compared"),
             }
+        }
+    }
+
+    /// Until it is time to compare again.
+    async fn until_due(&self, rhythm: &Rhythm) {
+        let mut progress = self.progress.clone();
+        let has_settled = Box::pin(async {
+            let is_new = |progress: &Option<Progress>| {
+                let is_new = |progress: &Progress| progress.settled && progress.cursor != rhythm.compared_at;
+                progress.as_ref().is_some_and(|progress| is_level(progress) && is_new(progress))
+            };
+            if progress.wait_for(is_new).await.is_err() {
+                // Nothing will ever settle any more: the client is ending.
+                std::future::pending::<()>().await;
+            }
+        });
+        let every = Box::pin(self.sleep(self.limits.compare_every_ms));
+        if let (Either::Left(_), Some(last_ms)) = (select(has_settled, every).await, rhythm.last_ms) {
+            let limits = &self.limits;
+            let wait_ms = if rhythm.differed < MENDING_MAX { limits.compare_after_ms } else { limits.compare_every_ms };
+            self.world.clock().sleep_until(last_ms.saturating_add(wait_ms)).await;
+        }
+        self.not_paused().await;
+    }
+
+    /// Now and then everything is counted: what became of a row at rest shows in no sum that is kept.
+    async fn depth_due(&self) -> Depth {
+        let counted = self.known(|_, trees| trees.checked().counted).await.flatten();
+        let (now, every_ms) = (self.world.clock().now(), self.limits.count_every_ms);
+        match counted.is_some_and(|at| at <= now && at.plus_milliseconds(every_ms) > now) {
+            true => Depth::Kept,
+            false => Depth::Counted,
         }
     }
 
@@ -164,17 +176,21 @@ impl<M: World> Driver<M> {
             Ok(compared) => compared,
             Err(Broken(why)) => return Compared::Unknown(why),
         };
-        let found = compared.clone();
+        let (found, now) = (compared.clone(), self.world.clock().now());
         let kept = self.keep_books(move |_, trees| {
-            let Checked { verified, difference } = trees.checked().clone();
-            trees.set_checked(match found {
+            let mut checked = trees.checked().clone();
+            if depth == Depth::Counted {
+                checked.counted = Some(now);
+            }
+            match found {
                 Compared::Equal(verified) => {
-                    let mended = difference.map(|difference| Difference { is_mended: true, ..difference });
-                    Checked { verified: Some(verified), difference: mended }
+                    checked.verified = Some(verified);
+                    checked.difference.iter_mut().for_each(|difference| difference.is_mended = true);
                 }
-                Compared::Differs(difference) => Checked { verified, difference: Some(difference) },
-                Compared::Unknown(_) => Checked { verified, difference },
-            });
+                Compared::Differs(difference) => checked.difference = Some(difference),
+                Compared::Unknown(_) => {}
+            }
+            trees.set_checked(checked);
         });
         match kept.await {
             Ok(()) => compared,
@@ -201,8 +217,8 @@ impl<M: World> Driver<M> {
             }
         }
         if let Some(recount) = &here.recount {
-            if here.was_kept.is_some_and(|kept| kept != recount.books.remote) {
-                tracing::warn!("the sum of this device was not that of its rows");
+            if here.was_kept.is_some_and(|kept| kept != recount.books) && is_equal(&here) {
+                return Ok(Compared::Differs(self.lost_count()));
             }
             if !recount.torn.is_empty() {
                 return self.mend_rows(recount.torn.clone()).await;
@@ -230,12 +246,18 @@ impl<M: World> Driver<M> {
     /// What this device knows; counted anew if `counted`, or if nothing is kept.
     async fn here(&self, counted: bool) -> Result<Here, Broken> {
         let here = self.keep_books(move |engine, trees| {
-            let was_kept = trees.books().map(|books| books.remote);
+            let was_kept = trees.books();
             let recount = (counted || was_kept.is_none()).then(|| trees.recount());
             let is_settled = engine.progress(trees).settled;
             trees.standing().map(|standing| Here { standing, is_settled, recount, was_kept })
         });
         here.await?.ok_or_else(moved)
+    }
+
+    /// The rows are right, and the sums that were kept of them were not. They are now.
+    fn lost_count(&self) -> Difference {
+        tracing::warn!("the sums of this device were not those of its rows; they were counted anew");
+        Difference { at: self.world.clock().now(), whose: Whose::Count, nodes: 0, told: Vec::new(), is_mended: false }
     }
 
     /// The server's nodes are not what it counted as they changed: nothing of them is taken.

@@ -57,6 +57,10 @@ pub(super) fn unequal(checked: &Checked) -> Option<Problem> {
             "The server's list of files is not what it counted as they changed: its database has a fault.".to_owned(),
             "Nothing was taken from it. On the server, run: skep-server fsck",
         ),
+        Whose::Count => (
+            "This device's sums were not those of its rows, which are right. They were counted anew.".to_owned(),
+            "Nothing is to be done; both sides are compared once more.",
+        ),
         Whose::Ours => {
             let first = told.iter().take(3).map(|one| format!("`{}` ({})", one.path, one.how)).collect::<Vec<_>>();
             let more = nodes.saturating_sub(first.len() as u64);

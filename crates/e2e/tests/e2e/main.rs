@@ -15,6 +15,7 @@ mod connecting;
 mod damage;
 mod dying;
 mod editors;
+mod equality;
 mod exporting;
 mod history;
 mod holds;

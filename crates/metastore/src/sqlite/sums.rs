@@ -162,4 +162,12 @@ impl WriteSums for Session<'_> {
         self.tallies.remove(&number);
         self.recount_number(number)
     }
+
+    fn mend_node(&mut self, drive: DriveId, node: NodeId, state: Option<&NodeState>) -> Result<(), StoreError> {
+        let number = self.number_of(drive)?;
+        match state {
+            Some(state) => self.put_node(number, state),
+            None => self.change(sql::DROP_NODE, (number, node.as_bytes())).map(drop),
+        }
+    }
 }

@@ -34,7 +34,7 @@ impl Session<'_> {
     }
 
     /// Sets a node's row. Where another one has its name still, that one waits until an entry to come moves it away.
-    fn put_node(&mut self, drive: DriveNumber, state: &NodeState) -> Result<(), StoreError> {
+    pub(super) fn put_node(&mut self, drive: DriveNumber, state: &NodeState) -> Result<(), StoreError> {
         match self.try_put_node(drive, state) {
             Err(error) if row::is_taken(&error) => {
                 let place = (drive, state.place.parent.as_bytes(), state.place.name.as_bytes());

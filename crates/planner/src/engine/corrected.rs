@@ -22,7 +22,7 @@ impl Engine {
             return;
         }
         for Correction { node, state } in corrections {
-            self.doubt_local(trees, node);
+            self.doubt_local(trees, node, state.as_ref());
             match state {
                 Some(state) => {
                     self.observer.hint(state.place.parent, state.place.name.clone(), Change::Entry);
@@ -39,12 +39,23 @@ impl Engine {
         }
     }
 
-    /// What is known of the node's bytes is not sure; nor is where it stands.
-    fn doubt_local(&mut self, trees: &mut dyn Trees, node: NodeId) {
+    /// What is known of the node's bytes is not sure; nor is where it stands, nor its mode, but for what the disk has shown.
+    fn doubt_local(&mut self, trees: &mut dyn Trees, node: NodeId, theirs: Option<&NodeState>) {
         self.observer.look_at(trees, node);
         let Some(local) = trees.local(node) else { return };
-        if local.kind() == Kind::File && !self.busy.contains(&node) {
-            trees.set_local(node, Some(Local { content: LocalContent::Unread, ..local }));
+        if local.kind() != Kind::File || self.busy.contains(&node) {
+            return;
+        }
+        trees.set_local(node, Some(Local { content: LocalContent::Unread, ..local }));
+        if let (Some(theirs), Some(mut synced)) = (theirs, trees.synced(node))
+            && synced.shown.executable == theirs.mode.executable
+        {
+            // What the disk showed is what the server says: nobody has changed it.
+            (synced.state.mode, synced.state.mode_version) = (theirs.mode, theirs.mode_version);
+            trees.set_synced(node, Some(synced));
+            if let Some(local) = trees.local(node).filter(|local| local.stat.executable == theirs.mode.executable) {
+                trees.set_local(node, Some(Local { mode: theirs.mode, ..local }));
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test: what fails is a finding")]
 
 mod check;
+mod corrected;
 mod damage;
 mod disk;
 mod faults;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use skep_metastore::{Drive, Read, StoreError};
 use skep_types::{Content, NodeId, NodeState, Seq};
 
-use super::{FindingCode, Report, each_entry, each_node};
+use super::{FindingCode, Mend, Report, each_entry, each_node};
 
 /// No orphan, no cycle, no name taken twice; each node as its newest entry says; the journal without a gap from the floor on.
 pub(super) fn check_tree(read: &dyn Read, drive: &Drive, report: &mut Report) -> Result<(), StoreError> {
@@ -38,21 +38,23 @@ fn check_node(
     report: &mut Report,
 ) -> Result<(), StoreError> {
     let (node, place) = (state.node, &state.place);
-    let mut wrong = |what: &str| {
+    let mut wrong = |code: FindingCode, what: &str| {
         let text = format!("In drive {} `{}` ({node}) {what}.", drive.id, place.name.display());
-        report.find(FindingCode::Metadata, text);
+        report.find(code, text);
     };
     if place.parent != NodeId::ROOT && !directories.contains_key(&place.parent) {
-        wrong("stands in a directory that is not there");
+        wrong(FindingCode::Metadata, "stands in a directory that is not there");
     }
     if !place.trashed && !names.insert(name_key(state)) {
-        wrong("has the name of another one in its directory");
+        wrong(FindingCode::Metadata, "has the name of another one in its directory");
     }
-    match read.entries_of(drive.id, node, Seq(u64::MAX))?.last() {
-        None => wrong("has no entry in the journal"),
-        Some(newest) if newest.state != *state => wrong("is not as the journal says"),
-        Some(_) => {}
+    let newest = read.entries_of(drive.id, node, Seq(u64::MAX))?.pop().map(|entry| entry.state);
+    match &newest {
+        None => wrong(FindingCode::Unequal, "has no entry in the journal"),
+        Some(newest) if newest != state => wrong(FindingCode::Unequal, "is not as the journal says"),
+        Some(_) => return Ok(()),
     }
+    report.mend(Mend { drive: drive.id, node, was: Some(state.clone()), will_be: newest });
     Ok(())
 }
 
@@ -121,7 +123,9 @@ fn check_journal(
     }
     for node in strangers {
         let what = format!("In drive {} the node {node} is in the journal, but not in the tree.", drive.id);
-        report.find(FindingCode::Metadata, what);
+        report.find(FindingCode::Unequal, what);
+        let newest = read.entries_of(drive.id, node, Seq(u64::MAX))?.pop().map(|entry| entry.state);
+        report.mend(Mend { drive: drive.id, node, was: None, will_be: newest });
     }
     Ok(())
 }

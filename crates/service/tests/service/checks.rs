@@ -5,7 +5,7 @@ use std::fs;
 use skep_content::{ChunkRef, Manifest, chunk_id};
 use skep_metastore::{MetaStore, Write};
 use skep_protocol::{Frame, FrameKind, ManifestFrame, Request};
-use skep_service::check::{FindingCode, LostVersion, Report, check, repair};
+use skep_service::check::{FindingCode, LostVersion, Report, check, mend, repair};
 use skep_types::{
     Content, ContentId, Entry, FieldGroups, FileContent, Limits, Mode, Name, NodeId, NodeState, Operation, Place, Seq,
     Timestamp, Version,
@@ -174,4 +174,36 @@ async fn a_tree_that_is_not_as_its_journal_says_is_found() {
     assert!(whats.iter().any(|what| what.contains("lies beneath itself")), "{whats:?}");
     assert!(whats.iter().any(|what| what.contains("stands in a directory that is not there")), "{whats:?}");
     assert!(report.findings.iter().all(|finding| finding.code == FindingCode::Metadata));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_are_not_as_the_journal_says_are_told_and_put_right() {
+    let (rig, ada) = rig_with_files(&["a", "b", "c"]).await;
+    let before = rig.read(|read| Ok((read.nodes(ada.drive, None, 9)?, read.sum(ada.drive)?)));
+    assert!(before.1.is_some_and(|sum| sum.nodes() == 3));
+    let node = |name: &[u8]| before.0.iter().find(|state| state.place.name.as_bytes() == name).unwrap();
+    let called = |name: &str, state: &NodeState| {
+        let place = Place { name: Name::try_from(name).unwrap(), ..state.place.clone() };
+        NodeState { place, ..state.clone() }
+    };
+    let (renamed, lost) = (called("x", node(b"a")), node(b"b").node);
+    let ghost = NodeState { node: NodeId::from_bytes([9; 16]), ..called("ghost", node(b"a")) };
+    // Of this no journal tells, and the sum does not follow.
+    let spoil = |tx: &mut dyn Write| {
+        tx.mend_node(ada.drive, renamed.node, Some(&renamed))?;
+        tx.mend_node(ada.drive, lost, None)?;
+        tx.mend_node(ada.drive, ghost.node, Some(&ghost))
+    };
+    rig.meta.write(spoil).unwrap();
+    let report = look(&rig, &rig.blobs);
+    let whats: Vec<&str> = report.findings.iter().map(|finding| finding.what.as_str()).collect();
+    let told = ["`x`", "`ghost`", "is in the journal, but not in the tree", "The sum of drive"];
+    assert!(told.iter().all(|part| whats.iter().any(|what| what.contains(part))), "{whats:?}");
+    assert!(report.findings.iter().all(|finding| finding.code == FindingCode::Unequal), "{whats:?}");
+    assert_eq!((report.mends.len(), report.uncounted.len()), (3, 1));
+    assert!(report.mends.iter().any(|mend| mend.was.as_ref() == Some(&ghost) && mend.will_be.is_none()));
+    mend(&*rig.meta, &report).unwrap();
+    let report = look(&rig, &rig.blobs);
+    assert!(report.is_fine(), "{report:?}");
+    assert_eq!(rig.read(|read| Ok((read.nodes(ada.drive, None, 9)?, read.sum(ada.drive)?))), before);
 }
