@@ -15,6 +15,7 @@ pub mod fsck;
 pub mod reference;
 pub mod run;
 pub mod store;
+pub mod upgrade;
 pub mod upkeep;
 
 pub mod answer;

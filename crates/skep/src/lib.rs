@@ -39,3 +39,4 @@ pub mod selection;
 pub mod status;
 pub mod terminal;
 pub mod trash;
+pub mod update;
