@@ -74,6 +74,8 @@ pub fn run(mut arguments: Arguments) -> Result<ExitCode> {
             rows.push(vec![name, say::size(fs::metadata(&made)?.len())]);
         }
     }
+    // An empty directory for `packaging/Containerfile`.
+    fs::create_dir_all(dist.join("container/data"))?;
     try_out(&dist)?;
     print!("{}", say::table(&["file", "size"], &[1], &rows));
     println!("in {}", dist.display());

@@ -1,7 +1,7 @@
 //! A public certificate from an authority (ACME, RFC 8555), ordered and renewed while the server runs.
 //!
 //! It is for the key that the server has anyway: devices pin that key, so neither the first certificate nor a renewal, nor a
-//! renewal that fails, changes anything for them ([why](../../../docs/design/0015-certificates.md)).
+//! renewal that fails, changes anything for them ([why](../../../docs/design/0019-certificates.md)).
 
 mod authority;
 mod order;
@@ -19,10 +19,10 @@ use rustls::sign::CertifiedKey;
 use skep_platform::runtime::RuntimeClock;
 use skep_platform::talk::{Complaint, Exit, utc_text};
 use skep_platform::{Clock, own_files};
+use skep_shell::https::{Https, HttpsError};
 use skep_types::Timestamp;
 use tokio::time::sleep;
 
-use self::authority::Https;
 pub use self::standing::{Failure, Standing, Standings};
 use crate::admin::printable;
 use crate::certificates::Certificates;
@@ -67,8 +67,8 @@ impl Acme {
 #[derive(Debug, thiserror::Error)]
 pub enum AcmeError {
     /// Nobody could vouch for any authority.
-    #[error("{0}")]
-    Roots(String),
+    #[error(transparent)]
+    Roots(HttpsError),
     /// The authority could not be asked.
     #[error("{0}")]
     Unreachable(String),

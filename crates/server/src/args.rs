@@ -46,6 +46,10 @@ pub enum Command {
     Fingerprint(DataArgs),
     /// Write everything that is kept here to a directory, as plain files.
     Export(ExportArgs),
+    /// Tell whether there is a newer release, and how to get it. Nothing is replaced, and nobody is asked whom you have not named.
+    ///
+    /// Exit codes: 0 nothing to do, 8 there is a newer release.
+    Upgrade(UpgradeArgs),
     /// Check that everything that is kept here is there and whole.
     Fsck(FsckArgs),
     /// Let go of what is past its time and of what nothing needs any more.
@@ -405,6 +409,23 @@ pub struct LogArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_age)]
     pub since: Option<u64>,
     /// On which data.
+    #[command(flatten)]
+    pub data: DataArgs,
+}
+
+/// Whether there is a newer release.
+#[derive(Debug, Args)]
+pub struct UpgradeArgs {
+    /// Needed: the server does not replace itself.
+    #[arg(long, required = true)]
+    pub check: bool,
+    /// A list of releases: an HTTPS address or a file. Without it that of the setting `update.url`, or none.
+    #[arg(long, value_name = "URL_OR_FILE")]
+    pub from: Option<String>,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    pub json: bool,
+    /// Whose settings.
     #[command(flatten)]
     pub data: DataArgs,
 }

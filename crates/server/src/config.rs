@@ -103,6 +103,8 @@ pub struct Settings {
     pub metrics_listen: Option<String>,
     /// Who may ask for figures where devices connect.
     pub metrics_allow: Vec<Network>,
+    /// Where it is told which release is the newest.
+    pub update_url: Option<String>,
 }
 
 /// Where a value comes from.
@@ -275,6 +277,7 @@ impl Resolved {
             log_format: if self.text("log.format") == "json" { LogFormat::Json } else { LogFormat::Text },
             metrics_listen: self.get("metrics.listen").map(|(text, _)| text.to_owned()),
             metrics_allow: networks("metrics.allow"),
+            update_url: self.get("update.url").map(|(text, _)| text.to_owned()),
         })
     }
 

@@ -16,6 +16,7 @@ mod knocks;
 pub mod reference;
 pub mod run;
 pub mod store;
+pub mod upgrade;
 pub mod upkeep;
 
 pub mod answer;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use skep_platform::talk::{Complaint, Exit};
 use skep_server::args::{self, Asked, Command};
 use skep_server::config::LogFormat;
-use skep_server::{admin, backup, codes, config, connection_log, export, fsck, reference, run, upkeep};
+use skep_server::{admin, backup, codes, config, connection_log, export, fsck, reference, run, upgrade, upkeep};
 use tracing_subscriber::EnvFilter;
 
 /// musl's allocator is slow under threads.
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         unreachable!("nothing ran before this line");
     }
     match serve() {
-        Ok(()) => Exit::Done.into(),
+        Ok(exit) => exit.into(),
         Err(complaint) => {
             eprintln!("{complaint}");
             complaint.exit.into()
@@ -28,12 +28,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve() -> Result<(), Complaint> {
+fn serve() -> Result<Exit, Complaint> {
     let command = match args::parse(env::args_os())? {
         Asked::Command(command) => command,
         Asked::Text(text) => {
             print!("{text}");
-            return Ok(());
+            return Ok(Exit::Done);
         }
     };
     start_log(&command)?;
@@ -46,8 +46,8 @@ fn serve() -> Result<(), Complaint> {
     done
 }
 
-async fn carry_out(command: Command) -> Result<(), Complaint> {
-    match command {
+async fn carry_out(command: Command) -> Result<Exit, Complaint> {
+    let done = match command {
         Command::Run(args) => run::run(config::of_run(&args)?).await,
         Command::User(command) => admin::user(command).await,
         Command::Device(command) => admin::device(command).await,
@@ -61,9 +61,11 @@ async fn carry_out(command: Command) -> Result<(), Complaint> {
         Command::Backup(command) => backup::backup(command),
         Command::Log(args) => connection_log::log(args).await,
         Command::Config(command) => config::config(command),
+        Command::Upgrade(args) => return upgrade::upgrade(args).await,
         Command::Completions { shell } => reference::completions(shell),
         Command::Man => reference::manual(),
-    }
+    };
+    done.map(|()| Exit::Done)
 }
 
 /// A server tells its story on standard error; a command says only what went wrong.

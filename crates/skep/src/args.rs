@@ -201,6 +201,10 @@ pub enum Command {
         #[arg(long)]
         verify: bool,
     },
+    /// Tell whether there is a newer release, and how to get it. Nothing is replaced, and nobody is asked whom you have not named.
+    ///
+    /// Exit codes: 0 nothing to do, 8 there is a newer release.
+    Update(UpdateArgs),
     /// The program's version.
     Version,
     /// Completions of the commands for a shell, on standard output.
@@ -209,6 +213,19 @@ pub enum Command {
         /// Which shell.
         shell: clap_complete::Shell,
     },
+    /// The manual page, on standard output.
+    Man,
+}
+
+/// Whether there is a newer release.
+#[derive(Debug, Args)]
+pub struct UpdateArgs {
+    /// Needed: the program does not replace itself.
+    #[arg(long, required = true)]
+    pub check: bool,
+    /// A list of releases: an HTTPS address or a file. Without it that of `[update] url` in `config.toml`, or none.
+    #[arg(long, value_name = "URL_OR_FILE")]
+    pub from: Option<String>,
 }
 
 /// What to list.
@@ -760,6 +777,11 @@ fn complaint(error: &clap::Error) -> Complaint {
     let what = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
     let rest: Vec<&str> = lines.filter(|line| !line.starts_with("For more information")).collect();
     usage(sentence(&what)).hint(rest.join("\n"))
+}
+
+/// The whole command line, from which the manual page is made.
+pub fn command_line() -> clap::Command {
+    ClientArgs::command()
 }
 
 /// The completions of all commands for a shell.

@@ -20,7 +20,7 @@ use crate::names::{self, NameText};
 use crate::status::{SCHEMA, StatusAnswer, exit_of_wait};
 use crate::{
     account, activity, conflicts, connect, daemon, devices, doctor, get, history, holds, ignore, join, limit, ls,
-    pause, remote, restore, rewind, selection, terminal, trash,
+    pause, remote, restore, rewind, selection, terminal, trash, update,
 };
 
 /// A daemon that was asked to wait answers a little after the time is up, if it is well.
@@ -72,6 +72,8 @@ pub async fn carry_out(command: Command, global: &Global) -> Result<Exit, Compla
         Command::Devices { command } => devices::devices(global, command).await,
         Command::Doctor { verify } => doctor::doctor(global, verify).await,
         Command::Version => version(global),
+        Command::Update(args) => update::update(global, args).await,
+        Command::Man => update::manual(),
         Command::Completions { shell } => terminal::print(&args::completions(shell)).map(|()| Exit::Done),
     }
 }

@@ -49,6 +49,17 @@ pub struct Config {
     /// How it is synced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sync: Option<SyncConfig>,
+    /// Where newer releases are looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update: Option<UpdateConfig>,
+}
+
+/// Where newer releases are looked for, when a person asks.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct UpdateConfig {
+    /// A list of releases: an HTTPS address or a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
 }
 
 /// How it is synced.
@@ -521,6 +532,7 @@ mod tests {
             pause: None,
             selection: None,
             sync: None,
+            update: None,
         };
         home.save(&config, "secret").unwrap();
         let pending = PendingAccount {

@@ -152,6 +152,7 @@ pub(crate) fn config_of(
         pause: None,
         selection: None,
         sync: None,
+        update: None,
     })
 }
 

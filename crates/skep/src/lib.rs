@@ -42,3 +42,4 @@ pub mod selection;
 pub mod status;
 pub mod terminal;
 pub mod trash;
+pub mod update;

@@ -41,6 +41,7 @@ pub fn make(dist: &Path, program: &Program, file: &Path, texts: &Texts) -> Resul
         put("usr/lib/sysusers.d/skep-server.conf", &ours("packaging/systemd/skep-server.sysusers")?, 0o644)?;
         put("DEBIAN/conffiles", b"/etc/skep/server.toml\n", 0o644)?;
         put("DEBIAN/postinst", &ours("packaging/deb/skep-server.postinst")?, 0o755)?;
+        put("DEBIAN/postrm", &ours("packaging/deb/skep-server.postrm")?, 0o755)?;
         put("DEBIAN/prerm", &ours("packaging/deb/skep-server.prerm")?, 0o755)?;
     }
     let made = path(dist, program);

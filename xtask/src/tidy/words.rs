@@ -39,8 +39,8 @@ const BANS: &[Ban] = &[
     },
     Ban {
         words: &["std::net", "tokio::net"],
-        whom: Where::AllBut(&["platform", "server", "skep", "xtask"]),
-        rule: "the network is touched in the two programs only",
+        whom: Where::AllBut(&["platform", "server", "shell", "skep", "xtask"]),
+        rule: "the network is touched in the two programs and their shell only",
         remedy: "take a `Link`, or let the program hand the connection in",
     },
     Ban {

@@ -452,3 +452,64 @@ fn a_data_directory_that_is_named_by_mistake_is_left_as_it_is() {
     let count = |dir: &Path| fs::read_dir(dir).unwrap().count();
     assert_eq!((count(&of_a_person), count(&server.data())), (1, 0), "nothing was made");
 }
+
+#[test]
+fn whether_there_is_a_newer_release_is_asked_only_where_the_user_says() {
+    let server = Server::start();
+    let laptop = server.stranger("laptop");
+    let version = env!("CARGO_PKG_VERSION");
+    let offline = laptop.command(&["update", "--check"]);
+    assert!(
+        offline.code == 0 && offline.out.contains("nobody was asked") && offline.out.contains("--from"),
+        "{offline:?}"
+    );
+    assert_eq!(laptop.command(&["update"]).code, 2, "it does not replace itself");
+
+    // A server of somebody's, with a certificate that this machine is told to trust.
+    let (dir, port) = (server.scratch("releases"), free_port());
+    fs::create_dir(&dir).unwrap();
+    let mut command = Command::new("openssl");
+    command.current_dir(&dir).args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
+    command.args(["-keyout", "key.pem", "-out", "certificate.pem", "-days", "2", "-subj", "/CN=releases"]);
+    command.args(["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]);
+    run(command, "").done();
+    let mut command = Command::new("openssl");
+    command.current_dir(&dir).args(["s_server", "-accept", &format!("127.0.0.1:{port}"), "-cert", "certificate.pem"]);
+    command.args(["-key", "key.pem", "-HTTP", "-quiet"]);
+    let _releases = Running::start(command, &server.scratch("releases.log"));
+    until("the list can be asked for", || TcpStream::connect(format!("127.0.0.1:{port}")).ok());
+    let list = |text: &str| {
+        // What is served so is served as it is, head and all.
+        let head = format!("HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n", text.len());
+        fs::write(dir.join("list.json"), format!("{head}{text}")).unwrap();
+    };
+    let address = format!("https://127.0.0.1:{port}/list.json");
+    let asked = |trusted: bool| {
+        let mut command = laptop.client(&["--json", "update", "--check", "--from", &address]);
+        command.env("SSL_CERT_FILE", dir.join(if trusted { "certificate.pem" } else { "nobody.pem" }));
+        run(command, "")
+    };
+    fs::copy(server.data().join("keys/server.crt"), dir.join("nobody.pem")).unwrap();
+    list("{\"schema\":1,\"version\":\"99.0.0\",\"page\":\"https://skep.example/99\"}");
+    let newer = asked(true);
+    assert_eq!((newer.code, &newer.json()["newer"]), (8, &true.into()));
+    assert_eq!(newer.json()["page"], "https://skep.example/99");
+    list(&format!("{{\"schema\":1,\"version\":{version:?}}}"));
+    let equal = asked(true);
+    assert_eq!((equal.code, &equal.json()["newer"]), (0, &false.into()));
+    assert_eq!(complaint(&asked(false)), complained(3, "E-RELEASES"), "nobody vouches for that server");
+
+    // The server's command reads the setting; a file will do.
+    let file = dir.join("plain.json");
+    fs::write(&file, "{\"schema\":1,\"version\":\"99.0.0\"}").unwrap();
+    fs::write(server.data().join("server.toml"), format!("[update]\nurl = {file:?}\n")).unwrap();
+    let newer = server.command(&["upgrade", "--check"], "");
+    assert!(newer.code == 8 && newer.out.starts_with("skep-server 99.0.0 is out; this is"), "{newer:?}");
+    let plain = server.command(&["upgrade", "--check", "--from", "http://127.0.0.1/list.json"], "");
+    assert_eq!(complaint(&plain), complained(2, "E-USAGE"));
+
+    // Both have a manual page.
+    for page in [laptop.command(&["man"]).done(), run(server.program(&["man"]), "").done()] {
+        assert!(page.contains(".SH EACH COMMAND") && page.contains("\n.SS skep"), "{page}");
+    }
+}

@@ -11,9 +11,10 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 use serde_json::json;
 use skep_platform::own_files;
+use skep_shell::https::Https;
 
 use super::{Acme, AcmeError, Keys};
-use crate::acme::authority::Https;
+use crate::acme::authority::Authorities;
 use crate::certificates::Certificates;
 
 /// An authority looks at a proof from several places, and takes its time.
@@ -42,7 +43,8 @@ pub async fn certificate(acme: &Acme, keys: &Keys, certificates: &Certificates) 
 
 /// The account with that authority; made if there is none yet.
 async fn account(acme: &Acme, keys: &Keys) -> Result<Account, AcmeError> {
-    let https = || Https::new(acme.roots.as_deref()).map(Box::new).map_err(AcmeError::Roots);
+    let https =
+        || Https::new(acme.roots.as_deref()).map(|https| Box::new(Authorities(https))).map_err(AcmeError::Roots);
     let path = keys.account();
     let kept = own_files::read(&path).map_err(|source| AcmeError::Disk { path: path.clone(), source })?;
     if let Some(credentials) = kept.and_then(|bytes| credentials_with(&bytes, &acme.directory)) {

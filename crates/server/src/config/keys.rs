@@ -38,7 +38,7 @@ pub struct Key {
 }
 
 /// Every setting, in the order in which people read them.
-pub const KEYS: [Key; 24] = [
+pub const KEYS: [Key; 25] = [
     Key {
         name: "data_dir",
         kind: Kind::Path,
@@ -170,6 +170,12 @@ pub const KEYS: [Key; 24] = [
         kind: Kind::Networks,
         default: "127.0.0.0/8, ::1",
         about: "Who may ask for /metrics where devices connect, by address or network.",
+    },
+    Key {
+        name: "update.url",
+        kind: Kind::Text,
+        default: "",
+        about: "A list of releases, by HTTPS or as a file, for `skep-server upgrade --check`. The server itself never asks.",
     },
 ];
 

@@ -16,7 +16,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ("Account", &["whoami", "profile", "passwd", "account-id", "logout"]),
 ];
 /// Those for other programs.
-const OTHER: [&str; 2] = ["version", "completions"];
+const OTHER: [&str; 4] = ["version", "update", "completions", "man"];
 
 /// The command line, with commands in groups.
 pub(super) fn command() -> clap::Command {

@@ -150,6 +150,7 @@ async fn commands_get_their_answers_and_nonsense_gets_an_error() {
         pause: None,
         selection: None,
         sync: None,
+        update: None,
     });
     let server = ControlServer::bind(&home).unwrap();
     let (stop, mut stopped) = mpsc::channel(1);

@@ -30,6 +30,7 @@ fn config() -> Config {
         pause: None,
         selection: None,
         sync: None,
+        update: None,
     }
 }
 
