@@ -204,7 +204,9 @@ impl<M: World> Driver<M> {
         let Some(there) = self.server.sums(ranges).await? else {
             return Ok(Compared::Unknown("This server is too old to be compared with.".into()));
         };
-        let Some(cursor) = here.standing.cursor.filter(|cursor| *cursor == there.at) else { return Err(moved()) };
+        // A server that was brought back may have begun another generation where this device stands.
+        let is_there = |cursor: &Cursor| cursor.stands_at() == there.at.stands_at();
+        let Some(cursor) = here.standing.cursor.filter(is_there) else { return Err(moved()) };
         if let Some(counted) = there.ranges.first().map(InRange::sum).filter(|counted| *counted != there.kept) {
             return Ok(Compared::Differs(self.servers_fault(&there, &counted)));
         }

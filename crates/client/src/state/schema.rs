@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS synced (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS synced_place ON synced (parent, name, trashed);
 CREATE INDEX IF NOT EXISTS synced_inode ON synced (inode);
+CREATE INDEX IF NOT EXISTS synced_trashed ON synced (node) WHERE trashed = 1;
 CREATE TABLE IF NOT EXISTS local_diff (
     node BLOB PRIMARY KEY, parent BLOB, name BLOB, inode INTEGER, local BLOB
 ) WITHOUT ROWID;

@@ -74,6 +74,8 @@ pub(crate) struct Standing {
     pub(crate) differing: Books,
     /// How many these are.
     pub(crate) differing_nodes: u64,
+    /// What stands here though it is in the trash there, and both sides agree on that: directories that hold what is ignored.
+    pub(crate) residue: Sum,
 }
 
 impl Standing {
@@ -84,6 +86,7 @@ impl Standing {
         there.take(&self.differing.remote);
         let mut here = self.books.local;
         here.take(&self.differing.local);
+        here.take(&self.residue);
         there == here
     }
 }
@@ -130,8 +133,20 @@ impl SqliteTrees {
                 local.iter().for_each(|sum| differing.local.add(sum));
             }
         }
-        let resting = self.resting_sum();
-        Some(Standing { cursor: self.cursor(), books, resting, differing, differing_nodes })
+        let (resting, residue) = (self.resting_sum(), self.residue_sum());
+        Some(Standing { cursor: self.cursor(), books, resting, differing, differing_nodes, residue })
+    }
+
+    fn residue_sum(&self) -> Sum {
+        let sql = "SELECT node FROM synced WHERE trashed = 1 UNION SELECT u.node FROM uncounted AS u JOIN synced AS s ON s.node = u.node";
+        let mut sum = Sum::default();
+        for node in self.nodes(sql, []) {
+            let (Some(synced), Some(local)) = (self.synced(node), self.local(node)) else { continue };
+            if local == synced.as_local() && self.remote(node).as_ref() == Some(&synced.state) {
+                sum_of_local(node, &local).iter().for_each(|one| sum.add(one));
+            }
+        }
+        sum
     }
 
     /// Counts Remote and Local anew, and from now on keeps what it has counted. To be called within a step.
