@@ -2,7 +2,7 @@
 //! restores size and mtime: the clock that stamps changes has ticks of some milliseconds. The hint that bytes were written tells;
 //! where no hints come, the file is read once more.
 
-use skep_types::{Change, Content, ContentId, Name, NodeId, NodeState, Stat};
+use skep_types::{Change, Content, ContentId, Limits, Name, NodeId, NodeState, Stat};
 
 use super::{Observer, age_ms};
 use crate::Effect;
@@ -122,9 +122,10 @@ impl Observer {
 
     /// Whether the file at this stat could change once more without a trace but a hint, and until when, if so.
     pub(crate) fn is_young(&mut self, node: NodeId, stat: &Stat) -> bool {
-        let is_young = age_ms(self.now, stat).is_some_and(|age| age < self.limits.racy_ms);
+        let racy_ms = racy_ms(stat, &self.limits);
+        let is_young = age_ms(self.now, stat).is_some_and(|age| age < racy_ms);
         if is_young {
-            self.young.insert(node, self.at_ms + self.limits.racy_ms);
+            self.young.insert(node, self.at_ms + racy_ms);
         }
         is_young
     }
@@ -141,8 +142,18 @@ impl Observer {
 
     /// The file was put there, and its stat taken, by us: a change in the same tick of the clock is told by a hint, if by anything.
     pub(crate) fn put_there(&mut self, trees: &dyn Trees, node: NodeId) {
-        if self.is_unhinted(trees, node) {
-            self.racy.insert(node, self.at_ms + self.limits.racy_ms);
+        if let Some(local) = trees.local(node).filter(|_| self.is_unhinted(trees, node)) {
+            self.racy.insert(node, self.at_ms + racy_ms(&local.stat, &self.limits));
         }
+    }
+}
+
+/// How long a further change may leave the ctime as it is. Clocks of file systems that count whole seconds, or pairs of them, show it by their numbers:
+/// of any other clock, one stamp in a billion looks so.
+pub(super) fn racy_ms(stat: &Stat, limits: &Limits) -> u64 {
+    match (stat.ctime.nanoseconds, stat.ctime.seconds % 2) {
+        (0, 0) => limits.racy_ms.max(2_000),
+        (0, _) => limits.racy_ms.max(1_000),
+        _ => limits.racy_ms,
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use skep_types::{Change, Content, FileContent, Kind, Limits, Name, NodeId};
 
+use super::moment::racy_ms;
 use super::see::new_node;
 use super::{Busy, Dirty, Findings, Missing, NOT_WAITING, Observer};
 use crate::ids::IdSource;
@@ -212,7 +213,7 @@ impl Observer {
                 self.busy.remove(&node);
                 findings.readable.push(node);
                 if is_racy(&read, &self.limits) && self.is_unhinted(trees, node) {
-                    self.racy.insert(node, self.at_ms + self.limits.racy_ms);
+                    self.racy.insert(node, self.at_ms + racy_ms(&read.stat, &self.limits));
                 }
                 let mtime = match trees.synced(node) {
                     // A coarse clock rounded the mtime when it was written here; that is no change.
@@ -262,7 +263,7 @@ fn due<V>(times: &BTreeMap<NodeId, V>, at_ms: u64, time: impl Fn(&V) -> u64) -> 
 
 /// Whether a change right after the reading could have left the stat as it is.
 fn is_racy(read: &ReadResult, limits: &Limits) -> bool {
-    let tick = i128::from(limits.racy_ms) * 1_000_000;
+    let tick = i128::from(racy_ms(&read.stat, limits)) * 1_000_000;
     // Programs can set an mtime, also to the future, but no ctime. A ctime from the future tells of a clock that was set back: the
     // next change gets another one.
     let age = read.at.as_nanoseconds() - read.stat.ctime.as_nanoseconds();
