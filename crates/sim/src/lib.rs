@@ -2,6 +2,7 @@
 
 pub mod disk;
 mod executor;
+mod known;
 mod network;
 mod oracle;
 mod random;

@@ -7,6 +7,7 @@ use skep_client::WaitOutcome;
 use skep_types::Seq;
 
 use crate::RunError;
+use crate::known::unless_known;
 use crate::oracle::{Tree, difference};
 use crate::world::{End, Listener, Options, Swarm, World};
 
@@ -75,6 +76,8 @@ pub fn run_seed(seed: u64, swarm: Swarm) -> Result<Outcome, Violation> {
 pub struct Figures {
     /// Seeds that ran.
     pub seeds: u64,
+    /// Of these, such in which just the fault showed that is known of them.
+    pub known: u64,
     /// Polls and jobs.
     pub steps: u64,
     /// Virtual time.
@@ -100,8 +103,12 @@ impl fmt::Display for Figures {
 pub fn run_many(start: u64, seeds: u64, swarm: Swarm) -> Result<Figures, Violation> {
     let mut figures = Figures::default();
     for seed in start..start.saturating_add(seeds) {
-        let outcome = run_seed(seed, swarm)?;
         figures.seeds += 1;
+        let Some(told) = unless_known(seed, swarm, run_seed(seed, swarm)) else {
+            figures.known += 1;
+            continue;
+        };
+        let outcome = told?;
         figures.steps += outcome.steps;
         figures.virtual_ms += outcome.virtual_ms;
         figures.entries += outcome.entries;
