@@ -230,7 +230,7 @@ fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
     assert_eq!(names(&laptop, 0), Vec::<String>::new());
     assert!(laptop.command(&["doctor"]).done().lines().all(|line| line.starts_with("OK   ")));
     server.kill();
-    assert_eq!(names(&laptop, 8), ["server E-UNREACHABLE"]);
+    assert_eq!(names(&laptop, 8), ["equality E-NOT-COMPARED", "server E-UNREACHABLE"]);
     laptop.stop();
     std::fs::rename(laptop.path(".skep"), laptop.path("gone")).unwrap();
     assert_eq!(names(&laptop, 8), ["folder E-ROOT-MISSING", "service E-DAEMON-OFF", "server E-UNREACHABLE"]);

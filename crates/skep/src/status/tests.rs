@@ -75,7 +75,8 @@ fn the_json_shape_is_what_scripts_rely_on() {
         r#""latency_ms":null,"confirmed_at":"2026-11-20T14:10:04Z"},"folders":[{"id":"fld_01","local":"/data/Skep","#,
         r#""remote":"/","mode":"two-way","state":"up_to_date","files":4182,"bytes":13529146982,"#,
         r#""online_only":{"files":0,"bytes":0},"queue":{"files":0,"bytes":0,"eta_s":null},"watch_degraded":false,"ignored":0,"#,
-        r#""not_synced":0,"shown_otherwise":0,"audit":{"completed_at":null,"damaged":0,"last_damaged":null,"last_damaged_at":null}}],"#,
+        r#""not_synced":0,"shown_otherwise":0,"audit":{"completed_at":null,"damaged":0,"last_damaged":null,"last_damaged_at":null},"#,
+        r#""verified_at":null,"changes_since_verified":null,"verified_entries":0,"verified_left_out":0,"last_difference":null}],"#,
         r#""problems":[{"code":"E-TWO-VERSIONS","path":"Budget\n2026.xlsx","since":"2026-11-20T14:05:11Z","#,
         r#""message":"Both you and Tom changed it.","hint":"skep conflicts show 1"}],"not_synced":[],"shown_otherwise":[],"paused":null}"#
     );
